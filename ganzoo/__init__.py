@@ -1,0 +1,67 @@
+"""ganzoo: the model zoo for GANs.
+
+>>> import ganzoo
+>>> G = ganzoo.load("dcgan.mnist")
+>>> images = G.sample(16, seed=0)  # (16, 1, 28, 28) in [-1, 1]
+
+Everything public is named here and imported on first use, so that `import ganzoo` never imports
+torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ganzoo.errors import GanzooError
+from ganzoo.hookspecs import hookimpl
+from ganzoo.parts import DiscriminatorConfig, GeneratorConfig, Part
+
+if TYPE_CHECKING:
+    from ganzoo.checkpoint import save
+    from ganzoo.loading import load, load_discriminator
+    from ganzoo.models import Discriminator, Generator, Images
+    from ganzoo.registry import models
+    from ganzoo.training import train
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "Discriminator": "ganzoo.models",
+    "Generator": "ganzoo.models",
+    "Images": "ganzoo.models",
+    "load": "ganzoo.loading",
+    "load_discriminator": "ganzoo.loading",
+    "models": "ganzoo.registry",
+    "save": "ganzoo.checkpoint",
+    "train": "ganzoo.training",
+}
+
+__all__ = [
+    "Discriminator",
+    "DiscriminatorConfig",
+    "GanzooError",
+    "Generator",
+    "GeneratorConfig",
+    "Images",
+    "Part",
+    "hookimpl",
+    "load",
+    "load_discriminator",
+    "models",
+    "save",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use (PEP 562)."""
+    if name in _LAZY:
+        value = getattr(importlib.import_module(_LAZY[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'ganzoo' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LAZY])

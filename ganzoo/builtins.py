@@ -1,0 +1,75 @@
+"""What the core itself brings: four losses, the alternating trainer, and the named data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ganzoo.data import SOURCES, DataSource
+from ganzoo.hookspecs import hookimpl
+from ganzoo.parts import Part
+
+_GOODFELLOW = "Goodfellow et al. 2014, Generative Adversarial Networks, arXiv:1406.2661"
+_SMOOTHED = "ganzoo.training.config:LossConfig"
+
+
+@hookimpl
+def ganzoo_losses() -> Iterable[Part]:
+    def loss(name: str, factory: str, config: str, summary: str, paper: str) -> Part:
+        return Part(
+            name=name,
+            kind="loss",
+            factory=f"ganzoo.training.losses:{factory}",
+            config=config,
+            summary=summary,
+            paper=paper,
+        )
+
+    return [
+        loss(
+            "minimax",
+            "Minimax",
+            _SMOOTHED,
+            "The original value function; G minimises log(1 - D(G(z))), which saturates",
+            _GOODFELLOW,
+        ),
+        loss(
+            "non-saturating",
+            "NonSaturating",
+            _SMOOTHED,
+            "G maximises log D(G(z)): the same fixed point with a stronger gradient",
+            _GOODFELLOW,
+        ),
+        loss(
+            "least-squares",
+            "LeastSquares",
+            _SMOOTHED,
+            "Squared distance of the scores from 1 (real) and 0 (fake)",
+            "Mao et al. 2017, Least Squares Generative Adversarial Networks, arXiv:1611.04076",
+        ),
+        loss(
+            "hinge",
+            "Hinge",
+            "ganzoo.parts:NoConfig",
+            "Hinge on the critic's margin, linear in G",
+            "Lim and Ye 2017, Geometric GAN, arXiv:1705.02894",
+        ),
+    ]
+
+
+@hookimpl
+def ganzoo_trainers() -> Iterable[Part]:
+    return [
+        Part(
+            name="alternating",
+            kind="trainer",
+            factory="ganzoo.training.trainer:Trainer",
+            config="ganzoo.training.config:AlternatingConfig",
+            summary="n_critic updates of D, then one of G (Algorithm 1)",
+            paper=_GOODFELLOW,
+        )
+    ]
+
+
+@hookimpl
+def ganzoo_datasets() -> Iterable[DataSource]:
+    return SOURCES

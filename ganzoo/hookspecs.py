@@ -1,0 +1,139 @@
+"""Every hook of ganzoo, as pluggy specifications.
+
+A plugin is a module that an entry point of the group `ganzoo` names. It implements any of these
+functions under `@ganzoo.hookimpl`. Hooks declare (what the plugin brings) and observe (what a
+training run does); none of them is called inside the maths.
+
+The module that an entry point names must not import torch: listing what is installed stays fast,
+because a `Part` names its class as a dotted string that is resolved when it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from ganzoo.card import ModelCard
+    from ganzoo.data import DataSource
+    from ganzoo.parts import Part
+    from ganzoo.registry import ModelEntry
+    from ganzoo.training.trainer import Trainer
+
+PROJECT = "ganzoo"
+API_VERSION = 1
+"""The version of these hooks. A plugin module sets `GANZOO_API = 1`; another number is refused."""
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def ganzoo_generators() -> Iterable[Part]:  # type: ignore[empty-body]
+    """Return the generators that this plugin brings.
+
+    Called on the first use of the part registry. Each item is a `Part` of kind "generator" whose
+    factory is a subclass of `ganzoo.Generator` and is called with its config.
+    """
+
+
+@hookspec
+def ganzoo_discriminators() -> Iterable[Part]:  # type: ignore[empty-body]
+    """Return the discriminators (critics) that this plugin brings.
+
+    Each item is a `Part` of kind "discriminator" whose factory is a subclass of
+    `ganzoo.Discriminator` and is called with its config.
+    """
+
+
+@hookspec
+def ganzoo_losses() -> Iterable[Part]:  # type: ignore[empty-body]
+    """Return the losses that this plugin brings.
+
+    Each item is a `Part` of kind "loss" whose factory is a subclass of
+    `ganzoo.training.losses.Loss`. `requires={"discriminator": {"per-sample"}}` states what a loss
+    needs of the other parts; a mix that lacks it is refused before training starts.
+    """
+
+
+@hookspec
+def ganzoo_trainers() -> Iterable[Part]:  # type: ignore[empty-body]
+    """Return the trainers that this plugin brings.
+
+    Each item is a `Part` of kind "trainer" whose factory is a subclass of
+    `ganzoo.training.trainer.Trainer`. The core's own is "alternating".
+    """
+
+
+@hookspec
+def ganzoo_augmentations() -> Iterable[Part]:  # type: ignore[empty-body]
+    """Return the augmentations that this plugin brings.
+
+    Each item is a `Part` of kind "augmentation" whose factory is a subclass of
+    `ganzoo.training.augmentation.Augmentation`: it is applied to everything that D sees.
+    """
+
+
+@hookspec
+def ganzoo_features() -> Iterable[Part]:  # type: ignore[empty-body]
+    """Return the feature extractors that this plugin brings, for metrics and audits.
+
+    Each item is a `Part` of kind "features" whose factory makes an `nn.Module` that maps uint8
+    images (N, C, H, W) to features (N, F).
+    """
+
+
+@hookspec
+def ganzoo_datasets() -> Iterable[DataSource]:  # type: ignore[empty-body]
+    """Return the named data sets that this plugin brings, asked for by `--data NAME`."""
+
+
+@hookspec
+def ganzoo_models() -> Iterable[ModelEntry] | Path:  # type: ignore[empty-body]
+    """Return the pretrained models that this plugin brings.
+
+    Either a folder whose subfolders are model folders (bundled with the plugin), the path of the
+    plugin's own `registry.toml`, or an iterable of entries.
+    """
+
+
+@hookspec
+def ganzoo_recipes() -> Iterable[Path]:  # type: ignore[empty-body]
+    """Return the paths of this plugin's recipes (TOML); the file's stem is the recipe's name."""
+
+
+@hookspec(firstresult=True)
+def ganzoo_import_checkpoint(checkpoint: Mapping[str, Any]) -> Any | None:
+    """Convert another program's checkpoint, or return None if it is not of a kind known here.
+
+    `checkpoint` is the inert tree (mappings, sequences, arrays, plain records) that the core's
+    restricted reader made of the file. A plugin never gets the file itself.
+    """
+
+
+@hookspec
+def ganzoo_train_start(trainer: Trainer) -> None:
+    """A run starts (or goes on); networks and optimisers exist, no step has been made."""
+
+
+@hookspec
+def ganzoo_step_end(trainer: Trainer, step: int, logs: Mapping[str, float]) -> None:
+    """A logging interval ended at `step` (steps done). `logs` holds means over the interval."""
+
+
+@hookspec
+def ganzoo_checkpoint_saved(trainer: Trainer, path: Path) -> None:
+    """A training checkpoint was written at `path` and is complete."""
+
+
+@hookspec
+def ganzoo_train_end(trainer: Trainer, error: BaseException | None) -> None:
+    """A run ended; `error` is None when it reached its length."""
+
+
+@hookspec
+def ganzoo_model_card(card: ModelCard, directory: Path) -> None:
+    """Add to the model card of the model folder `directory` before it is written."""

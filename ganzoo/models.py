@@ -1,0 +1,320 @@
+"""The contract of generators and discriminators, and sampling, which is the same for every family."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ganzoo import rng
+from ganzoo.errors import InputError
+from ganzoo.parts import DiscriminatorConfig, GeneratorConfig, Part
+
+OPTIONS = {
+    "truncation": "w-space",
+    "truncation_cutoff": "w-space",
+    "noise": "layer-noise",
+    "mix": "style-mixing",
+    "lod": "progressive",
+}
+"""Option of `forward` and `sample` -> the capability that a generator needs for it."""
+
+
+class Images(Tensor):
+    """What `sample` returns: a float tensor (N, C, H, W) in [-1, 1] that Jupyter shows as a picture.
+
+    Attributes:
+        seeds: the seed of each image.
+        labels: the label of each image, or None for an unconditional generator.
+        record: what made them (model, weights hash, …), written into every picture of them.
+    """
+
+    seeds: list[int]
+    labels: list[int] | None
+    record: dict[str, Any]
+
+    # Results of operations on images (a mean, a crop) are plain tensors.
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @classmethod
+    def of(
+        cls, tensor: Tensor, *, seeds: list[int], labels: list[int] | None, record: dict[str, Any]
+    ) -> Images:
+        images = tensor.as_subclass(cls)
+        images.seeds, images.labels, images.record = seeds, labels, record
+        return images
+
+    def to_uint8(self) -> np.ndarray:
+        """As uint8 (N, H, W, C): round((x + 1) * 127.5), clipped."""
+        return to_uint8(self)
+
+    def _repr_png_(self) -> bytes:
+        from ganzoo import provenance
+
+        record = {**self.record, "seeds": self.seeds[:64]}
+        return provenance.encode_grid(self.to_uint8()[:64], record=record)
+
+
+def to_uint8(images: Tensor) -> np.ndarray:
+    """Images in [-1, 1], (N, C, H, W) float, as uint8 (N, H, W, C)."""
+    scaled = images.detach().float().add(1).mul(127.5).round_().clamp_(0, 255)
+    return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+class Generator(nn.Module):
+    """Base of every generator: z (N, z_dim), and labels if conditional, to images (N, C, H, W).
+
+    A subclass takes its config (a `GeneratorConfig`) as the one argument of `__init__`, hands it to
+    `super().__init__`, and defines `forward`. Outputs are nominally in [-1, 1], never clamped;
+    `sample` clamps.
+    """
+
+    part: Part | None = None
+    """The part that this was built from; set by `build`."""
+
+    name: str = ""
+    """What to call it in messages and provenance: the registry name, folder or arch."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.record: dict[str, Any] = {}
+
+    @property
+    def z_dim(self) -> int:
+        return self.config.z_dim
+
+    @property
+    def num_classes(self) -> int:
+        """0 for an unconditional generator."""
+        return self.config.num_classes
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return self.config.image_shape
+
+    @property
+    def provides(self) -> frozenset[str]:
+        return self.part.provided(self.config) if self.part else frozenset()
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Raw images (N, C, H, W) of latents z (N, z_dim) and labels int64 (N,).
+
+        A conditional generator without labels raises `InputError`. Families with more abilities
+        take more keyword options, named in `OPTIONS`, and `rng=` for random noise.
+        """
+        raise NotImplementedError
+
+    def train_forward(self, z: Tensor, labels: Tensor | None, rng: rng.Draws) -> Tensor:
+        """What training calls; families with training-only behaviour (style mixing) override it."""
+        return self(z, labels)
+
+    def check_labels(self, labels: Tensor | None) -> None:
+        """Refuse labels for an unconditional generator, and their absence for a conditional one."""
+        if self.num_classes and labels is None:
+            raise InputError(
+                f"{self._title} is conditional and needs labels",
+                f"pass labels in 0 to {self.num_classes - 1}",
+            )
+        if not self.num_classes and labels is not None:
+            raise InputError(f"{self._title} has no classes", "leave the labels out")
+
+    @property
+    def _title(self) -> str:
+        return self.name or type(self).__name__
+
+    # -- sampling --------------------------------------------------------------------------------
+
+    def sample(
+        self,
+        n: int | None = None,
+        *,
+        seed: int = 0,
+        seeds: Sequence[int] | None = None,
+        labels: int | Sequence[int] | Tensor | None = None,
+        batch_size: int = 64,
+        progress: bool = False,
+        **options: Any,
+    ) -> Images:
+        """Generate images: image k is that of seed + k, on every device and for every batch size.
+
+        Args:
+            n: how many (1 if neither `n` nor `seeds` is given).
+            seed: the first image's seed; image k has seed + k, in [0, 2^63 - 1].
+            seeds: the seeds themselves, instead of `n` and `seed`.
+            labels: one class for all, or one per image; without it, image k of a conditional
+                generator has class (its seed) mod num_classes.
+            batch_size: how many images go through the network at once.
+            progress: show a progress bar on stderr.
+            **options: `truncation`, `truncation_cutoff`, `noise`, `mix`, `lod`, where the
+                generator has that ability (`InputError` elsewhere).
+
+        Returns:
+            Images, float32 (N, C, H, W) on the CPU, clamped to [-1, 1].
+        """
+        seeds = self._seeds(n, seed, seeds)
+        classes = self._classes(labels, seeds)
+        out = torch.empty(len(seeds), *self.image_shape)
+        done = 0
+        for batch in self.sample_batches(
+            seeds, labels=classes, batch_size=batch_size, progress=progress, **options
+        ):
+            out[done : done + len(batch)] = batch
+            done += len(batch)
+        return Images.of(out, seeds=seeds, labels=classes, record=self._record(options))
+
+    def sample_batches(
+        self,
+        seeds: Sequence[int],
+        *,
+        labels: int | Sequence[int] | Tensor | None = None,
+        batch_size: int = 64,
+        progress: bool = False,
+        **options: Any,
+    ) -> Iterator[Images]:
+        """`sample` in bounded memory: yields the images of `seeds`, batch after batch."""
+        if batch_size < 1:
+            raise InputError(f"batch_size {batch_size} is too small", "use 1 or more")
+        seeds = self._seeds(None, 0, seeds)
+        classes = self._classes(labels, seeds)
+        options = self._options(options)
+        record = self._record(options)
+        starts: Any = range(0, len(seeds), batch_size)
+        if progress:
+            from rich.progress import track
+
+            from ganzoo.console import stderr
+
+            starts = track(starts, description="Generating", console=stderr())
+        for start in starts:
+            part = slice(start, start + batch_size)
+            yield Images.of(
+                self._generate(seeds[part], classes and classes[part], options),
+                seeds=seeds[part],
+                labels=classes and classes[part],
+                record=record,
+            )
+
+    @torch.inference_mode()
+    def _generate(
+        self, seeds: Sequence[int], classes: Sequence[int] | None, options: dict[str, Any]
+    ) -> Tensor:
+        device = self.device
+        z = torch.from_numpy(rng.latents(seeds, self.z_dim)).to(device)
+        labels = None if classes is None else torch.tensor(classes, device=device)
+        if options.get("noise") == "random":
+            options = {**options, "rng": rng.SeedNoise(seeds, device)}
+        images = self(z, labels, **options)
+        return images.float().clamp(-1, 1).contiguous().cpu()
+
+    def _record(self, options: dict[str, Any]) -> dict[str, Any]:
+        return {**self.record, **{key: value for key, value in options.items() if value is not None}}
+
+    def _seeds(self, n: int | None, seed: int, seeds: Sequence[int] | None) -> list[int]:
+        if seeds is None:
+            n = 1 if n is None else n
+            if n < 1:
+                raise InputError(f"n = {n} images", "ask for 1 or more")
+            rng.check_seed(seed)
+            rng.check_seed(seed + n - 1)
+            return list(range(seed, seed + n))
+        if n is not None and n != len(seeds):
+            raise InputError(f"n = {n}, but {len(seeds)} seeds are given", "give one of the two")
+        return [rng.check_seed(s) for s in seeds]
+
+    def _classes(
+        self, labels: int | Sequence[int] | Tensor | None, seeds: Sequence[int]
+    ) -> list[int] | None:
+        if not self.num_classes:
+            if labels is not None:
+                raise InputError(f"{self._title} has no classes", "leave the labels out")
+            return None
+        if labels is None:
+            return [seed % self.num_classes for seed in seeds]
+        if isinstance(labels, Tensor):
+            labels = labels.tolist()
+        classes = [labels] * len(seeds) if isinstance(labels, int) else list(labels)
+        if len(classes) != len(seeds):
+            raise InputError(
+                f"{len(classes)} labels for {len(seeds)} images", "give one label, or one an image"
+            )
+        for label in classes:
+            if not isinstance(label, int) or not 0 <= label < self.num_classes:
+                raise InputError(
+                    f"{self._title} has no class {label!r}", f"use 0 to {self.num_classes - 1}"
+                )
+        return classes
+
+    def _options(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options that matter, checked; those at their neutral value are dropped."""
+        kept = {}
+        for key, value in options.items():
+            if key not in OPTIONS:
+                raise InputError(f"sample has no option {key!r}", f"known: {', '.join(OPTIONS)}")
+            if value is None:
+                continue
+            if key == "truncation" and not -1 <= value <= 2:
+                raise InputError(f"truncation {value} is out of range", "use -1 to 2 (1 for none)")
+            if OPTIONS[key] in self.provides:
+                kept[key] = value
+            elif not (key == "truncation" and value == 1):
+                raise InputError(
+                    f"{self._title} takes no {key}",
+                    f"leave it out; it needs a generator with {OPTIONS[key]!r}",
+                )
+        return kept
+
+
+class Discriminator(nn.Module):
+    """Base of every discriminator or critic: images (N, C, H, W) to raw scores (N,), no sigmoid.
+
+    One that provides "classes", "features" or "reconstruction" also has `outputs(x, labels)`,
+    which returns a named tuple with `score` and these, from one pass.
+    """
+
+    part: Part | None = None
+
+    def __init__(self, config: DiscriminatorConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.config.image_shape
+
+    @property
+    def num_classes(self) -> int:
+        return self.config.num_classes
+
+    @property
+    def provides(self) -> frozenset[str]:
+        return self.part.provided(self.config) if self.part else frozenset()
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Raw scores (N,); higher is more real."""
+        raise NotImplementedError
+
+
+def build(part: Part, config: Any, *, seed: int | None = None) -> Any:
+    """Make the module of a part, leaving the global random state as it was.
+
+    Args:
+        part: what to make.
+        config: its config.
+        seed: of the initial weights; None where they will be overwritten anyway.
+    """
+    with torch.random.fork_rng(devices=[]):
+        if seed is not None:
+            init = int(rng.philox(seed, f"init/{part.kind}").integers(0, 2**32, dtype=np.int64))
+            torch.manual_seed(init)
+        module = part.build(config)
+    module.part = part
+    return module

@@ -1,0 +1,385 @@
+"""Parts: what a plugin declares, how a config becomes a part, and which parts go together.
+
+A `Part` is cheap data. Its factory and config class are dotted strings, resolved on use, so that
+listing and checking parts never imports torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import pkgutil
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from ganzoo.errors import (
+    CompatibilityError,
+    ConfigError,
+    NotFoundError,
+    PluginError,
+    nearest,
+)
+
+KINDS: dict[str, str] = {
+    "generator": "ganzoo_generators",
+    "discriminator": "ganzoo_discriminators",
+    "loss": "ganzoo_losses",
+    "trainer": "ganzoo_trainers",
+    "augmentation": "ganzoo_augmentations",
+    "features": "ganzoo_features",
+}
+"""Kind of part -> the hook that brings parts of this kind."""
+
+CAPABILITIES: dict[str, str] = {
+    "conditional": "takes labels (with num_classes > 0 in its config)",
+    "w-space": "has mapping() and synthesis(); truncation applies",
+    "style-mixing": "takes mix=, two latents crossed over at a layer",
+    "layer-noise": "takes noise='const', 'random' or 'none'",
+    "progressive": "takes lod=, 0 for full resolution, and grows by blending",
+    "per-sample": "each score depends on its own image only (no batch norm)",
+    "classes": "outputs(x, labels).classes are class logits",
+    "features": "outputs(x, labels).features are intermediate features",
+    "reconstruction": "outputs(x, labels).reconstruction is an image",
+}
+"""What a part can provide or require. Third parties prefix theirs: `myplugin:thing`."""
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """What every generator's config has: subclass it, add fields, keep it a frozen dataclass.
+
+    `image_shape` is (C, H, W); `num_classes` 0 means unconditional.
+    """
+
+    image_shape: tuple[int, int, int] = (1, 28, 28)
+    num_classes: int = 0
+    z_dim: int = 100
+
+    def __post_init__(self) -> None:
+        check_image_shape(self.image_shape)
+        check_range("num_classes", self.num_classes, 0, 1_000_000)
+        check_range("z_dim", self.z_dim, 1, 65_536)
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    """What every discriminator's config has: the shape (C, H, W) that it judges, and the classes."""
+
+    image_shape: tuple[int, int, int] = (1, 28, 28)
+    num_classes: int = 0
+
+    def __post_init__(self) -> None:
+        check_image_shape(self.image_shape)
+        check_range("num_classes", self.num_classes, 0, 1_000_000)
+
+
+@dataclass(frozen=True)
+class NoConfig:
+    """The config of a part that has no settings."""
+
+
+def check_range(name: str, value: float, low: float, high: float) -> None:
+    """Refuse a config value outside [low, high] (and NaN), naming the field."""
+    if not (low <= value <= high) or math.isnan(value):
+        raise ConfigError(f"{name} = {value!r} is out of range", f"use {low} to {high}")
+
+
+def check_image_shape(shape: tuple[int, int, int]) -> None:
+    """Refuse a shape that is not (1-4 channels, 1-4096, 1-4096)."""
+    if len(shape) != 3 or not 1 <= shape[0] <= 4 or not all(1 <= n <= 4096 for n in shape[1:]):
+        raise ConfigError(
+            f"image_shape = {list(shape)} is not a shape",
+            "use [channels 1 to 4, height, width up to 4096]",
+        )
+
+
+@dataclass(frozen=True)
+class Part:
+    """One generator, discriminator, loss, trainer, augmentation or feature extractor.
+
+    Attributes:
+        name: how users ask for it, unique within a kind (`dcgan`).
+        kind: one of `KINDS`.
+        factory: "package.module:Class", called with the config as its one argument.
+        config: "package.module:Config", a frozen dataclass.
+        version: raised when the config or state dict changes meaning; then `upgrade` is needed.
+        tiny: settings that make the smallest sensible instance; tests build it.
+        provides: capabilities that hold for every config. A config whose settings decide has a
+            property `provides` that adds to these.
+        requires: role -> capabilities that the part of that role must provide.
+        upgrade: "package.module:function", called as `upgrade(version, config, state)` with the
+            older version's config dict and state dict (or None); returns both, brought up to date.
+        summary, paper: one line each, for people.
+    """
+
+    name: str
+    kind: str
+    factory: str
+    config: str = "ganzoo.parts:NoConfig"
+    version: int = 1
+    tiny: Mapping[str, Any] = field(default_factory=dict)
+    provides: frozenset[str] = frozenset()
+    requires: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    upgrade: str = ""
+    summary: str = ""
+    paper: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise PluginError(f"part {self.name!r} has kind {self.kind!r}", nearest(self.kind, KINDS))
+        object.__setattr__(self, "provides", frozenset(self.provides))
+        object.__setattr__(
+            self, "requires", {role: frozenset(need) for role, need in self.requires.items()}
+        )
+        for capability in self.provides.union(*self.requires.values()):
+            if capability not in CAPABILITIES and ":" not in capability:
+                raise PluginError(
+                    f"part {self.name!r} names the capability {capability!r}, which is none",
+                    nearest(capability, CAPABILITIES) + " (prefix your own: myplugin:thing)",
+                )
+
+    @property
+    def config_class(self) -> type[Any]:
+        """The config dataclass, imported now."""
+        resolved = resolve(self.config)
+        if not (isinstance(resolved, type) and dataclasses.is_dataclass(resolved)):
+            raise PluginError(f"{self.config} (config of part {self.name!r}) is no dataclass")
+        return resolved
+
+    def make_config(self, settings: Mapping[str, Any] | None = None) -> Any:
+        """The config with `settings` applied, checked: unknown keys and wrong types are refused."""
+        return config_from_dict(self.config_class, settings or {}, where=f"{self.kind}.{self.name}")
+
+    def build(self, config: Any | None = None) -> Any:
+        """Make the part. Imports its module, which for most kinds imports torch."""
+        return resolve(self.factory)(self.make_config() if config is None else config)
+
+    def provided(self, config: Any) -> frozenset[str]:
+        """All capabilities with this config."""
+        return self.provides | frozenset(getattr(config, "provides", ()))
+
+
+def resolve(dotted: str) -> Any:
+    """Import what a dotted string "package.module:Name" names."""
+    try:
+        return pkgutil.resolve_name(dotted)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise PluginError(f"cannot resolve {dotted!r}", f"{type(error).__name__}: {error}") from error
+
+
+# -- configs to and from plain data --------------------------------------------------------------
+
+C = TypeVar("C")
+
+
+def config_to_dict(config: Any) -> dict[str, Any]:
+    """A config as JSON and TOML know it: tuples become lists."""
+    return {f.name: _plain(getattr(config, f.name)) for f in dataclasses.fields(config)}
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return config_to_dict(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
+def config_from_dict(cls: type[C], settings: Mapping[str, Any], *, where: str) -> C:
+    """Make the frozen dataclass `cls` of plain data, strictly.
+
+    Raises:
+        ConfigError: an unknown key (with the nearest name), a missing one, or a wrong type; `where`
+            says in what.
+    """
+    hints = _hints(cls)
+    for key in settings:
+        if key not in hints:
+            raise ConfigError(f"{where} has no setting {key!r}", nearest(str(key), hints))
+    values = {key: _typed(hints[key], value, f"{where}.{key}") for key, value in settings.items()}
+    try:
+        return cls(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{where}.{error.problem}", error.remedy) from error
+    except TypeError as error:
+        raise ConfigError(f"{where} is incomplete", str(error).partition("() ")[2]) from error
+
+
+@functools.cache
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    hints = typing.get_type_hints(cls)
+    return {f.name: hints[f.name] for f in dataclasses.fields(cls)}
+
+
+def _typed(hint: Any, value: Any, where: str) -> Any:
+    """`value` as type `hint`; JSON's lists become tuples and whole numbers floats where asked."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if hint is float and type(value) is int:
+        return float(value)
+    if hint in (int, float, str, bool) and type(value) is hint:
+        return value
+    if hint in (None, types.NoneType) and value is None:
+        return None
+    if origin is Literal and value in args:
+        return value
+    if origin in (typing.Union, types.UnionType):
+        for option in args:
+            try:
+                return _typed(option, value, where)
+            except ConfigError:
+                continue
+    if origin is tuple and isinstance(value, (list, tuple)):
+        if len(args) == 2 and args[1] is Ellipsis:
+            return tuple(_typed(args[0], item, where) for item in value)
+        if len(args) == len(value):
+            return tuple(_typed(a, item, where) for a, item in zip(args, value, strict=True))
+    if origin in (dict, Mapping) or origin is typing.get_origin(Mapping[str, Any]):
+        if isinstance(value, Mapping):
+            return {str(k): _typed(args[1], item, f"{where}.{k}") for k, item in value.items()}
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
+        return config_from_dict(hint, value, where=where)
+    raise ConfigError(f"{where} = {value!r} is of the wrong type", f"use {_describe(hint)}")
+
+
+def _describe(hint: Any) -> str:
+    if typing.get_origin(hint) is Literal:
+        return "one of " + ", ".join(repr(option) for option in typing.get_args(hint))
+    return hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint)
+
+
+# -- the registry of parts -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class OwnedPart:
+    """A part and the plugin (entry-point name) and distribution that bring it."""
+
+    part: Part
+    plugin: str
+    distribution: str
+
+
+class PartRegistry:
+    """All parts of all plugins, by kind and name."""
+
+    def __init__(self, parts: Iterable[OwnedPart], *, missing: Mapping[str, str] | None = None):
+        self._by_kind: dict[str, list[OwnedPart]] = {kind: [] for kind in KINDS}
+        self._missing = missing or {}
+        for owned in parts:
+            self._by_kind[owned.part.kind].append(owned)
+
+    def all(self, kind: str | None = None) -> list[OwnedPart]:
+        """The parts of a kind (or of all kinds), in the order of kind, then name."""
+        kinds = [kind] if kind else list(KINDS)
+        return [o for k in kinds for o in sorted(self._by_kind[k], key=lambda o: o.part.name)]
+
+    def get(self, kind: str, name: str) -> Part:
+        """The part of this name, or `plugin:name` where two plugins claim it."""
+        return self.owner(kind, name).part
+
+    def owner(self, kind: str, name: str) -> OwnedPart:
+        """The part with its owner.
+
+        Raises:
+            NotFoundError: no such part; names the nearest, and the plugin that is known to have it.
+            PluginError: two distributions claim the name.
+        """
+        if kind not in KINDS:
+            raise NotFoundError(f"no kind of part is called {kind!r}", nearest(kind, KINDS))
+        plugin, _, bare = name.rpartition(":")
+        found = [
+            o
+            for o in self._by_kind[kind]
+            if o.part.name == bare and (not plugin or o.plugin == plugin)
+        ]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            owners = " and ".join(f"{o.distribution}" for o in found)
+            choices = " or ".join(f"{o.plugin}:{bare}" for o in found)
+            raise PluginError(f"{kind} {bare!r} is claimed by {owners}", f"ask for {choices}")
+        if bare in self._missing:
+            raise NotFoundError(
+                f"{kind} {bare!r} is in a plugin that is not installed",
+                f"pip install {self._missing[bare]}",
+            )
+        known = [o.part.name for o in self._by_kind[kind]]
+        raise NotFoundError(f"no {kind} is called {name!r}", nearest(bare, known))
+
+
+# -- which parts go together ---------------------------------------------------------------------
+
+
+def check_compatible(
+    chosen: Mapping[str, tuple[Part, Any]], alternatives: Callable[[str], Sequence[Part]]
+) -> None:
+    """Refuse parts that cannot work together, before torch is imported.
+
+    Args:
+        chosen: role -> (part, config), for the roles of a run.
+        alternatives: role -> the parts that could be chosen instead, for the remedy.
+
+    Raises:
+        CompatibilityError: says who needs what of whom, and which setting or part would do.
+    """
+    for part, _ in chosen.values():
+        for role, needed in part.requires.items():
+            other, config = chosen.get(role, (None, None))
+            if other is None:
+                lacking, whose = needed, f"a {role}"
+            else:
+                lacking, whose = needed - other.provided(config), f"the {role} {other.name!r}"
+            if lacking:
+                capability = min(lacking)
+                problem = (
+                    f"{part.kind} {part.name!r} needs {whose} to be {capability!r}"
+                    f" ({CAPABILITIES.get(capability, 'a plugin capability')})"
+                )
+                raise CompatibilityError(problem, _remedy(role, other, config, needed, alternatives))
+    shapes = {
+        (role, config.image_shape, config.num_classes)
+        for role, (_, config) in chosen.items()
+        if role in ("generator", "discriminator")
+    }
+    if len({shape for _, shape, _ in shapes}) > 1:
+        text = ", ".join(f"{role} {list(shape)}" for role, shape, _ in sorted(shapes))
+        raise CompatibilityError(f"image shapes differ: {text}", "set one image_shape for both")
+    if len({classes for _, _, classes in shapes}) > 1:
+        text = ", ".join(f"{role} {classes}" for role, _, classes in sorted(shapes))
+        raise CompatibilityError(f"num_classes differ: {text}", "set one num_classes for both")
+
+
+def _remedy(
+    role: str,
+    part: Part | None,
+    config: Any,
+    needed: frozenset[str],
+    alternatives: Callable[[str], Sequence[Part]],
+) -> str:
+    """The settings of the chosen part, else the other parts, that would satisfy `needed`."""
+    if part is not None:
+        for name, hint in _hints(type(config)).items():
+            if typing.get_origin(hint) is not Literal:
+                continue
+            good = [
+                option
+                for option in typing.get_args(hint)
+                if needed <= part.provided(dataclasses.replace(config, **{name: option}))
+            ]
+            if good:
+                return " or ".join(f"--set {role}.{name}={option}" for option in good)
+    would_do = []
+    for candidate in alternatives(role):
+        if part is not None and candidate.name == part.name:
+            continue
+        if needed <= candidate.provided(candidate.make_config()):
+            would_do.append(f"--set {role}={candidate.name}")
+    return " or ".join(would_do) or f"install a plugin whose {role} provides {', '.join(needed)}"

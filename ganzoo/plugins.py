@@ -1,0 +1,225 @@
+"""Finding plugins, keeping the broken ones apart, and asking the others.
+
+Entry points are iterated here rather than by pluggy's own loader, because one that raises would
+hide every plugin after it: each is loaded on its own, and a failure is kept with its cause, so
+that `ganzoo plugins` shows it and everything else goes on.
+
+Environment:
+    GANZOO_PLUGINS  comma-separated entry-point names; only these are loaded ("" for none).
+    GANZOO_STRICT   1: the first broken plugin raises instead of being set aside.
+    GANZOO_TRACE    1: every hook call and its result is written to stderr.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, TypeVar
+
+import pluggy
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from ganzoo import hookspecs
+from ganzoo.errors import PluginError
+from ganzoo.parts import KINDS, OwnedPart, Part, PartRegistry
+
+GROUP = "ganzoo"
+CORE = "core"
+T = TypeVar("T")
+
+
+@dataclass
+class Plugin:
+    """One plugin that was found: its entry point, its distribution, and what went wrong if it did."""
+
+    name: str
+    distribution: str
+    version: str
+    value: str
+    module: ModuleType | None = None
+    error: str = ""
+
+    @property
+    def state(self) -> str:
+        return "broken" if self.error else "ok"
+
+
+class Plugins:
+    """The loaded plugins. `load()` makes the one of this process; tests may make their own."""
+
+    def __init__(self) -> None:
+        self.manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self.manager.add_hookspecs(hookspecs)
+        self.found: list[Plugin] = []
+        if os.environ.get("GANZOO_TRACE") == "1":
+            self.manager.trace.root.setwriter(sys.stderr.write)
+            self.manager.enable_tracing()
+
+    def add(self, module: ModuleType, *, name: str, distribution: str, version: str) -> Plugin:
+        """Register a plugin module under a name, checking its hooks against the specifications."""
+        plugin = Plugin(name, distribution, version, module.__name__, module)
+        self.found.append(plugin)
+        self._guard(plugin, lambda: self._register(plugin, module))
+        return plugin
+
+    def discover(self) -> None:
+        """Load every entry point of the group `ganzoo` that `GANZOO_PLUGINS` does not leave out."""
+        wanted = os.environ.get("GANZOO_PLUGINS")
+        selection = None if wanted is None else {n.strip() for n in wanted.split(",") if n.strip()}
+        entry_points = sorted(
+            importlib.metadata.entry_points(group=GROUP), key=lambda e: (e.name, e.value)
+        )
+        claims: dict[str, set[str]] = {}
+        for entry in entry_points:
+            claims.setdefault(entry.name, set()).add(entry.dist.name if entry.dist else "?")
+        seen: set[tuple[str, str]] = set()
+        for entry in entry_points:
+            if selection is not None and entry.name not in selection:
+                continue
+            dist = entry.dist
+            plugin = Plugin(
+                entry.name, dist.name if dist else "?", dist.version if dist else "", entry.value
+            )
+            if (plugin.name, plugin.distribution) in seen:
+                continue  # one distribution that stands on the path twice (an editable install)
+            seen.add((plugin.name, plugin.distribution))
+            self.found.append(plugin)
+            others = claims[entry.name] - {plugin.distribution}
+            if others:
+                plugin.error = (
+                    f"the entry-point name {entry.name!r} is also claimed by"
+                    f" {', '.join(sorted(others))}: uninstall one of them"
+                )
+                self._strict(plugin)
+                continue
+            self._guard(plugin, lambda p=plugin, e=entry, d=dist: self._load(p, e, d))
+        if selection is not None:
+            for name in sorted(selection - {e.name for e in entry_points}):
+                self.found.append(
+                    Plugin(name, "?", "", "", error="named in GANZOO_PLUGINS but not installed")
+                )
+
+    def _load(self, plugin: Plugin, entry: importlib.metadata.EntryPoint, dist: Any) -> None:
+        unmet = _unmet_core_range(dist)
+        if unmet:
+            raise PluginError(unmet, f"pip install --upgrade {plugin.distribution}")
+        self._register(plugin, entry.load())
+
+    def _register(self, plugin: Plugin, module: ModuleType) -> None:
+        api = getattr(module, "GANZOO_API", hookspecs.API_VERSION)
+        if api != hookspecs.API_VERSION:
+            raise PluginError(
+                f"is written for hook API {api}, this core has {hookspecs.API_VERSION}",
+                f"install a {plugin.distribution} that fits, or another ganzoo",
+            )
+        self.manager.register(module, name=plugin.name)
+        try:
+            self._check_hooks(module)
+        except Exception:
+            self.manager.unregister(name=plugin.name)
+            raise
+        plugin.module = module
+
+    def _check_hooks(self, module: ModuleType) -> None:
+        for caller in self.manager.get_hookcallers(module) or []:
+            for implementation in caller.get_hookimpls():
+                if implementation.plugin is not module:
+                    continue
+                if not caller.has_spec() and not implementation.optionalhook:
+                    raise PluginError(f"implements {caller.name}, which is no hook of ganzoo")
+                if implementation.kwargnames:
+                    raise PluginError(
+                        f"{caller.name} gives default values to {implementation.kwargnames}",
+                        "take these arguments without defaults",
+                    )
+
+    def _guard(self, plugin: Plugin, action: Callable[[], T]) -> T | None:
+        """Run a plugin's code; an exception marks that plugin as broken and nothing else."""
+        try:
+            return action()
+        except Exception as error:  # the isolation itself: any fault of a plugin stays its own
+            text = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+            plugin.error = " ".join(text.split())
+            self._strict(plugin, error)
+            return None
+
+    def _strict(self, plugin: Plugin, error: Exception | None = None) -> None:
+        if os.environ.get("GANZOO_STRICT") == "1":
+            raise PluginError(f"plugin {plugin.name!r} ({plugin.distribution})", plugin.error) from error
+
+    def call(self, hook: str, **arguments: Any) -> Iterator[tuple[Plugin, Any]]:
+        """Call a hook on one plugin at a time, yielding (plugin, result) of those that answer.
+
+        A plugin that raises is marked as broken and the others go on.
+        """
+        healthy = [p for p in self.found if p.module is not None and not p.error]
+        modules = {p.module for p in healthy}
+        for plugin in healthy:
+            caller = self.manager.subset_hook_caller(hook, modules - {plugin.module})
+            if not caller.get_hookimpls():
+                continue
+            result = self._guard(plugin, functools.partial(_collect, caller, arguments))
+            if result is not None:
+                yield plugin, result
+
+    @functools.cached_property
+    def parts(self) -> PartRegistry:
+        """All parts of all working plugins, collected once."""
+        owned: list[OwnedPart] = []
+        for kind, hook in KINDS.items():
+            for plugin, result in self.call(hook):
+                self._guard(plugin, lambda p=plugin, r=result, k=kind: owned.extend(_owned(p, k, r)))
+        from ganzoo.registry import curated_parts  # the catalogue is read only once it is needed
+
+        return PartRegistry(owned, missing=curated_parts())
+
+
+def _collect(caller: Any, arguments: dict[str, Any]) -> Any:
+    """A hook's answer from one plugin; a list of one for ordinary hooks, drained of generators."""
+    result = caller(**arguments)
+    if isinstance(result, list):
+        result = result[0] if result else None
+    if result is None or isinstance(result, (str, os.PathLike)) or not hasattr(result, "__iter__"):
+        return result
+    return list(result)
+
+
+def _owned(plugin: Plugin, kind: str, parts: Any) -> list[OwnedPart]:
+    for part in parts:
+        if not isinstance(part, Part):
+            raise PluginError(f"{KINDS[kind]} returned a {type(part).__name__}, not a Part")
+        if part.kind != kind:
+            raise PluginError(f"{KINDS[kind]} returned part {part.name!r} of kind {part.kind!r}")
+    return [OwnedPart(part, plugin.name, plugin.distribution) for part in parts]
+
+
+def _unmet_core_range(dist: importlib.metadata.Distribution | None) -> str:
+    """What a distribution says about the core that it needs, if the installed core does not fit."""
+    from ganzoo import __version__
+
+    for text in (dist.requires or []) if dist else []:
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            continue
+        if canonicalize_name(requirement.name) == "ganzoo" and not requirement.marker:
+            if not requirement.specifier.contains(__version__, prereleases=True):
+                return f"needs ganzoo{requirement.specifier}, installed is {__version__}"
+    return ""
+
+
+@functools.cache
+def load() -> Plugins:
+    """The plugins of this process: the core's own, then every installed one."""
+    from ganzoo import __version__, builtins
+
+    plugins = Plugins()
+    plugins.add(builtins, name=CORE, distribution="ganzoo", version=__version__)
+    plugins.discover()
+    return plugins

@@ -1,0 +1,116 @@
+"""Counter-based randomness: every draw is a function of (seed, stream, index), of nothing else.
+
+NumPy's Philox (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") is keyed by the
+seed and the stream; the index is its counter. So image k is the same in any batch, step k is the
+same after a resume, and no generator state is ever saved. torch's CPU generator is not used for
+this: it keeps 32 bits of a seed, and `randn(8)` is no prefix of `randn(20)`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ganzoo.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+MAX_SEED = 2**63 - 1
+
+
+def check_seed(seed: int) -> int:
+    """`seed` if it is an integer in [0, 2^63 - 1], else `InputError`."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise InputError(f"seed {seed!r} is no integer", f"use 0 to {MAX_SEED}")
+    if not 0 <= seed <= MAX_SEED:
+        raise InputError(f"seed {seed} is out of range", f"use 0 to {MAX_SEED} (2^63 - 1)")
+    return int(seed)
+
+
+def stream_key(stream: str) -> int:
+    """The 64-bit key of a named stream: the first eight bytes of its SHA-256, little-endian."""
+    return int.from_bytes(hashlib.sha256(stream.encode()).digest()[:8], "little")
+
+
+def philox(seed: int, stream: str, *index: int) -> np.random.Generator:
+    """The generator of (seed, stream, index), where index is up to three numbers.
+
+    Key = (seed, stream_key(stream)); the index fills the upper words of the 256-bit counter, so
+    each has 2^64 blocks of its own.
+    """
+    counter = [0, *index, *([0] * (3 - len(index)))]
+    return np.random.Generator(
+        np.random.Philox(key=[check_seed(seed), stream_key(stream)], counter=counter)
+    )
+
+
+def latents(seeds: Sequence[int], z_dim: int) -> np.ndarray:
+    """z of each seed: float32 (len(seeds), z_dim), standard normal, each row from its seed alone."""
+    out = np.empty((len(seeds), z_dim), dtype=np.float32)
+    for row, seed in zip(out, seeds, strict=True):
+        philox(seed, "z").standard_normal(dtype=np.float32, out=row)
+    return out
+
+
+class Draws:
+    """The draws of one stream at one step, equal for any number of processes.
+
+    Each call draws for the global batch and keeps the rows of this rank, `[rank::world]`, so that
+    several processes together draw what one process would.
+    """
+
+    def __init__(
+        self, seed: int, stream: str, step: int, *, rank: int = 0, world: int = 1, device: str | torch.device = "cpu"
+    ) -> None:
+        self._seed, self._stream, self._step = seed, stream, step
+        self._rank, self._world, self._device = rank, world, device
+        self._calls = 0
+
+    def _next(self) -> np.random.Generator:
+        generator = philox(self._seed, self._stream, self._step, self._calls)
+        self._calls += 1
+        return generator
+
+    def _place(self, array: np.ndarray) -> torch.Tensor:
+        import torch
+
+        rows = torch.from_numpy(np.ascontiguousarray(array[self._rank :: self._world]))
+        return rows.to(self._device, non_blocking=True)
+
+    def normal(self, n: int, *shape: int) -> torch.Tensor:
+        """Standard normal float32 (n, *shape); n is this process's share."""
+        size = (n * self._world, *shape)
+        return self._place(self._next().standard_normal(size, dtype=np.float32))
+
+    def uniform(self, n: int, *shape: int) -> torch.Tensor:
+        """Uniform float32 in [0, 1), (n, *shape)."""
+        return self._place(self._next().random((n * self._world, *shape), dtype=np.float32))
+
+    def integers(self, n: int, high: int) -> torch.Tensor:
+        """Uniform int64 in [0, high), (n,)."""
+        return self._place(self._next().integers(0, high, n * self._world, dtype=np.int64))
+
+    def torch_generator(self) -> torch.Generator:
+        """A torch generator on the device for large maps, of this rank alone."""
+        import torch
+
+        seed = int(self._next().integers(0, 2**32, dtype=np.int64)) ^ (self._rank * 0x9E3779B1)
+        return torch.Generator(self._device).manual_seed(seed & 0xFFFFFFFF)
+
+
+class SeedNoise:
+    """Random noise maps of a sample: the map of (seed, layer) is the same in any batch."""
+
+    def __init__(self, seeds: Sequence[int], device: str | torch.device = "cpu") -> None:
+        self._seeds, self._device = list(seeds), device
+
+    def normal(self, layer: int, *shape: int) -> torch.Tensor:
+        """Standard normal float32 (len(seeds), *shape) for noise layer `layer`."""
+        import torch
+
+        maps = [philox(s, "noise", layer).standard_normal(shape, dtype=np.float32) for s in self._seeds]
+        return torch.from_numpy(np.stack(maps)).to(self._device)

@@ -1,0 +1,54 @@
+"""Image data sets: a spec such as "mnist@test" or "zip:cats.zip?labels=breed" to uint8 pixels.
+
+    data = load_data("folder:cats", resolution=64)
+    images, labels = data.batch(np.array([3, 1, 4]))  # uint8 (3, C, 64, 64), int64 (3,) or None
+
+The rooms: `spec` (what can be asked for), the sources `shapes`, `named` (torchvision), `trees`
+(folders and zip files) and `hf`, and `images` (fitting the images and keeping them).
+"""
+
+from __future__ import annotations
+
+from ganzoo.data.images import ImageData, RawData, RawImages, prepare
+from ganzoo.data.sources import SOURCES
+from ganzoo.data.spec import DataRequest, DataSource, data_sources, resolve
+
+__all__ = [
+    "SOURCES",
+    "DataRequest",
+    "DataSource",
+    "ImageData",
+    "RawData",
+    "RawImages",
+    "data_sources",
+    "load_data",
+]
+
+
+def load_data(
+    spec: str,
+    *,
+    resolution: int | None = None,
+    channels: int | None = None,
+    progress: bool = False,
+) -> ImageData:
+    """Open a data set and hold its images, fitted, as uint8.
+
+    What was fitted is kept in the user's cache, so that the next call starts at once.
+
+    Args:
+        spec: `NAME[@SPLIT][?OPTION=VALUE&…]`, or `folder:PATH`, `zip:PATH`, `hf:OWNER/NAME` with
+            options in the same way. Every source takes `resolution`, `channels` and `labels=none`.
+        resolution: crop each image to its central square and resize it to this (Lanczos); without
+            it the images must be of one size. The 28x28 sets are padded with black at 32.
+        channels: 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA. Without it, 1 if every image is gray,
+            else 3. Where no alpha is asked for, transparency is laid on white.
+        progress: show a bar on stderr while the images are fitted.
+
+    Raises:
+        NotFoundError: no data set of this name.
+        InputError: an option that the set does not take, or a value out of range.
+        DataError: the data are missing, empty, unreadable, or of several sizes.
+    """
+    source, request = resolve(spec, resolution, channels)
+    return prepare(source, request, progress=progress)

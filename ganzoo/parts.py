@@ -241,9 +241,8 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
             return tuple(_typed(args[0], item, where) for item in value)
         if len(args) == len(value):
             return tuple(_typed(a, item, where) for a, item in zip(args, value, strict=True))
-    if origin in (dict, Mapping) or origin is typing.get_origin(Mapping[str, Any]):
-        if isinstance(value, Mapping):
-            return {str(k): _typed(args[1], item, f"{where}.{k}") for k, item in value.items()}
+    if origin in (dict, Mapping) and isinstance(value, Mapping):
+        return {str(k): _typed(args[1], item, f"{where}.{k}") for k, item in value.items()}
     if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
         return config_from_dict(hint, value, where=where)
     raise ConfigError(f"{where} = {value!r} is of the wrong type", f"use {_describe(hint)}")

@@ -65,7 +65,7 @@ class Plugins:
         """Register a plugin module under a name, checking its hooks against the specifications."""
         plugin = Plugin(name, distribution, version, module.__name__, module)
         self.found.append(plugin)
-        self._guard(plugin, lambda: self._register(plugin, module))
+        self.guard(plugin, lambda: self._register(plugin, module))
         return plugin
 
     def discover(self) -> None:
@@ -98,7 +98,7 @@ class Plugins:
                 )
                 self._strict(plugin)
                 continue
-            self._guard(plugin, lambda p=plugin, e=entry, d=dist: self._load(p, e, d))
+            self.guard(plugin, lambda p=plugin, e=entry, d=dist: self._load(p, e, d))
         if selection is not None:
             for name in sorted(selection - {e.name for e in entry_points}):
                 self.found.append(
@@ -139,7 +139,7 @@ class Plugins:
                         "take these arguments without defaults",
                     )
 
-    def _guard(self, plugin: Plugin, action: Callable[[], T]) -> T | None:
+    def guard(self, plugin: Plugin, action: Callable[[], T]) -> T | None:
         """Run a plugin's code; an exception marks that plugin as broken and nothing else."""
         try:
             return action()
@@ -164,7 +164,7 @@ class Plugins:
             caller = self.manager.subset_hook_caller(hook, modules - {plugin.module})
             if not caller.get_hookimpls():
                 continue
-            result = self._guard(plugin, functools.partial(_collect, caller, arguments))
+            result = self.guard(plugin, functools.partial(_collect, caller, arguments))
             if result is not None:
                 yield plugin, result
 
@@ -174,7 +174,7 @@ class Plugins:
         owned: list[OwnedPart] = []
         for kind, hook in KINDS.items():
             for plugin, result in self.call(hook):
-                self._guard(plugin, lambda p=plugin, r=result, k=kind: owned.extend(_owned(p, k, r)))
+                self.guard(plugin, lambda p=plugin, r=result, k=kind: owned.extend(_owned(p, k, r)))
         from ganzoo.registry import curated_parts  # the catalogue is read only once it is needed
 
         return PartRegistry(owned, missing=curated_parts())

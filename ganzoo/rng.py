@@ -94,12 +94,17 @@ class Draws:
         """Uniform int64 in [0, high), (n,)."""
         return self._place(self._next().integers(0, high, n * self._world, dtype=np.int64))
 
+    def seed(self) -> int:
+        """A seed for a generator that is not NumPy's, of 32 bits because torch's keeps no more."""
+        return int(self._next().integers(0, 2**32, dtype=np.int64))
+
     def torch_generator(self) -> torch.Generator:
         """A torch generator on the device for large maps, of this rank alone."""
         import torch
 
-        seed = int(self._next().integers(0, 2**32, dtype=np.int64)) ^ (self._rank * 0x9E3779B1)
-        return torch.Generator(self._device).manual_seed(seed & 0xFFFFFFFF)
+        ranked = philox(self._seed, f"{self._stream}/{self._rank}", self._step, self._calls)
+        self._calls += 1
+        return torch.Generator(self._device).manual_seed(int(ranked.integers(0, 2**32)))
 
 
 class SeedNoise:

@@ -1,1 +1,269 @@
-"""Training: recipe, losses, the step that a loss is handed, trainer, checkpoints and observers."""
+"""Training: recipe, losses, the step that a loss is handed, trainer, checkpoints and observers.
+
+`train` runs a recipe into a run folder and goes on with one; `plan` measures a few steps first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganzoo import files
+from ganzoo.errors import ConfigError, InputError, TrainingError
+from ganzoo.training.recipe import DataConfig, Recipe, find_recipe, recipes
+
+if TYPE_CHECKING:
+    from ganzoo.training.trainer import Trainer
+
+__all__ = ["Recipe", "find_recipe", "plan", "recipes", "train"]
+
+
+def train(
+    recipe: Recipe | str | Path,
+    out: str | Path,
+    *,
+    data: str | None = None,
+    settings: Sequence[str] = (),
+    resume: bool = False,
+    init: str | Path | None = None,
+    steps: int | None = None,
+    device: str | None = None,
+    observers: Sequence[object] = (),
+    progress: bool = False,
+    tensorboard: bool = False,
+) -> Path:
+    """Train a recipe, or go on with a run, and return the run folder.
+
+    Args:
+        recipe: a recipe, the name of one, or the path of a TOML file.
+        out: the run folder; its `model/` is a model folder.
+        data: replaces the recipe's data source, as `--data` does.
+        settings: `key=value` changes, as `--set` does.
+        resume: go on from the newest whole checkpoint of `out`, bit for bit as if it had never
+            stopped. The recipe must be the same; its length and intervals may differ.
+        init: a model (name, folder, hf://) to start from.
+        steps: stop after so many steps of this call, with a checkpoint.
+        device: "cpu" or "cuda"; by default a GPU where there is one.
+        observers: objects that implement the observing hooks.
+        progress, tensorboard: show a bar on stderr; log to `tensorboard/`.
+
+    Raises:
+        GanzooError: anything that is wrong with recipe, data, folder or device, or divergence.
+        KeyboardInterrupt: stopped by Ctrl-C or SIGTERM, after a checkpoint was written.
+    """
+    from ganzoo.training import observers as watching
+    from ganzoo.training.trainer import Setup
+
+    out = Path(out)
+    recipe = _configured(recipe, data, settings)
+    accelerator = _accelerator(recipe, device)
+    main = accelerator.is_main_process
+    _check_folder(out, recipe, resume)
+    resolved, images = _with_data(recipe, progress and main)
+    own: list[object] = []
+    if main:
+        own.append(watching.JsonLog(out / "log.jsonl"))
+        if recipe.every.grid:
+            own.append(watching.SampleGrids(out / "grids", recipe.every.grid))
+        if tensorboard:
+            own.append(watching.TensorBoard(out / "tensorboard"))
+        if progress:
+            own.append(watching.ProgressBar())
+    watchers = watching.Observers([*own, *observers])
+    for name, reason in images.skipped if main else ():
+        watchers.say(f"skipped {name}: {reason}")
+    with _memory_errors(recipe):
+        trainer = _trainer(
+            resolved,
+            Setup(resolved, images, out, accelerator, watchers, _init_folder(init)),
+        )
+        if resume:
+            path = trainer.resume()
+            if main:
+                watchers.say(f"resuming at step {trainer.step} from {path}")
+        if main:
+            files.write_text(out / "run.toml", _to_toml(resolved.to_dict()))
+        accelerator.wait_for_everyone()
+        _run(trainer, steps)
+    return out
+
+
+def plan(
+    recipe: Recipe | str | Path,
+    *,
+    data: str | None = None,
+    settings: Sequence[str] = (),
+    device: str | None = None,
+) -> dict[str, Any]:
+    """What a run would be: the resolved recipe, parameters, memory, images a second, time needed.
+
+    A few steps are run and thrown away; nothing is written.
+    """
+    from ganzoo.training.observers import Observers
+    from ganzoo.training.report import dry_run
+    from ganzoo.training.trainer import Setup
+
+    recipe = _configured(recipe, data, settings)
+    resolved, images = _with_data(recipe, False)
+    setup = Setup(resolved, images, Path(), _accelerator(recipe, device), Observers())
+    with _memory_errors(recipe):
+        return dry_run(_trainer(resolved, setup))
+
+
+def _configured(recipe: Recipe | str | Path, data: str | None, settings: Sequence[str]) -> Recipe:
+    if not isinstance(recipe, Recipe):
+        recipe = find_recipe(recipe)
+    recipe = recipe.with_settings(settings)
+    if data is not None:
+        recipe = replace(recipe, data=replace(recipe.data, source=data))
+    if not recipe.data.source:
+        raise ConfigError("the recipe names no data", "--data mnist, or folder:PATH, zip:PATH")
+    return recipe
+
+
+def _with_data(recipe: Recipe, progress: bool) -> tuple[Any, Any]:
+    from ganzoo.data import load_data
+
+    config: DataConfig = recipe.data
+    images = load_data(
+        config.source, resolution=config.resolution, channels=config.channels, progress=progress
+    )
+    return recipe.resolve(images.image_shape, images.num_classes), images
+
+
+def _trainer(resolved: Any, setup: Any) -> Trainer:
+    from ganzoo.parts import resolve
+
+    part, config = resolved.chosen["trainer"]
+    trainer: Trainer = resolve(part.factory)(config, setup)
+    return trainer
+
+
+def _accelerator(recipe: Recipe, device: str | None) -> Any:
+    """Accelerate decides where this process computes, and with how many others."""
+    import torch
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    if device not in (None, "cpu", "cuda", "mps"):
+        raise InputError(f"no device is called {device!r}", "use cpu, cuda or mps")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("there is no CUDA device here", "use --device cpu, or leave it out")
+    AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
+    precision = "bf16" if recipe.precision == "bf16" else "no"
+    return Accelerator(cpu=device == "cpu", mixed_precision=precision)
+
+
+def _check_folder(out: Path, recipe: Recipe, resume: bool) -> None:
+    """A new run needs a new folder; a resumed one the folder of the same recipe."""
+    path = out / "run.toml"
+    if not resume:
+        if path.exists() and any((out / "checkpoints").glob("[0-9]*")):
+            raise TrainingError(f"{out} holds a run already", "--resume to go on, or another --out")
+        with files.writable(out):
+            return
+    if not path.exists():
+        raise TrainingError(f"{out} is no run folder: it has no run.toml", "start without --resume")
+    former = Recipe.load(path)
+    _compare(former, recipe, out)
+
+
+def _compare(former: Recipe, recipe: Recipe, out: Path) -> None:
+    """Refuse to resume under another recipe, naming the first thing that differs."""
+    length = ("name", "kimg", "every", "model")
+    old, new = _flat(former.to_dict(), length), _flat(recipe.to_dict(), length)
+    # run.toml spells every default out; what the recipe leaves to a default may not differ from it
+    for key in sorted(new):
+        if key not in old or old[key] != new[key]:
+            raise TrainingError(
+                f"{out} is a run of another recipe: {key} was {old.get(key)!r}, now {new[key]!r}",
+                "resume with the same settings, or use another --out",
+            )
+
+
+def _flat(document: dict[str, Any], leave_out: Sequence[str], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in document.items():
+        if not prefix and key in leave_out:
+            continue
+        if isinstance(value, dict):
+            flat.update(_flat(value, (), f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _init_folder(init: str | Path | None) -> Path | None:
+    from ganzoo.loading import resolve_folder
+
+    return None if init is None else resolve_folder(init)
+
+
+def _to_toml(document: dict[str, Any]) -> str:
+    import tomli_w
+
+    text = tomli_w.dumps(document)
+    tomllib.loads(text)
+    return text
+
+
+def _run(trainer: Trainer, steps: int | None) -> None:
+    error: BaseException | None = None
+    trainer.observers.notify("ganzoo_train_start", trainer=trainer)
+    try:
+        with _stopping_on_signals(trainer):
+            trainer.fit(steps)
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        trainer.observers.notify("ganzoo_train_end", trainer=trainer, error=error)
+    if trainer.stop and trainer.step < trainer.total_steps:
+        raise KeyboardInterrupt(
+            f"stopped at step {trainer.step}; go on with --out {trainer.folder} --resume"
+        )
+
+
+@contextlib.contextmanager
+def _stopping_on_signals(trainer: Trainer) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the run after the step that is being made; a second one at once."""
+
+    def stop(number: int, frame: Any) -> None:
+        if trainer.stop:
+            raise KeyboardInterrupt("stopped at once; the last checkpoint is kept")
+        trainer.stop = True
+
+    try:
+        former = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: whoever owns the signals keeps them
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _memory_errors(recipe: Recipe) -> Iterator[None]:
+    """Out of memory names the batch size to try."""
+    import torch
+
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        text = str(error)
+        out_of_memory = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        if not out_of_memory and "can't allocate memory" not in text:
+            raise
+        half = max(1, recipe.batch // 2)
+        raise TrainingError(
+            f"out of memory with batch {recipe.batch}",
+            f"--set batch={half}, or --set accumulation={recipe.accumulation * 2} for the same batch",
+        ) from error

@@ -1,0 +1,234 @@
+"""The catalogue: registry.toml of the core, and the models that installed plugins bring.
+
+Listing reads TOML and JSON only; torch is not imported and nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from ganzoo import checkpoint, plugins
+from ganzoo.errors import ConfigError, GanzooError, NotFoundError, PluginError, nearest
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One pretrained model.
+
+    Attributes:
+        name: arch.data[.scale], unique within a plugin.
+        plugin: the distribution that is needed to load it.
+        repo, revision: where it is published on the Hub and at which commit; "" until it is.
+        files: file -> {"sha256", "size"}.
+        path: its folder, where an installed plugin bundles it.
+    """
+
+    name: str
+    plugin: str
+    arch: str
+    dataset: str = ""
+    resolution: int = 0
+    channels: int = 0
+    classes: int = 0
+    license: str = "unknown"
+    dataset_license: str = "unknown"
+    summary: str = ""
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    repo: str = ""
+    revision: str = ""
+    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    path: Path | None = None
+
+    @property
+    def bundled(self) -> bool:
+        return self.path is not None
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `--json`: every field, and `bundled`."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "path"}
+        return {**values, "aliases": list(self.aliases), "bundled": self.bundled}
+
+    @classmethod
+    def from_toml(cls, table: Mapping[str, Any], where: str) -> ModelEntry:
+        known = {f.name for f in fields(cls)} - {"path"}
+        for key in table:
+            if key not in known:
+                raise ConfigError(f"{where}: a model has the unknown key {key!r}", nearest(key, known))
+        for key in ("name", "plugin", "arch"):
+            if not isinstance(table.get(key), str):
+                raise ConfigError(f"{where}: a model lacks {key!r}", "mend the registry file")
+        return cls(**{**table, "aliases": tuple(table.get("aliases", ()))})
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> ModelEntry:
+        """The entry of a model folder, from its own files."""
+        config = checkpoint.read_config(folder)
+        shape = config.generator.config.get("image_shape", (0, 0, 0))
+        metrics = folder / "metrics.json"
+        return cls(
+            name=config.name,
+            plugin=config.plugin,
+            arch=config.generator.part,
+            dataset=config.dataset.name,
+            resolution=shape[1],
+            channels=shape[0],
+            classes=config.generator.config.get("num_classes", 0),
+            license=config.license,
+            dataset_license=config.dataset.license,
+            summary=config.summary,
+            metrics=json.loads(metrics.read_text()) if metrics.exists() else {},
+            files={
+                name: {"sha256": digest, "size": (folder / name).stat().st_size}
+                for name, digest in checkpoint.read_sums(folder).items()
+            },
+            path=folder,
+        )
+
+
+def models() -> list[ModelEntry]:
+    """All known models, by name: the core's catalogue and what installed plugins bring.
+
+    A model that is both in the catalogue and bundled with its plugin is listed once.
+    """
+    found = {(entry.plugin, entry.name): entry for entry in _catalogue_models()}
+    loaded = plugins.load()
+    for plugin, answer in loaded.call("ganzoo_models"):
+        for entry in loaded.guard(plugin, functools.partial(_entries, answer)) or ():
+            known = found.get((entry.plugin, entry.name))
+            if known is not None:
+                entry = replace(
+                    entry, repo=known.repo, revision=known.revision, aliases=known.aliases
+                )
+            found[entry.plugin, entry.name] = entry
+    return sorted(found.values(), key=lambda entry: (entry.name, entry.plugin))
+
+
+def find(name: str) -> ModelEntry:
+    """The model of this name or alias; `plugin:name` where two plugins claim it.
+
+    Raises:
+        NotFoundError: no such model; names the nearest ones.
+        PluginError: two plugins claim the name.
+    """
+    prefix, _, bare = name.rpartition(":")
+    known = models()
+    matching = [e for e in known if bare == e.name or bare in e.aliases]
+    if prefix:
+        distributions = {p.distribution for p in plugins.load().found if p.name == prefix}
+        matching = [e for e in matching if e.plugin in distributions | {prefix}]
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        entry_points = {p.distribution: p.name for p in plugins.load().found}
+        choices = " or ".join(f"{entry_points.get(e.plugin, e.plugin)}:{bare}" for e in matching)
+        raise PluginError(
+            f"model {bare!r} is claimed by {' and '.join(e.plugin for e in matching)}",
+            f"ask for {choices}",
+        )
+    remedy = nearest(bare, [e.name for e in known])
+    arch = bare.partition(".")[0]
+    missing = curated_parts().get(arch)
+    if missing and missing not in {p.distribution for p in plugins.load().found}:
+        remedy = f"pip install {missing}, which brings the {arch} models"
+    raise NotFoundError(f"no model is called {name!r}", remedy or "ganzoo models lists them all")
+
+
+def _entries(answer: Any) -> list[ModelEntry]:
+    """What a plugin's `ganzoo_models` said, as entries."""
+    if isinstance(answer, Path):
+        if answer.suffix == ".toml":
+            return _read(answer)[1]
+        folders = sorted(answer.iterdir()) if answer.is_dir() else []
+        return [ModelEntry.from_folder(f) for f in folders if (f / checkpoint.CONFIG).is_file()]
+    return list(answer)
+
+
+# -- registry.toml ---------------------------------------------------------------------------------
+
+
+def curated_plugins() -> list[dict[str, Any]]:
+    """The reviewed plugins, installed or not: name (distribution), entry_point, summary, parts."""
+    return _read(_catalogue_path())[0]
+
+
+def curated_distributions() -> set[str]:
+    """The distribution names that `pip install` may be printed for."""
+    return {plugin["name"] for plugin in curated_plugins()}
+
+
+def curated_parts() -> dict[str, str]:
+    """Part name -> the reviewed distribution that brings it."""
+    return {
+        part: plugin["name"]
+        for plugin in curated_plugins()
+        for names in plugin.get("parts", {}).values()
+        for part in names
+    }
+
+
+def write_models(folders: Iterable[Path], path: Path | None = None) -> int:
+    """Generate the [[model]] tables of registry.toml from model folders; returns their number.
+
+    `repo`, `revision` and `aliases` of former entries are kept. `make registry` calls this.
+    """
+    import tomli_w
+
+    from ganzoo import files
+
+    path = path or _catalogue_path()
+    former = {(e.plugin, e.name): e for e in _read(path)[1]}
+    tables = []
+    for folder in sorted(folders):
+        entry = ModelEntry.from_folder(folder)
+        old = former.get((entry.plugin, entry.name), entry)
+        entry = replace(entry, repo=old.repo, revision=old.revision, aliases=old.aliases)
+        values = {k: v for k, v in entry.to_dict().items() if k != "bundled" and v not in ("", {}, [])}
+        tables.append(values)
+    text = path.read_text()
+    head = text.partition("\n[[model]]")[0].rstrip()
+    files.write_text(path, f"{head}\n\n{tomli_w.dumps({'model': tables})}")
+    return len(tables)
+
+
+def _catalogue_path() -> Path:
+    """registry.toml inside the installed package, or at the top of a checkout."""
+    inside = Path(__file__).with_name("registry.toml")
+    return inside if inside.exists() else Path(__file__).parent.parent / "registry.toml"
+
+
+def _catalogue_models() -> list[ModelEntry]:
+    return _read(_catalogue_path())[1]
+
+
+@functools.lru_cache(maxsize=32)
+def _parsed(path: Path, stamp: tuple[int, int]) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no valid TOML: {error}", "mend that line") from error
+    if document.get("format") != FORMAT:
+        raise ConfigError(
+            f"{path} has format {document.get('format')!r}, this ganzoo reads {FORMAT}",
+            "pip install --upgrade ganzoo",
+        )
+    return document
+
+
+def _read(path: Path) -> tuple[list[dict[str, Any]], list[ModelEntry]]:
+    """(curated plugins, models) of a registry file, parsed once for each state of the file."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise GanzooError(f"the registry {path} cannot be read: {error.strerror}") from error
+    document = _parsed(path, (stat.st_mtime_ns, stat.st_size))
+    entries = [ModelEntry.from_toml(table, str(path)) for table in document.get("model", [])]
+    return document.get("plugin", []), entries

@@ -1,0 +1,316 @@
+"""Recipes: TOML documents that name the parts of a run with their settings, and how long it takes.
+
+A recipe is data. `resolve` turns it, with the shape of a data set, into parts and checked configs;
+torch is not needed for that, so an impossible mix is refused at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ganzoo import plugins
+from ganzoo.errors import ConfigError, DataError, NotFoundError, nearest
+from ganzoo.parts import (
+    Part,
+    check_compatible,
+    check_range,
+    config_from_dict,
+    config_to_dict,
+)
+from ganzoo.rng import MAX_SEED
+
+ROLES = ("generator", "discriminator", "loss", "trainer", "augmentation")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A part by name, and its settings. In TOML: a table with `part` and the settings."""
+
+    part: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which images: a source as `--data` takes it, and the size and channels to bring them to."""
+
+    source: str = ""
+    resolution: int | None = None
+    channels: int | None = None
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """`betas` are Adam's; `alpha` and `momentum` are RMSProp's and SGD's."""
+
+    name: Literal["adam", "adamw", "rmsprop", "sgd"] = "adam"
+    lr: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    eps: float = 1e-8
+    alpha: float = 0.99
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+
+    def __post_init__(self) -> None:
+        check_range("lr", self.lr, 0.0, 10.0)
+        for beta in self.betas:
+            check_range("betas", beta, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Optimizers:
+    """One optimiser a network."""
+
+    generator: OptimizerConfig = OptimizerConfig()
+    discriminator: OptimizerConfig = OptimizerConfig()
+
+
+@dataclass(frozen=True)
+class EMAConfig:
+    """The average of G's weights that is published: exactly one of a half-life in thousands of
+    images, or a decay per step (0 for no averaging). `rampup` r caps the half-life at r times the
+    images seen, so that the first, bad weights are soon forgotten (Karras et al. 2020)."""
+
+    half_life_kimg: float | None = None
+    decay: float | None = None
+    rampup: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.half_life_kimg is None) == (self.decay is None):
+            raise ConfigError("ema needs exactly one of half_life_kimg and decay", "set one of them")
+        if self.half_life_kimg is not None:
+            check_range("half_life_kimg", self.half_life_kimg, 1e-6, 1e9)
+        if self.decay is not None:
+            check_range("decay", self.decay, 0.0, 1.0)
+        if self.rampup is not None:
+            check_range("rampup", self.rampup, 1e-6, 1e6)
+
+
+@dataclass(frozen=True)
+class Every:
+    """How often, in steps; 0 for never. `keep` is how many checkpoints stay."""
+
+    log: int = 100
+    checkpoint: int = 1000
+    grid: int = 1000
+    keep: int = 2
+
+    def __post_init__(self) -> None:
+        check_range("log", self.log, 1, 10**9)
+        check_range("checkpoint", self.checkpoint, 0, 10**9)
+        check_range("grid", self.grid, 0, 10**9)
+        check_range("keep", self.keep, 1, 10**6)
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What is said about the model that a run writes, and how its weights are stored."""
+
+    license: str = "apache-2.0"
+    storage_dtype: Literal["float32", "float16"] = "float32"
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a run. Two runs of one recipe on one kind of device are identical.
+
+    Attributes:
+        batch: images a step, over all processes; `accumulation` splits it to save memory.
+        kimg: the length, in thousands of real images shown to D.
+        conditional: the model takes the data set's classes.
+        precision: "bf16" computes the networks in mixed precision; weights stay float32.
+    """
+
+    name: str = ""
+    data: DataConfig = DataConfig()
+    generator: Choice = Choice()
+    discriminator: Choice = Choice()
+    loss: Choice = Choice("non-saturating")
+    trainer: Choice = Choice("alternating")
+    augmentation: Choice | None = None
+    optimizer: Optimizers = Optimizers()
+    ema: EMAConfig = EMAConfig(half_life_kimg=10.0)
+    batch: int = 64
+    accumulation: int = 1
+    kimg: float = 1000.0
+    seed: int = 0
+    conditional: bool = False
+    precision: Literal["float32", "bf16"] = "float32"
+    channels_last: bool = True
+    every: Every = Every()
+    model: Publication = Publication()
+
+    def __post_init__(self) -> None:
+        check_range("batch", self.batch, 1, 2**20)
+        check_range("accumulation", self.accumulation, 1, self.batch)
+        check_range("kimg", self.kimg, 0.0, 1e9)
+        check_range("seed", self.seed, 0, MAX_SEED)
+        if self.batch % self.accumulation:
+            raise ConfigError(
+                f"batch {self.batch} is not divisible by accumulation {self.accumulation}",
+                "choose a divisor",
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> Recipe:
+        """Read a recipe from a TOML file; without a `name` it has the file's stem."""
+        try:
+            document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise NotFoundError(f"cannot read the recipe {path}: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} is no valid TOML: {error}", "mend that line") from error
+        return cls.from_dict({"name": Path(path).stem, **document})
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Recipe:
+        """A recipe of plain data, strictly: unknown keys and wrong types are refused."""
+        document = dict(document)
+        for role in ROLES:
+            table = document.get(role)
+            if isinstance(table, str):
+                document[role] = {"part": table}
+            elif isinstance(table, Mapping):
+                settings = {k: v for k, v in table.items() if k != "part"}
+                document[role] = {"part": table.get("part", ""), "settings": settings}
+        return config_from_dict(cls, document, where="recipe")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As TOML and JSON know it; settings that are not set are left out."""
+        document = {k: v for k, v in config_to_dict(self).items() if v is not None}
+        for role in ROLES:
+            if role in document:
+                document[role] = {"part": document[role]["part"], **document[role]["settings"]}
+        return _without_none(document)
+
+    def with_settings(self, settings: Iterable[str]) -> Recipe:
+        """The recipe changed by `key=value` strings, as `--set` takes them.
+
+        `loss=hinge` chooses a part (and drops the settings of the former one);
+        `discriminator.norm=layer`, `optimizer.generator.lr=1e-4`, `batch=32` set one thing.
+        """
+        document = self.to_dict()
+        for setting in settings:
+            path, equals, text = setting.partition("=")
+            if not equals:
+                raise ConfigError(f"--set {setting!r} has no value", "write key=value")
+            keys = [key.strip() for key in path.split(".")]
+            if keys == ["ema", "decay"]:
+                document["ema"].pop("half_life_kimg", None)
+            if keys == ["ema", "half_life_kimg"]:
+                document["ema"].pop("decay", None)
+            if len(keys) == 1 and keys[0] in ROLES:
+                document[keys[0]] = {"part": text.strip()}
+                continue
+            table = document
+            for key in keys[:-1]:
+                table = table.setdefault(key, {})
+                if not isinstance(table, dict):
+                    raise ConfigError(f"--set {setting}: {key!r} is no table", "check the key")
+            table[keys[-1]] = _toml_value(text.strip())
+        return Recipe.from_dict(document)
+
+    def digest(self) -> str:
+        """SHA-256 of what decides the weights: not the length, the intervals or the card's words."""
+        document = self.to_dict()
+        for key in ("name", "kimg", "every", "model"):
+            document.pop(key, None)
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def images(self) -> int:
+        """The length in images."""
+        return round(self.kimg * 1000)
+
+    def resolve(self, image_shape: tuple[int, int, int], num_classes: int) -> ResolvedRecipe:
+        """Find the parts, make their configs for this data, and check that they go together.
+
+        Raises:
+            NotFoundError, ConfigError, CompatibilityError: with what to set instead.
+        """
+        registry = plugins.load().parts
+        if self.conditional and not num_classes:
+            raise DataError(
+                f"{self.name or 'the recipe'} is conditional, but {self.data.source!r} has no classes",
+                "choose labelled data or --set conditional=false",
+            )
+        shape = {
+            "image_shape": list(image_shape),
+            "num_classes": num_classes if self.conditional else 0,
+        }
+        chosen: dict[str, tuple[Part, Any]] = {}
+        for role in ROLES:
+            choice: Choice | None = getattr(self, role)
+            if choice is None:
+                continue
+            if not choice.part:
+                raise ConfigError(f"the recipe names no {role}", f"--set {role}=NAME")
+            part = registry.get(role, choice.part)
+            network = role in ("generator", "discriminator")
+            settings = {**(shape if network else {}), **choice.settings}
+            chosen[role] = (part, part.make_config(settings))
+        check_compatible(chosen, lambda role: [o.part for o in registry.all(role)])
+        return ResolvedRecipe(self, chosen)
+
+
+@dataclass(frozen=True)
+class ResolvedRecipe:
+    """A recipe with its parts found and their configs made."""
+
+    recipe: Recipe
+    chosen: Mapping[str, tuple[Part, Any]]
+
+    def part(self, role: str) -> Part:
+        return self.chosen[role][0]
+
+    def config(self, role: str) -> Any:
+        return self.chosen[role][1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The recipe with every setting spelled out, defaults included."""
+        document = self.recipe.to_dict()
+        for role, (part, config) in self.chosen.items():
+            document[role] = {"part": part.name, **config_to_dict(config)}
+        return _without_none(document)
+
+
+def recipes() -> dict[str, Path]:
+    """Recipe name -> path, of all plugins."""
+    found: dict[str, Path] = {}
+    for _, paths in plugins.load().call("ganzoo_recipes"):
+        found.update({Path(path).stem: Path(path) for path in paths})
+    return dict(sorted(found.items()))
+
+
+def find_recipe(source: str | Path) -> Recipe:
+    """A recipe by name, or by path where `source` ends in .toml or is a `Path`."""
+    if isinstance(source, Path) or source.endswith(".toml"):
+        return Recipe.load(Path(source))
+    known = recipes()
+    if source not in known:
+        raise NotFoundError(f"no recipe is called {source!r}", nearest(source, known))
+    return Recipe.load(known[source])
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text  # a bare word, such as norm=layer
+
+
+def _without_none(value: Any) -> Any:
+    """TOML has no null: what is None is left out."""
+    if isinstance(value, Mapping):
+        return {k: _without_none(v) for k, v in value.items() if v is not None}
+    return value
+
+

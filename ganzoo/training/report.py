@@ -1,0 +1,92 @@
+"""What a run says about itself: training.json of its model, and the report of a dry run."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+import ganzoo
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ganzoo.training.trainer import Trainer
+
+
+def training_record(trainer: Trainer) -> dict[str, Any]:
+    """training.json: how the model was made, complete enough to make it again."""
+    from ganzoo import plugins
+
+    return {
+        "recipe": trainer.resolved.to_dict(),
+        "seed": trainer.recipe.seed,
+        "steps": trainer.step,
+        "images": trainer.images,
+        "wall_seconds": round(trainer.wall_seconds, 1),
+        "data": {
+            "source": trainer.data.source,
+            "n": len(trainer.data),
+            "digest": trainer.data.digest,
+        },
+        "versions": {
+            "ganzoo": ganzoo.__version__,
+            **{p.distribution: p.version for p in plugins.load().found if p.distribution != "ganzoo"},
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        "hardware": {
+            "device": device_name(trainer.device),
+            "threads": torch.get_num_threads(),
+            "processes": trainer.world,
+        },
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or the processor's architecture for the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} ({platform.machine()})"
+
+
+def dry_run(trainer: Trainer, steps: int = 4) -> dict[str, Any]:
+    """Measure a few steps of a run that is thrown away: memory, throughput and time to the end."""
+    if trainer.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(trainer.device)
+    trainer.train_step()  # the first step allocates and selects kernels
+    trainer.step += 1
+    started = time.perf_counter()
+    for _ in range(steps):
+        trainer.train_step()
+        trainer.step += 1
+    trainer.collect_logs()  # waits for the device
+    seconds = (time.perf_counter() - started) / steps
+    if trainer.device.type == "cuda":
+        memory = torch.cuda.max_memory_allocated(trainer.device)
+    else:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        memory = peak if sys.platform == "darwin" else peak * 1024
+    return {
+        "recipe": trainer.resolved.to_dict(),
+        "parameters": {"generator": _count(trainer.G), "discriminator": _count(trainer.D)},
+        "data": {
+            "source": trainer.data.source,
+            "n": len(trainer.data),
+            "digest": trainer.data.digest,
+        },
+        "device": device_name(trainer.device),
+        "memory_bytes": memory,
+        "steps": trainer.total_steps,
+        "seconds_per_step": seconds,
+        "images_per_second": trainer.images_per_step / seconds,
+        "eta_seconds": seconds * trainer.total_steps,
+    }
+
+
+def _count(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())

@@ -1,0 +1,147 @@
+"""Training checkpoints: `checkpoints/NNNNNNNNN/{state.safetensors, state.json}`, whole or absent.
+
+The tensors are named `G.<parameter>`, `D.…`, `ema.…`, `loss.…`, `augment.…`, and
+`opt.generator.<parameter>.exp_avg` for the optimisers. No pickle, and no generator state: see
+`ganzoo.rng`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ganzoo import files
+from ganzoo.errors import CheckpointError, TrainingError
+
+if TYPE_CHECKING:
+    from ganzoo.training.trainer import Trainer
+
+METADATA = {"format": "pt"}  # one key: with more, a safetensors file is not byte-stable
+
+
+def folders(run: Path) -> list[Path]:
+    """The checkpoints of a run folder, newest first."""
+    return sorted((p for p in (run / "checkpoints").glob("[0-9]*") if p.is_dir()), reverse=True)
+
+
+def newest(run: Path) -> Path | None:
+    found = folders(run)
+    return found[0] if found else None
+
+
+def save(trainer: Trainer, *, keep: int) -> Path:
+    """Write the state of a run, and remove all but the newest `keep` checkpoints."""
+    path = trainer.folder / "checkpoints" / f"{trainer.step:09d}"
+    with files.replacing_folder(path) as temporary:
+        tensors = temporary / "state.safetensors"
+        save_file(_tensors(trainer), tensors, metadata=METADATA)
+        state = {
+            "step": trainer.step,
+            "images": trainer.images,
+            "wall_seconds": trainer.wall_seconds,
+            "recipe": trainer.recipe.digest(),
+            "data": trainer.data.digest,
+            "device": trainer.device.type,
+            "processes": trainer.world,
+            "extra": trainer.extra_state(),
+            "sha256": files.sha256(tensors),
+        }
+        (temporary / "state.json").write_text(json.dumps(state, indent=1) + "\n")
+    for old in folders(trainer.folder)[keep:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return path
+
+
+def load(trainer: Trainer) -> Path:
+    """Restore the newest checkpoint that is whole; a damaged one is named and passed over.
+
+    Raises:
+        TrainingError: there is none, or it is of another recipe or other data.
+    """
+    damaged: list[str] = []
+    for path in folders(trainer.folder):
+        try:
+            state, tensors = _read(path)
+        except CheckpointError as error:
+            damaged.append(str(error))
+            trainer.observers.say(f"{error}; trying the checkpoint before it")
+            continue
+        if state["recipe"] != trainer.recipe.digest():
+            raise TrainingError(
+                f"{path} is of another recipe", "resume with the recipe in run.toml, or use a new --out"
+            )
+        if state["data"] != trainer.data.digest:
+            raise TrainingError(
+                f"{path} was trained on other data than {trainer.data.source}",
+                "give the same --data, or use a new --out",
+            )
+        if (state["device"], state["processes"]) != (trainer.device.type, trainer.world):
+            trainer.observers.say(
+                f"resuming a run of {state['processes']} x {state['device']} on"
+                f" {trainer.world} x {trainer.device.type}: it goes on, but not bit for bit"
+            )
+        _restore(trainer, state, tensors)
+        return path
+    if damaged:
+        raise TrainingError(f"no checkpoint can be read: {damaged[0]}", "start again with a new --out")
+    raise TrainingError(f"{trainer.folder} has no checkpoint", "start without --resume")
+
+
+def _tensors(trainer: Trainer) -> dict[str, Tensor]:
+    out = {
+        f"{prefix}.{name}": tensor
+        for prefix, module in trainer.modules().items()
+        for name, tensor in module.state_dict().items()
+    }
+    for role, optimizer in trainer.optimizers.items():
+        for name, parameter in _trained(trainer.networks[role], trainer.trainable[role]):
+            for key, value in optimizer.state.get(parameter, {}).items():
+                if isinstance(value, Tensor):
+                    out[f"opt.{role}.{name}.{key}"] = value
+    # contiguous: channels_last is a matter of speed, not of the state
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in out.items()}
+
+
+def _restore(trainer: Trainer, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    for prefix, module in trainer.modules().items():
+        own = {
+            name.removeprefix(f"{prefix}."): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(f"{prefix}.")
+        }
+        module.load_state_dict(own, strict=True)
+    for role, optimizer in trainer.optimizers.items():
+        restored: dict[int, dict[str, Tensor]] = {}
+        for i, (name, _) in enumerate(_trained(trainer.networks[role], trainer.trainable[role])):
+            prefix = f"opt.{role}.{name}."
+            values = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            if values:
+                restored[i] = values
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": restored, "param_groups": groups})
+    trainer.step = state["step"]
+    trainer.wall_seconds = state["wall_seconds"]
+    trainer.load_extra_state(state["extra"])
+
+
+def _trained(network: nn.Module, parameters: list[nn.Parameter]) -> list[tuple[str, nn.Parameter]]:
+    """(name, parameter) in the order of the optimiser."""
+    names = {id(p): name for name, p in network.named_parameters()}
+    return [(names[id(p)], p) for p in parameters]
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        state = json.loads((path / "state.json").read_text())
+        tensors = path / "state.safetensors"
+        if files.sha256(tensors) != state["sha256"]:
+            raise CheckpointError(f"checkpoint {path} is damaged: its hash does not match")
+        return state, load_file(tensors)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise CheckpointError(f"checkpoint {path} is damaged: {error}") from error

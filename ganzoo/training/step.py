@@ -1,0 +1,47 @@
+"""What a loss is handed: one step's images and latents, and G and D as they are to be called."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from ganzoo.rng import Draws
+
+Network = Callable[[Tensor, Tensor | None], Tensor]
+
+
+@dataclass(eq=False)
+class Step:
+    """One update of D or of G.
+
+    Attributes:
+        index: the iteration (updates of G before this one).
+        real: real images (N, C, H, W) in [-1, 1], not augmented.
+        labels: their classes, int64 (N,), or None where the model is unconditional.
+        z: latents (N, z_dim); `fake_labels`: the classes asked of G, or None.
+        G: (z, labels) -> images, under the run's precision and blending.
+        D: (images, labels) -> float32 scores (N,), with augmentation and the run's precision.
+        D_plain: D in float32 on the images as they are, for gradient penalties.
+        rng: where the loss draws from.
+        log: log(name, value): a scalar for the log that no one minimises.
+    """
+
+    index: int
+    real: Tensor
+    labels: Tensor | None
+    z: Tensor
+    fake_labels: Tensor | None
+    G: Network
+    D: Network
+    D_plain: Network
+    rng: Draws
+    log: Callable[[str, Tensor], None]
+    given_fake: Tensor | None = field(default=None, repr=False)
+
+    @functools.cached_property
+    def fake(self) -> Tensor:
+        """G(z): detached in D's step, with a graph to G in G's step."""
+        return self.G(self.z, self.fake_labels) if self.given_fake is None else self.given_fake

@@ -1,0 +1,471 @@
+"""The alternating trainer: it owns every change of state in a run.
+
+Read `Trainer.fit` first; it is the run, in the order in which things happen. Networks, losses and
+augmentations compute; only this file draws data, calls backward, steps optimisers, averages
+weights and writes checkpoints. Randomness is counter-based (`ganzoo.rng`), so the state of a run is
+the networks, the average, the optimisers, the buffers of loss and augmentation, and one number.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from ganzoo import checkpoint, rng
+from ganzoo.data import ImageData
+from ganzoo.errors import DataError, InputError, TrainingError
+from ganzoo.models import Discriminator, Generator, build
+from ganzoo.training import state
+from ganzoo.training.augmentation import Augmentation
+from ganzoo.training.config import AlternatingConfig
+from ganzoo.training.ema import average, with_fresh_statistics
+from ganzoo.training.losses import Loss, Role
+from ganzoo.training.observers import Observers
+from ganzoo.training.optimizers import learning_rate, make_optimizer
+from ganzoo.training.order import DataOrder
+from ganzoo.training.recipe import ResolvedRecipe
+from ganzoo.training.step import Step
+
+
+@dataclass
+class Setup:
+    """What a trainer is made of, beside its own config."""
+
+    resolved: ResolvedRecipe
+    data: ImageData
+    folder: Path
+    accelerator: Accelerator
+    observers: Observers
+    init: Path | None = None
+
+
+class Trainer:
+    """Algorithm 1 of Goodfellow et al. 2014: n_critic updates of D, then one of G.
+
+    Attributes:
+        G, D, ema: the networks, and the average of G that is published.
+        step, images: updates of G done; real images shown to D so far.
+    """
+
+    def __init__(self, config: AlternatingConfig, setup: Setup) -> None:
+        self.config = config
+        self.resolved, self.recipe = setup.resolved, setup.resolved.recipe
+        self.data, self.folder, self.observers = setup.data, setup.folder, setup.observers
+        self.accelerator = setup.accelerator
+        self.device: torch.device = setup.accelerator.device
+        self.rank, self.world = setup.accelerator.process_index, setup.accelerator.num_processes
+        self._check_batch()
+
+        seed = self.recipe.seed
+        self.G: Generator = self._make("generator", seed)
+        self.D: Discriminator = self._make("discriminator", seed)
+        if setup.init is not None:
+            self._init_from(setup.init)
+        self.ema: Generator = copy.deepcopy(self.G).eval().requires_grad_(False)
+        self.loss: Loss = self._make("loss", seed)
+        self.augment: Augmentation | None = (
+            self._make("augmentation", seed) if "augmentation" in self.resolved.chosen else None
+        )
+        self.networks: dict[Role, nn.Module] = {"generator": self.G, "discriminator": self.D}
+        self.trainable = {
+            role: [p for p in network.parameters() if p.requires_grad]
+            for role, network in self.networks.items()
+        }
+        self.optimizers = {
+            role: make_optimizer(
+                self.trainable[role],
+                getattr(self.recipe.optimizer, role),
+                lazy=self.loss.intervals.get(role, {}),
+            )
+            for role in self.networks
+        }
+        self.order = DataOrder(seed, len(self.data))
+        self.step = 0
+        self.wall_seconds = 0.0
+        self.stop = False
+        self._sums: dict[str, tuple[Tensor, int]] = {}
+        self._last_real: tuple[int, Tensor, Tensor | None] | None = None
+
+    # -- the run -----------------------------------------------------------------------------------
+
+    @property
+    def images_per_step(self) -> int:
+        return self.recipe.batch * self.config.n_critic
+
+    @property
+    def images(self) -> int:
+        return self.step * self.images_per_step
+
+    @property
+    def total_steps(self) -> int:
+        return math.ceil(self.recipe.images / self.images_per_step)
+
+    def fit(self, steps: int | None = None) -> None:
+        """Train until the recipe's length (or for `steps` more steps), or until `stop` is set."""
+        every = self.recipe.every
+        last = self.total_steps if steps is None else min(self.total_steps, self.step + steps)
+        started, started_step = time.perf_counter(), self.step
+        wall_before = self.wall_seconds
+        done = self.step >= last
+        while not done:
+            self.train_step()
+            self.step += 1
+            done = self.step == last or self._stopping()
+            if self.step % every.log == 0 or done:
+                logs = self.collect_logs()
+                seconds = time.perf_counter() - started
+                self.wall_seconds = wall_before + seconds
+                if seconds > 0:
+                    rate = (self.step - started_step) * self.images_per_step / seconds
+                    logs["images_per_second"] = rate
+                self.observers.notify("ganzoo_step_end", trainer=self, step=self.step, logs=logs)
+            if done or (every.checkpoint and self.step % every.checkpoint == 0):
+                self.save()
+
+    def _stopping(self) -> bool:
+        """Whether to stop early; several processes agree on it, at logging steps only."""
+        if self.world == 1:
+            return self.stop
+        if self.step % self.recipe.every.log:
+            return False
+        flag = torch.tensor(float(self.stop), device=self.device)
+        return bool(self.accelerator.reduce(flag, reduction="sum") > 0)
+
+    def train_step(self) -> None:
+        """One iteration: n_critic updates of D, one of G, the lazy terms that are due, the EMA."""
+        # Layers that draw for themselves (dropout) draw from torch's global state: keyed by the step
+        torch.manual_seed(self._draws(f"torch/{self.rank}", self.step).seed())
+        fakes: list[Tensor] | None = None
+        for critic in range(self.config.n_critic):
+            steps = self._steps("discriminator", critic)
+            if self._reuses_fake:
+                fakes = [step.fake for step in steps]
+                for step in steps:
+                    step.given_fake = step.fake.detach()
+                    del step.fake
+            self._update("discriminator", steps)
+            self._lazy_updates("discriminator", steps)
+            self.loss.after_discriminator_step(steps[0])
+        steps = self._steps("generator", self.config.n_critic - 1)
+        if fakes is not None:
+            for step, fake in zip(steps, fakes, strict=True):
+                step.given_fake = fake
+        self._update("generator", steps)
+        self._lazy_updates("generator", steps)
+        average(self.ema, self.G, self._ema_decay())
+
+    # -- one update --------------------------------------------------------------------------------
+
+    def _update(self, role: Role, steps: list[Step], lazy: str | None = None) -> None:
+        """Sum the terms, differentiate with respect to this role's network, reduce, step."""
+        optimizer = self.optimizers[role]
+        optimizer.zero_grad(set_to_none=True)
+        with self._only(role):
+            for step in steps:
+                if lazy is not None:
+                    term = self.loss.lazy_term(step, role, lazy)
+                    terms = {lazy: term * self.loss.intervals[role][lazy]}
+                elif role == "discriminator":
+                    terms = self.loss.discriminator_terms(step)
+                else:
+                    terms = self.loss.generator_terms(step)
+                total = torch.stack([value.float() for value in terms.values()]).sum()
+                (total / len(steps)).backward()
+                for name, value in terms.items():
+                    self._log(f"{role[0].upper()}/{name}", value)
+        self._reduce(role)
+        fraction = (self.step * self.images_per_step) / max(1, self.recipe.images)
+        config = getattr(self.recipe.optimizer, role)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(config, fraction, self.loss.intervals.get(role, {}))
+        optimizer.step()
+
+    def _lazy_updates(self, role: Role, steps: list[Step]) -> None:
+        for name, interval in self.loss.intervals.get(role, {}).items():
+            if self.step % interval == 0:
+                self._update(role, self._fresh(steps, f"{role}/{name}"), lazy=name)
+
+    def _fresh(self, steps: list[Step], stream: str) -> list[Step]:
+        """The same images for a second update: G's graph is gone, and the draws are others."""
+        for number, step in enumerate(steps):
+            step.given_fake = None
+            step.__dict__.pop("fake", None)
+            step.rng = self._draws(f"loss/{stream}/{number}", self.step)
+        return steps
+
+    @contextlib.contextmanager
+    def _only(self, role: Role) -> Iterator[None]:
+        """Freeze the other network: no gradient is computed for it, and none is left on it.
+
+        G is not frozen in D's step, because the images of that step carry the graph that G's step
+        uses; D's loss sees them detached.
+        """
+        frozen = self.trainable["discriminator"] if role == "generator" else []
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in frozen:
+                parameter.requires_grad_(True)
+
+    def _reduce(self, role: Role) -> None:
+        """Average the gradients over processes, in one flattened reduction."""
+        if self.world == 1:
+            return
+        grads = [p.grad for p in self.trainable[role] if p.grad is not None]
+        flat = torch.cat([grad.reshape(-1) for grad in grads])
+        flat = self.accelerator.reduce(flat, reduction="mean")
+        for grad, mean in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
+            grad.copy_(mean.view_as(grad))
+        for buffer in self._shared_buffers():
+            buffer.copy_(self.accelerator.reduce(buffer, reduction="mean"))
+
+    def _shared_buffers(self) -> Iterator[Tensor]:
+        """Floating-point state of loss and augmentation, equal on all processes."""
+        for module in (self.loss, self.augment):
+            for buffer in module.buffers() if module is not None else ():
+                if buffer.is_floating_point():
+                    yield buffer
+
+    # -- what a step is made of ----------------------------------------------------------------------
+
+    @property
+    def _reuses_fake(self) -> bool:
+        config, recipe = self.config, self.recipe
+        return config.reuse_fake and config.n_critic == 1 and recipe.accumulation == 1
+
+    def _steps(self, role: Role, critic: int) -> list[Step]:
+        """The micro-batches of one update: the global batch, this rank's rows, split."""
+        n = self.recipe.batch // self.world
+        update = self.step * self.config.n_critic + critic
+        real, labels = self._real(update)
+        conditional = self.G.num_classes > 0
+        reused = role == "generator" and self._reuses_fake
+        stream = "discriminator" if reused else role
+        z = self._draws(f"z/{stream}", update).normal(n, self.G.z_dim)
+        fake_labels = (
+            self._draws(f"labels/{stream}", update).integers(n, self.G.num_classes)
+            if conditional
+            else None
+        )
+        real_labels = labels if conditional else None
+        parts = self.recipe.accumulation
+        return [
+            Step(
+                index=self.step,
+                real=real.chunk(parts)[i],
+                labels=None if real_labels is None else real_labels.chunk(parts)[i],
+                z=z.chunk(parts)[i],
+                fake_labels=None if fake_labels is None else fake_labels.chunk(parts)[i],
+                G=self._network_G(role, update, i),
+                D=self._network_D(role, update, i),
+                D_plain=self.D_plain,
+                rng=self._draws(f"loss/{role}/{i}", update),
+                log=self._log,
+            )
+            for i in range(parts)
+        ]
+
+    def _real(self, update: int) -> tuple[Tensor, Tensor | None]:
+        """This rank's real images of an update, float32 in [-1, 1], and their labels, on the device.
+
+        Kept for the update of G that follows on the same images.
+        """
+        if self._last_real is None or self._last_real[0] != update:
+            batch = self.recipe.batch
+            indices = self.order.indices(update * batch, batch)[self.rank :: self.world]
+            pixels, labels = self.data.batch(indices)
+            real = pixels.to(self.device, non_blocking=True).to(
+                torch.float32, memory_format=self._memory_format
+            )
+            labels = None if labels is None else labels.to(self.device, non_blocking=True)
+            self._last_real = (update, real.div_(127.5).sub_(1), labels)
+        return self._last_real[1:]
+
+    @property
+    def _memory_format(self) -> torch.memory_format:
+        return torch.channels_last if self.recipe.channels_last else torch.contiguous_format
+
+    def _network_G(self, role: Role, update: int, part: int) -> Any:
+        draws = self._draws(f"G/{role}/{part}", update)
+        # D's step needs no graph of G, unless G's step is going to use it
+        needs_graph = role == "generator" or self._reuses_fake
+
+        def call(z: Tensor, labels: Tensor | None = None) -> Tensor:
+            with torch.set_grad_enabled(needs_graph), self._autocast():
+                return self.G.train_forward(z, labels, draws)
+
+        return call
+
+    def _network_D(self, role: Role, update: int, part: int) -> Any:
+        draws = self._draws(f"augment/{role}/{part}", update)
+
+        def call(x: Tensor, labels: Tensor | None = None) -> Tensor:
+            with self._autocast():
+                if self.augment is not None:
+                    x = self.augment(x, draws)
+                return self.D(x, labels).float()
+
+        return call
+
+    def D_plain(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """D in float32 without augmentation."""
+        with torch.autocast(self.device.type, enabled=False):
+            return self.D(x.float(), labels)
+
+    def _autocast(self) -> Any:
+        return torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"
+        )
+
+    def _draws(self, stream: str, index: int) -> rng.Draws:
+        return rng.Draws(
+            self.recipe.seed, stream, index, rank=self.rank, world=self.world, device=self.device
+        )
+
+    def _ema_decay(self) -> float:
+        """The weight of the old average in this step's update."""
+        ema = self.recipe.ema
+        if ema.decay is not None:
+            return ema.decay
+        half_life = (ema.half_life_kimg or 0.0) * 1000
+        if ema.rampup is not None:
+            half_life = min(half_life, max(self.images, 1) * ema.rampup)
+        return 0.5 ** (self.images_per_step / half_life)
+
+    # -- logs and the divergence guard -----------------------------------------------------------------
+
+    def _log(self, name: str, value: Tensor) -> None:
+        """Add to the mean of the interval, on the device: reading it here would make it wait."""
+        total, count = self._sums.get(name, (torch.zeros((), device=self.device), 0))
+        self._sums[name] = (total + value.detach().float(), count + 1)
+
+    def collect_logs(self) -> dict[str, float]:
+        """Means since the last call, over all processes. Stops a run that has diverged."""
+        names = sorted(self._sums)
+        if not names:
+            return {}
+        means = torch.stack([self._sums[n][0] / self._sums[n][1] for n in names])
+        if self.world > 1:
+            means = self.accelerator.reduce(means, reduction="mean")
+        self._sums = {}
+        logs = dict(zip(names, means.tolist(), strict=True))
+        for name, value in logs.items():
+            if not math.isfinite(value):
+                raise self._diverged(f"{name} became {value}")
+        return logs
+
+    def _diverged(self, what: str) -> TrainingError:
+        last = state.newest(self.folder)
+        kept = f"{last} is the last good checkpoint" if last else "no checkpoint was written yet"
+        return TrainingError(
+            f"training diverged before step {self.step}: {what}; {kept}",
+            "lower the learning rates (--set optimizer.generator.lr=…) or add a penalty to D",
+        )
+
+    # -- checkpoints -------------------------------------------------------------------------------------
+
+    def modules(self) -> dict[str, nn.Module]:
+        """All modules whose state a checkpoint holds, by prefix."""
+        modules = {"G": self.G, "D": self.D, "ema": self.ema, "loss": self.loss}
+        return modules if self.augment is None else {**modules, "augment": self.augment}
+
+    def extra_state(self) -> dict[str, Any]:
+        """Further numbers for the checkpoint's JSON; a trainer with a schedule adds its own."""
+        return {}
+
+    def load_extra_state(self, extra: Mapping[str, Any]) -> None:
+        """Restore what `extra_state` gave."""
+
+    def save(self) -> None:
+        """Write a checkpoint and the model folder, unless something in them is not finite."""
+        if self._sums:
+            self.observers.notify(
+                "ganzoo_step_end", trainer=self, step=self.step, logs=self.collect_logs()
+            )
+        for prefix, module in self.modules().items():
+            for name, tensor in module.state_dict().items():
+                if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+                    raise self._diverged(f"{prefix}.{name} is not finite")
+        if self.accelerator.is_main_process:
+            path = state.save(self, keep=self.recipe.every.keep)
+            self.write_model()
+            self.observers.notify("ganzoo_checkpoint_saved", trainer=self, path=path)
+        self.accelerator.wait_for_everyone()
+
+    def resume(self) -> Path:
+        """Go back to the newest checkpoint that is whole; returns its path."""
+        return state.load(self)
+
+    def averaged(self) -> Generator:
+        """The generator as it is published: averaged, its batch statistics recomputed."""
+        return with_fresh_statistics(self.ema)
+
+    def write_model(self) -> None:
+        """Write `model/`: the averaged generator, D, and how they were made."""
+        from ganzoo.training.report import training_record
+
+        checkpoint.save(
+            self.folder / "model",
+            self.averaged(),
+            name=self.recipe.name,
+            discriminator=self.D,
+            storage_dtype=self.recipe.model.storage_dtype,
+            training=training_record(self),
+            info=checkpoint.ModelInfo(
+                license=self.recipe.model.license,
+                summary=self.recipe.model.summary,
+                dataset=self.data.source,
+                dataset_license=self.data.license,
+                dataset_digest=self.data.digest,
+                content_crop=self.data.content_crop,
+                classes=self.data.classes if self.G.num_classes else (),
+            ),
+        )
+
+    # -- making the parts ----------------------------------------------------------------------------------
+
+    def _make(self, role: str, seed: int) -> Any:
+        part, config = self.resolved.chosen[role]
+        module = build(part, config, seed=seed)
+        return module.to(self.device, memory_format=self._memory_format).train()
+
+    def _init_from(self, folder: Path) -> None:
+        """Start from a model folder's networks, which must be of the recipe's parts and configs."""
+        source = checkpoint.load_generator(folder)
+        if source.part is not self.resolved.part("generator") or source.config != self.G.config:
+            raise InputError(
+                f"--init {folder} holds another generator than the recipe",
+                f"use a recipe with generator {source.part.name if source.part else '?'!r}"
+                f" and its config ({folder}/config.json)",
+            )
+        self.G.load_state_dict(source.state_dict())
+        if checkpoint.has_discriminator(folder):
+            critic = checkpoint.load_discriminator(folder)
+            if critic.config == self.D.config:
+                self.D.load_state_dict(critic.state_dict())
+
+    def _check_batch(self) -> None:
+        recipe = self.recipe
+        if recipe.batch % (self.world * recipe.accumulation):
+            raise InputError(
+                f"batch {recipe.batch} is not divisible by {self.world} processes"
+                f" x accumulation {recipe.accumulation}",
+                f"--set batch={recipe.batch // (self.world * recipe.accumulation) * self.world * recipe.accumulation or self.world * recipe.accumulation}",
+            )
+        if len(self.data) < recipe.batch:
+            raise DataError(
+                f"the data set has {len(self.data)} images, fewer than a batch of {recipe.batch}",
+                f"--set batch={len(self.data)} or use more data",
+            )

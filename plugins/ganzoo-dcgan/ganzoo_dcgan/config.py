@@ -1,0 +1,63 @@
+"""Settings of DCGAN."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import ganzoo
+from ganzoo.errors import ConfigError
+from ganzoo.parts import check_range
+
+SIZES = (16, 28, 32, 64, 128)
+
+
+@dataclass(frozen=True)
+class GeneratorConfig(ganzoo.GeneratorConfig):
+    """`width` is the number of channels at half the full resolution; each level below has twice as
+    many, up to `max_width`. The paper's 64x64 generator is width 128."""
+
+    width: int = 128
+    max_width: int = 1024
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_size(self.image_shape)
+        check_range("width", self.width, 1, 4096)
+        check_range("max_width", self.max_width, 1, 8192)
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig(ganzoo.DiscriminatorConfig):
+    """`width` is the number of channels at half the full resolution. `norm` follows every
+    convolution but the first; all but "batch" keep each score independent of its batch."""
+
+    width: int = 64
+    max_width: int = 1024
+    norm: Literal["batch", "layer", "instance", "none"] = "batch"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_size(self.image_shape)
+        check_range("width", self.width, 1, 4096)
+        check_range("max_width", self.max_width, 1, 8192)
+
+    @property
+    def provides(self) -> frozenset[str]:
+        return frozenset() if self.norm == "batch" else frozenset({"per-sample"})
+
+
+def check_size(image_shape: tuple[int, int, int]) -> None:
+    """DCGAN doubles the size level by level, from 4 (or 7, for 28x28)."""
+    _, height, width = image_shape
+    if height != width or height not in SIZES:
+        raise ConfigError(
+            f"image_shape {list(image_shape)} does not suit DCGAN",
+            f"use a square of {', '.join(map(str, SIZES))} (--set data.resolution=…)",
+        )
+
+
+def channels(size: int, width: int, max_width: int) -> list[int]:
+    """Channels at the sizes start, 2 start, …, size / 2; start is 7 for 28x28, else 4."""
+    levels = (size // (7 if size == 28 else 4)).bit_length() - 1
+    return [min(width << (levels - 1 - level), max_width) for level in range(levels)]

@@ -1,0 +1,54 @@
+"""The original GAN (Goodfellow et al. 2014), fully connected, as a ganzoo plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ganzoo import Part, hookimpl
+
+GANZOO_API = 1
+
+_HERE = Path(__file__).parent
+_PAPER = "Goodfellow et al. 2014, Generative Adversarial Networks, arXiv:1406.2661"
+
+
+@hookimpl
+def ganzoo_generators() -> Iterable[Part]:
+    return [
+        Part(
+            name="gan",
+            kind="generator",
+            factory="ganzoo_gan.networks:Generator",
+            config="ganzoo_gan.config:GeneratorConfig",
+            tiny={"image_shape": [1, 8, 8], "z_dim": 8, "widths": [16, 32]},
+            summary="Fully connected: z, three LeakyReLU layers, tanh; any image shape",
+            paper=_PAPER,
+        )
+    ]
+
+
+@hookimpl
+def ganzoo_discriminators() -> Iterable[Part]:
+    return [
+        Part(
+            name="gan",
+            kind="discriminator",
+            factory="ganzoo_gan.networks:Discriminator",
+            config="ganzoo_gan.config:DiscriminatorConfig",
+            tiny={"image_shape": [1, 8, 8], "widths": [32, 16]},
+            provides=frozenset({"per-sample"}),
+            summary="Fully connected: two LeakyReLU layers and a raw score",
+            paper=_PAPER,
+        )
+    ]
+
+
+@hookimpl
+def ganzoo_recipes() -> Iterable[Path]:
+    return sorted((_HERE / "recipes").glob("*.toml"))
+
+
+@hookimpl
+def ganzoo_models() -> Path:
+    return _HERE / "models"

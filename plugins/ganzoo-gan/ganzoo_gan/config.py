@@ -1,0 +1,34 @@
+"""Settings of the fully connected GAN."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import ganzoo
+from ganzoo.parts import check_range
+
+
+@dataclass(frozen=True)
+class GeneratorConfig(ganzoo.GeneratorConfig):
+    """`widths` are the hidden layers', from z to the image."""
+
+    widths: tuple[int, ...] = (256, 512, 1024)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for width in self.widths:
+            check_range("widths", width, 1, 65_536)
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig(ganzoo.DiscriminatorConfig):
+    """`widths` are the hidden layers', from the image to the score; `dropout` follows each."""
+
+    widths: tuple[int, ...] = (512, 256)
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("dropout", self.dropout, 0.0, 0.95)
+        for width in self.widths:
+            check_range("widths", width, 1, 65_536)

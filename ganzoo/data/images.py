@@ -1,4 +1,4 @@
-"""Fitting images to one shape, and keeping the result: uint8 pixels in a file of the user's cache."""
+"""Fitting images to one shape, and keeping them: uint8 pixels in a file of the user's cache."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from ganzoo.data.spec import DataRequest, DataSource
 from ganzoo.errors import DataError, InputError
@@ -21,11 +21,11 @@ from ganzoo.files import cache_folder, replacing, write_text
 
 if TYPE_CHECKING:
     import numpy as np
-    from PIL.Image import Image
+    from PIL import Image
     from torch import Tensor
 
 VERSION = 1  # of the fitting and of the cache files: raise it when either changes meaning
-BLOCK = 64  # images that a thread fits in one go
+BLOCK = 32  # images that a thread fits in one go
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class RawImages:
     """
 
     names: Sequence[object]
-    read: Callable[[int], Image]
+    read: Callable[[int], Image.Image]
     labels: Sequence[int] | np.ndarray | None = None
     classes: tuple[str, ...] = ()
     channels: int | None = None
@@ -131,9 +131,8 @@ def prepare(source: DataSource, request: DataRequest, *, progress: bool = False)
     if prepared_or_none is None:
         images = raw.images()
         try:
-            with replacing(path) as temporary:
-                with open(temporary, "wb") as file:
-                    prepared = _fit_all(source, request, images, file, progress)
+            with replacing(path) as temporary, open(temporary, "wb") as file:
+                prepared = _fit_all(source, request, images, file, progress)
             write_text(path.with_suffix(".json"), json.dumps(asdict(prepared)))
         except InputError as error:  # the one that says that a file cannot be written
             raise DataError(
@@ -281,7 +280,7 @@ def _fitted(
             return " ".join(f"{type(error).__name__}: {error}".split())
 
     workers = min(8, os.cpu_count() or 1)
-    ahead = BLOCK * workers * 2  # how many images are in memory at once
+    ahead = BLOCK * workers  # how many images are in memory at once
     with ThreadPoolExecutor(workers) as pool:
         for start in track(
             range(0, len(raw.names), ahead),
@@ -305,11 +304,11 @@ def _natural_channels(raw: RawImages) -> int:
     return 1
 
 
-def _gray(image: Image) -> bool:
+def _gray(image: Image.Image) -> bool:
     return image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
 
 
-def fit(image: Image, *, resolution: int | None, channels: int) -> np.ndarray:
+def fit(image: Image.Image, *, resolution: int | None, channels: int) -> np.ndarray:
     """One image as uint8 (channels, H, W), cropped to its central square and resized if asked."""
     import numpy as np
     from PIL import Image, ImageOps
@@ -324,7 +323,7 @@ def fit(image: Image, *, resolution: int | None, channels: int) -> np.ndarray:
     return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
 
-def _convert(image: Image, channels: int) -> Image:
+def _convert(image: Image.Image, channels: int) -> Image.Image:
     import numpy as np
     from PIL import Image
 
@@ -342,9 +341,9 @@ def _convert(image: Image, channels: int) -> Image:
 def _digest(pixels: np.ndarray, labels: np.ndarray | None) -> str:
     import numpy as np
 
-    sha = hashlib.sha256(np.array(pixels.shape, "<i8").tobytes())
+    sha = hashlib.sha256(np.array(pixels.shape, "<i8").data)
     for start in range(0, len(pixels), 1024):
-        sha.update(pixels[start : start + 1024])
+        sha.update(np.ascontiguousarray(pixels[start : start + 1024]).data)
     if labels is not None:
-        sha.update(labels.astype("<i8"))
+        sha.update(labels.astype("<i8").data)
     return sha.hexdigest()

@@ -17,20 +17,20 @@ from ganzoo.data.spec import MAX_RESOLUTION, DataRequest
 from ganzoo.rng import philox
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from PIL import Image
 
 IN_MEMORY = 2**26  # bytes; more than this is drawn once, into the cache
 
 
 def open_shapes(request: DataRequest) -> RawData:
-    """Image i is a function of (seed, split, i) alone: a larger n has the smaller n as its start."""
+    """Image i depends on (seed, split, i) alone: a larger n starts with the smaller."""
     from PIL import Image
 
     n = request.integer("n", 1024, 1, 10_000_000)
     size = request.integer("size", request.resolution or 32, 4, MAX_RESOLUTION)
     seed = request.integer("seed", 0, 0, 2**63 - 1)
 
-    def read(index: int) -> Image:
+    def read(index: int) -> Image.Image:
         random = philox(seed, f"shapes-{request.split}", index)
         return Image.fromarray(_draw(index % len(SHAPES), size, random))
 
@@ -43,7 +43,7 @@ def open_shapes(request: DataRequest) -> RawData:
 def _draw(kind: int, size: int, random: np.random.Generator) -> np.ndarray:
     """One shape on a plain ground: uint8 (size, size, 3)."""
     radius, turn = random.uniform(0.45, 0.75), random.uniform(0, 2 * np.pi)
-    centre = random.uniform(-1, 1, 2) * (0.95 - radius) * 0.8
+    centre = random.uniform(-1, 1, 2) * (0.95 - radius)
     hue, value = random.uniform(), random.uniform(0.75, 1)
     colour = np.array(colorsys.hsv_to_rgb(hue, 0.75, value))
     ground = np.array(colorsys.hsv_to_rgb((hue + random.uniform(0.35, 0.65)) % 1, 0.35, 0.25))
@@ -53,16 +53,21 @@ def _draw(kind: int, size: int, random: np.random.Generator) -> np.ndarray:
     x, y = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
     distance = _distance(SHAPES[kind], x / radius, y / radius) * radius
     cover = np.clip(0.5 - distance * size / 2, 0, 1)[..., None]  # one pixel is 2 / size wide
-    return np.rint(255 * (cover * colour + (1 - cover) * ground)).astype(np.uint8)
+    pixels: np.ndarray = np.rint(255 * (cover * colour + (1 - cover) * ground)).astype(np.uint8)
+    return pixels
 
 
 def _distance(shape: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Signed distance to a shape that fits the unit circle (a bound of it near corners)."""
-    if shape == "circle":
-        return np.hypot(x, y) - 0.85
-    if shape == "square":
-        return np.maximum(abs(x), abs(y)) - np.sqrt(0.5)
-    if shape == "triangle":
-        return np.maximum(abs(x) * np.sqrt(0.75) + y / 2, -y) - 0.5
-    arm, width = np.maximum(abs(x), abs(y)), np.minimum(abs(x), abs(y))  # cross
-    return np.maximum(arm - 0.92, width - 0.28)
+    """Signed distance to a shape that fits the unit circle (near corners, a bound of it)."""
+    distance: np.ndarray
+    match shape:
+        case "circle":
+            distance = np.hypot(x, y) - 0.85
+        case "square":
+            distance = np.maximum(abs(x), abs(y)) - np.sqrt(0.5)
+        case "triangle":
+            distance = np.maximum(abs(x) * np.sqrt(0.75) + y / 2, -y) - 0.5
+        case _:  # cross
+            arm, width = np.maximum(abs(x), abs(y)), np.minimum(abs(x), abs(y))
+            distance = np.maximum(arm - 0.92, width - 0.28)
+    return distance

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,26 +92,15 @@ def resolve(
     source, location, split = _find(head)
     options = _options(spec, query, source)
 
-    asked = {"resolution": resolution, "channels": channels}
-    for name, high in (("resolution", MAX_RESOLUTION), ("channels", 4)):
-        if asked[name] is not None:
-            asked[name] = _integer(str(asked[name]), name, 1, high)
-        if name in options:
-            value = _integer(options[name], name, 1, high)
-            if asked[name] not in (None, value):
-                raise InputError(
-                    f"{spec!r} asks for {name} {value}, and {asked[name]} is asked for beside it",
-                    "give one of them",
-                )
-            asked[name] = value
-    request = DataRequest(
+    return source, DataRequest(
         name=source.name,
         location=location,
         split=split,
         options=options,
+        resolution=_asked(spec, "resolution", resolution, options, MAX_RESOLUTION),
+        channels=_asked(spec, "channels", channels, options, 4),
         default_split=source.splits[0],
     )
-    return source, dataclasses.replace(request, **asked)
 
 
 def _find(head: str) -> tuple[DataSource, str, str]:
@@ -176,6 +164,22 @@ def _options(spec: str, query: str, source: DataSource) -> dict[str, str]:
             f"the labels of {source.name} are fixed", "leave labels= out, or labels=none"
         )
     return options
+
+
+def _asked(
+    spec: str, name: str, value: int | None, options: Mapping[str, str], high: int
+) -> int | None:
+    """An integer from 1, given in the query or beside the spec (but not as two values)."""
+    if value is not None:
+        value = _integer(str(value), name, 1, high)
+    if name not in options:
+        return value
+    own = _integer(options[name], name, 1, high)
+    if value not in (None, own):
+        raise InputError(
+            f"{spec!r} says {name}={own}, but {value} is asked for", "give one of them"
+        )
+    return own
 
 
 def _integer(text: str, name: str, low: int, high: int) -> int:

@@ -143,7 +143,7 @@ class Plugins:
         """Run a plugin's code; an exception marks that plugin as broken and nothing else."""
         try:
             return action()
-        except Exception as error:  # the isolation itself: any fault of a plugin stays its own
+        except (Exception, SystemExit) as error:  # isolation: any fault of a plugin stays its own
             text = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
             plugin.error = " ".join(text.split())
             self._strict(plugin, error)

@@ -10,6 +10,7 @@ from ganzoo.errors import ConfigError
 from ganzoo.parts import check_range
 
 SIZES = (16, 28, 32, 64, 128)
+"""The paper's 64x64, other powers of two, and MNIST's 28x28 (4, 7, 14, 28)."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class DiscriminatorConfig(ganzoo.DiscriminatorConfig):
 
 
 def check_size(image_shape: tuple[int, int, int]) -> None:
-    """DCGAN doubles the size level by level, from 4 (or 7, for 28x28)."""
+    """DCGAN doubles the size level by level."""
     _, height, width = image_shape
     if height != width or height not in SIZES:
         raise ConfigError(
@@ -57,7 +58,9 @@ def check_size(image_shape: tuple[int, int, int]) -> None:
         )
 
 
-def channels(size: int, width: int, max_width: int) -> list[int]:
-    """Channels at the sizes start, 2 start, …, size / 2; start is 7 for 28x28, else 4."""
-    levels = (size // (7 if size == 28 else 4)).bit_length() - 1
-    return [min(width << (levels - 1 - level), max_width) for level in range(levels)]
+def levels(size: int, width: int, max_width: int) -> list[tuple[int, int]]:
+    """(size, channels) from 4x4 up to half the full size: 4, 8, 16, … or 4, 7, 14 for 28x28."""
+    sizes = [size // 2]
+    while sizes[0] > 4:
+        sizes.insert(0, (sizes[0] + 1) // 2)
+    return [(s, min(width << up, max_width)) for up, s in zip(range(len(sizes))[::-1], sizes)]

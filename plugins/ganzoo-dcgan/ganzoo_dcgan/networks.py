@@ -8,33 +8,35 @@ label joins z in G, and joins the image as constant maps in D.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 import ganzoo
-from ganzoo_dcgan.config import DiscriminatorConfig, GeneratorConfig, channels
+from ganzoo_dcgan.config import DiscriminatorConfig, GeneratorConfig, levels
 
 
 class Generator(ganzoo.Generator):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__(config)
-        image_channels, size, _ = config.image_shape
-        widths = channels(size, config.width, config.max_width)
-        start = size >> len(widths)  # 4, or 7 for 28x28
+        image_channels, full, _ = config.image_shape
+        (size, width), *above = levels(full, config.width, config.max_width)
         layers: list[nn.Module] = [
             # "project and reshape": a linear layer, written as a convolution of a 1x1 map
-            nn.ConvTranspose2d(config.z_dim + config.num_classes, widths[0], start, bias=False),
-            nn.BatchNorm2d(widths[0]),
+            nn.ConvTranspose2d(config.z_dim + config.num_classes, width, size, bias=False),
+            nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
         ]
-        for before, after in zip(widths, widths[1:], strict=False):
+        for next_size, next_width in above:
             layers += [
-                nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False),
-                nn.BatchNorm2d(after),
+                nn.ConvTranspose2d(width, next_width, **geometry(size, next_size), bias=False),
+                nn.BatchNorm2d(next_width),
                 nn.ReLU(inplace=True),
             ]
-        layers += [nn.ConvTranspose2d(widths[-1], image_channels, 4, stride=2, padding=1), nn.Tanh()]
+            size, width = next_size, next_width
+        layers += [nn.ConvTranspose2d(width, image_channels, **geometry(size, full)), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.apply(initialise)
 
@@ -48,19 +50,18 @@ class Generator(ganzoo.Generator):
 class Discriminator(ganzoo.Discriminator):
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__(config)
-        image_channels, size, _ = config.image_shape
-        widths = channels(size, config.width, config.max_width)[::-1]
+        image_channels, full, _ = config.image_shape
+        (size, width), *below = levels(full, config.width, config.max_width)[::-1]
         layers: list[nn.Module] = [
-            nn.Conv2d(image_channels + config.num_classes, widths[0], 4, stride=2, padding=1),
+            nn.Conv2d(image_channels + config.num_classes, width, **geometry(size, full)),
             nn.LeakyReLU(0.2, inplace=True),
         ]
-        for before, after in zip(widths, widths[1:], strict=False):
-            normed = config.norm in ("batch", "instance", "layer")
-            layers.append(nn.Conv2d(before, after, 4, stride=2, padding=1, bias=not normed))
-            if normed:
-                layers.append(NORMS[config.norm](after))
-            layers.append(nn.LeakyReLU(0.2, inplace=True))
-        layers.append(nn.Conv2d(widths[-1], 1, size >> len(widths)))
+        for next_size, next_width in below:
+            bias = config.norm == "none"
+            layers.append(nn.Conv2d(width, next_width, **geometry(next_size, size), bias=bias))
+            layers += [NORMS[config.norm](next_width), nn.LeakyReLU(0.2, inplace=True)]
+            size, width = next_size, next_width
+        layers.append(nn.Conv2d(width, 1, size))
         self.layers = nn.Sequential(*layers)
         self.apply(initialise)
 
@@ -71,10 +72,16 @@ class Discriminator(ganzoo.Discriminator):
         return self.layers(x).flatten()  # (N, 1, 1, 1) -> (N,)
 
 
-NORMS = {
+def geometry(small: int, large: int) -> dict[str, int]:
+    """The stride-2 convolution between two sizes: kernel 4, or 3 for 4 <-> 7."""
+    return {"kernel_size": 4 if large == 2 * small else 3, "stride": 2, "padding": 1}
+
+
+NORMS: dict[str, Callable[[int], nn.Module]] = {
     "batch": nn.BatchNorm2d,
     "layer": lambda width: nn.GroupNorm(1, width),
     "instance": lambda width: nn.GroupNorm(width, width),
+    "none": lambda width: nn.Identity(),
 }
 
 

@@ -26,6 +26,7 @@ class Generator(ganzoo.Generator):
             layers += [nn.Linear(width, hidden), nn.LeakyReLU(0.2)]
             width = hidden
         self.layers = nn.Sequential(*layers, nn.Linear(width, math.prod(config.image_shape)))
+        initialise(self, config.init_std)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         self.check_labels(labels)
@@ -45,6 +46,7 @@ class Discriminator(ganzoo.Discriminator):
                 layers += [nn.Dropout(config.dropout)]
             width = hidden
         self.layers = nn.Sequential(*layers, nn.Linear(width, 1))
+        initialise(self, config.init_std)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         x = x.flatten(1)  # (N, C*H*W)
@@ -56,3 +58,11 @@ class Discriminator(ganzoo.Discriminator):
 def with_one_hot(x: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     """(N, F) and labels (N,) to (N, F + num_classes)."""
     return torch.cat([x, one_hot(labels, num_classes).to(x.dtype)], dim=1)
+
+
+def initialise(module: nn.Module, std: float) -> None:
+    """Linear weights from N(0, std), biases 0; PyTorch's default where std is 0."""
+    for layer in module.modules():
+        if std and isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, 0.0, std)
+            nn.init.zeros_(layer.bias)

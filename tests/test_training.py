@@ -1,0 +1,470 @@
+"""The trainer: whose state changes when, averaging, accumulation, precision, guards, run folders."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file
+from torch import nn
+
+import ganzoo
+from ganzoo import plugins
+from ganzoo.data import load_data
+from ganzoo.errors import CompatibilityError, DataError, InputError, TrainingError
+from ganzoo.hookspecs import hookimpl
+from ganzoo.training import Recipe, plan, train
+from ganzoo.training.ema import average, with_fresh_statistics
+from ganzoo.training.observers import Observers
+from ganzoo.training.optimizers import lazy_correction, learning_rate, make_optimizer
+from ganzoo.training.order import DataOrder
+from ganzoo.training.recipe import OptimizerConfig
+from ganzoo.training.trainer import Setup, Trainer
+
+from tests.tiny import families, recipe
+
+CPU = "cpu"
+
+
+def make(r: Recipe, folder: Path = Path()) -> Trainer:
+    data = load_data(r.data.source)
+    resolved = r.resolve(data.image_shape, data.num_classes)
+    setup = Setup(resolved, data, folder, Accelerator(cpu=True), Observers())
+    return Trainer(resolved.config("trainer"), setup)
+
+
+def weights(module: nn.Module) -> list[torch.Tensor]:
+    return [p.detach().clone() for p in module.parameters()]
+
+
+def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+# -- one step ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", families())
+@pytest.mark.parametrize("reuse", [True, False])
+def test_a_step_is_that_of_a_plain_loop(family: str, reuse: bool) -> None:
+    """Three steps equal a loop written with nothing but torch, told the same draws."""
+    trainer = make(recipe(family, trainer={"part": "alternating", "reuse_fake": reuse}))
+    G, D = copy.deepcopy(trainer.G), copy.deepcopy(trainer.D)
+    adam = {"lr": 2e-4, "betas": (0.5, 0.999)}
+    opt_G = torch.optim.Adam(G.parameters(), **adam)
+    opt_D = torch.optim.Adam(D.parameters(), **adam)
+    bce = nn.BCEWithLogitsLoss()
+    ones, zeros = torch.ones(8), torch.zeros(8)
+    for k in range(3):
+        pixels, _ = trainer.data.batch(trainer.order.indices(8 * k, 8))
+        real = pixels.float() / 127.5 - 1
+        z = trainer._draws("z/discriminator", k).normal(8, G.z_dim)
+        fake = G(z)
+        opt_D.zero_grad()
+        (bce(D(real), ones) + bce(D(fake.detach()), zeros)).backward()
+        opt_D.step()
+        if not reuse:
+            fake = G(trainer._draws("z/generator", k).normal(8, G.z_dim))
+        opt_G.zero_grad()
+        bce(D(fake), ones).backward()
+        opt_G.step()
+        trainer.train_step()
+        trainer.step += 1
+    for ours, plain in [(trainer.G, G), (trainer.D, D)]:
+        for p, q in zip(ours.parameters(), plain.parameters(), strict=True):
+            torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-6)
+
+
+def test_gs_step_leaves_d_as_it_is() -> None:
+    """No gradient and no change of D in G's step, and D can be trained again after it."""
+    trainer = make(recipe("gan"))
+    trainer._update("discriminator", trainer._steps("discriminator", 0))
+    before = weights(trainer.D)
+    trainer.optimizers["discriminator"].zero_grad(set_to_none=True)
+    trainer._update("generator", trainer._steps("generator", 0))
+    assert same(before, weights(trainer.D))
+    assert all(p.grad is None and p.requires_grad for p in trainer.D.parameters())
+    assert all(p.grad is not None for p in trainer.G.parameters())
+
+
+def test_n_critic_updates_d_that_often() -> None:
+    r = recipe("gan", trainer={"part": "alternating", "n_critic": 3})
+    trainer = make(r)
+    calls = {"generator": 0, "discriminator": 0}
+    for role, optimizer in trainer.optimizers.items():
+        optimizer.register_step_post_hook(
+            lambda *_, role=role: calls.__setitem__(role, calls[role] + 1)
+        )
+    seen = [step.real for i in range(3) for step in trainer._steps("discriminator", i)]
+    trainer.train_step()
+    assert calls == {"generator": 1, "discriminator": 3}
+    assert not torch.equal(seen[0], seen[1]) and not torch.equal(seen[1], seen[2])
+    assert trainer.images_per_step == 24
+
+
+def test_accumulation_gives_the_gradient_of_the_whole_batch() -> None:
+    whole = make(recipe("gan", trainer={"part": "alternating", "reuse_fake": False}))
+    split = make(recipe("gan", accumulation=4))
+    for trainer in (whole, split):
+        trainer.train_step()
+    for p, q in zip(whole.G.parameters(), split.G.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-6)
+
+
+def test_dropout_draws_are_keyed_by_the_step(tmp_path: Path) -> None:
+    r = recipe("gan").with_settings(["discriminator.dropout=0.5"])
+    torch.manual_seed(1)
+    first = train(r, tmp_path / "a", steps=3, device=CPU)
+    torch.manual_seed(2)
+    second = train(r, tmp_path / "b", steps=3, device=CPU)
+    assert state_bytes(first) == state_bytes(second)
+
+
+def test_training_leaves_the_global_random_state(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    np.random.seed(5)
+    before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()
+    train(recipe("dcgan"), tmp_path / "run", steps=2, device=CPU)
+    assert torch.equal(before, torch.get_rng_state())
+    assert (numpy_before == np.random.get_state()[1]).all()
+
+
+# -- averaging -------------------------------------------------------------------------------------
+
+
+def test_ema_is_the_closed_form_and_copies_buffers() -> None:
+    net = nn.BatchNorm1d(3)
+    ema = copy.deepcopy(net)
+    expected = net.weight.detach().double().clone()
+    for k in range(5):
+        with torch.no_grad():
+            net.weight.fill_(k + 2.0)
+            net.running_mean.fill_(k)
+        average(ema, net, 0.8)
+        expected = 0.8 * expected + 0.2 * (k + 2.0)
+    torch.testing.assert_close(ema.weight.double(), expected, rtol=1e-6, atol=0)
+    assert torch.equal(ema.running_mean, net.running_mean)
+
+
+def test_ema_decay_follows_half_life_and_rampup() -> None:
+    trainer = make(recipe("gan", ema={"half_life_kimg": 0.08}))
+    assert trainer._ema_decay() == pytest.approx(0.5 ** (8 / 80))
+    trainer = make(recipe("gan", ema={"half_life_kimg": 0.08, "rampup": 0.1}))
+    trainer.step = 10  # 80 images seen: the half-life is 8
+    assert trainer._ema_decay() == pytest.approx(0.5)
+    trainer.step = 10**6
+    assert trainer._ema_decay() == pytest.approx(0.5 ** (8 / 80))
+    assert make(recipe("gan", ema={"decay": 0.999}))._ema_decay() == 0.999
+
+
+def test_published_batch_statistics_are_those_of_the_averaged_weights() -> None:
+    """Measured with fixed z: the mean of the first batch-norm input over the images of the seeds."""
+    trainer = make(recipe("dcgan"))
+    for _ in range(3):
+        trainer.train_step()
+        trainer.step += 1
+    fresh = trainer.averaged()
+    conv, norm = fresh.layers[0], fresh.layers[1]
+    z = torch.from_numpy(ganzoo.rng.latents(range(4096), fresh.z_dim))
+    with torch.no_grad():
+        x = conv(z[:, :, None, None])
+    torch.testing.assert_close(norm.running_mean, x.mean((0, 2, 3)), rtol=1e-3, atol=1e-5)
+    assert not torch.equal(norm.running_mean, trainer.ema.layers[1].running_mean)
+    assert torch.equal(with_fresh_statistics(fresh).layers[1].running_var, norm.running_var)
+    assert not fresh.training
+
+
+# -- order, optimisers ---------------------------------------------------------------------------
+
+
+def test_every_epoch_shows_every_image_once() -> None:
+    order = DataOrder(seed=1, size=10)
+    epochs = order.indices(0, 30).reshape(3, 10)
+    assert all(sorted(epoch) == list(range(10)) for epoch in epochs.tolist())
+    assert len({tuple(epoch) for epoch in epochs.tolist()}) == 3
+    np.testing.assert_array_equal(order.indices(7, 6), order.indices(0, 30)[7:13])
+
+
+def test_lazy_terms_correct_adam() -> None:
+    """Karras et al. 2020: c = k / (k + 1) scales the rate, and the betas become beta^c."""
+    assert lazy_correction({"r1": 16}) == pytest.approx(16 / 17)
+    config = OptimizerConfig(lr=1e-3, betas=(0.5, 0.99))
+    parameter = nn.Parameter(torch.zeros(1))
+    (group,) = make_optimizer([parameter], config, lazy={"r1": 16}).param_groups
+    assert group["betas"] == pytest.approx((0.5 ** (16 / 17), 0.99 ** (16 / 17)))
+    assert learning_rate(config, 0.3, {"r1": 16}) == pytest.approx(1e-3 * 16 / 17)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rates"), [("constant", [1, 1, 1]), ("linear", [1, 0.5, 0]), ("cosine", [1, 0.5, 0])]
+)
+def test_schedules_are_closed_forms(schedule: Any, rates: list[float]) -> None:
+    config = OptimizerConfig(lr=1.0, schedule=schedule)
+    assert [learning_rate(config, p, {}) for p in (0, 0.5, 1)] == pytest.approx(rates)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "rmsprop", "sgd"])
+def test_every_optimiser_trains_and_resumes(name: str, tmp_path: Path) -> None:
+    change = [f"optimizer.{role}.name={name}" for role in ("generator", "discriminator")]
+    r = recipe("gan").with_settings(change)
+    train(r, tmp_path / "a", steps=4, device=CPU)
+    train(r, tmp_path / "b", steps=2, device=CPU)
+    train(r, tmp_path / "b", steps=2, device=CPU, resume=True)
+    assert state_bytes(tmp_path / "a") == state_bytes(tmp_path / "b")
+
+
+def state_bytes(run: Path) -> bytes:
+    newest = max((run / "checkpoints").iterdir())
+    return (newest / "state.safetensors").read_bytes()
+
+
+# -- run folders -------------------------------------------------------------------------------------
+
+
+def test_a_run_folder_has_everything(tmp_path: Path) -> None:
+    run = train(recipe("dcgan", every={"log": 4, "checkpoint": 8, "grid": 10}), tmp_path / "run")
+    assert sorted(p.name for p in run.iterdir()) == [
+        "checkpoints",
+        "grids",
+        "log.jsonl",
+        "model",
+        "run.toml",
+    ]
+    assert [p.name for p in sorted((run / "checkpoints").iterdir())] == ["000000016", "000000020"]
+    assert sorted(p.name for p in (run / "grids").iterdir()) == [
+        "000000000.png",
+        "000000012.png",
+        "000000020.png",
+    ]
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in log] == [4, 8, 12, 16, 20]
+    assert {"D/real", "D/fake", "G/fake", "images_per_second", "images"} <= set(log[0])
+    record = json.loads((run / "model" / "training.json").read_text())
+    assert record["steps"] == 20 and record["images"] == 160 and record["seed"] == 3
+    assert record["data"]["digest"] == load_data(recipe("dcgan").data.source).digest
+    assert record["versions"]["torch"] == torch.__version__
+    assert Recipe.load(run / "run.toml").digest() == Recipe.from_dict(record["recipe"]).digest()
+
+
+def test_a_run_is_loaded_like_a_model(tmp_path: Path) -> None:
+    run = train(recipe("dcgan"), tmp_path / "run", steps=2)
+    G = ganzoo.load(run)
+    assert not G.training and G.sample(3).shape == (3, 1, 16, 16)
+    D = ganzoo.load_discriminator(run)
+    assert D(G.sample(3)).shape == (3,)
+
+
+def test_interrupted_runs_are_refused_without_resume(tmp_path: Path) -> None:
+    run = train(recipe("gan"), tmp_path / "run", steps=2)
+    with pytest.raises(TrainingError, match="holds a run already: --resume"):
+        train(recipe("gan"), run)
+    with pytest.raises(TrainingError, match="no run folder"):
+        train(recipe("gan"), tmp_path / "none", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ("batch=4", "batch was 8, now 4"),
+        ("loss=hinge", "loss.part was 'non-saturating', now 'hinge'"),
+        ("optimizer.generator.lr=0.1", "optimizer.generator.lr was 0.0002"),
+        ("discriminator.widths=[4]", "discriminator.widths"),
+    ],
+)
+def test_another_recipe_does_not_resume(tmp_path: Path, setting: str, named: str) -> None:
+    run = train(recipe("gan"), tmp_path / "run", steps=2)
+    before = state_bytes(run)
+    with pytest.raises(TrainingError, match=named):
+        train(recipe("gan"), run, settings=[setting], resume=True)
+    with pytest.raises(TrainingError, match=r"was 'shapes|other data"):
+        train(recipe("gan"), run, data="shapes?n=90&size=8&channels=1", resume=True)
+    assert state_bytes(run) == before
+
+
+def test_a_longer_run_goes_on(tmp_path: Path) -> None:
+    run = train(recipe("gan", kimg=0.08), tmp_path / "run")
+    train(recipe("gan", kimg=0.16), run, resume=True)
+    assert json.loads((run / "model" / "training.json").read_text())["steps"] == 20
+
+
+def test_a_truncated_checkpoint_falls_back_to_the_one_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train(recipe("gan"), tmp_path / "run", steps=10)
+    whole = state_bytes(run)
+    newest = run / "checkpoints" / "000000010" / "state.safetensors"
+    newest.write_bytes(whole[: len(whole) // 2])
+    train(recipe("gan"), run, resume=True, steps=5)
+    said = capsys.readouterr().err
+    assert "000000010 is damaged" in said and "resuming at step 5" in said
+    assert state_bytes(run) == whole
+
+    for path in (run / "checkpoints").glob("*/state.safetensors"):
+        path.write_bytes(b"")
+    with pytest.raises(TrainingError, match="no checkpoint can be read"):
+        train(recipe("gan"), run, resume=True)
+
+
+def test_the_log_is_cut_back_to_the_checkpoint(tmp_path: Path) -> None:
+    run = train(recipe("gan"), tmp_path / "run", steps=5)
+    with (run / "log.jsonl").open("a") as file:
+        file.write('{"step": 6, "images": 48}\n{"step": 8, "ima')
+    train(recipe("gan"), run, resume=True, steps=5)
+    steps = [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()]
+    assert steps == [2, 4, 5, 6, 8, 10]
+
+
+# -- guards ----------------------------------------------------------------------------------------
+
+
+def test_divergence_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    class Poison:
+        @hookimpl
+        def ganzoo_step_end(self, trainer: Trainer, step: int, logs: Mapping[str, float]) -> None:
+            if step == 6:
+                next(trainer.G.parameters()).data.fill_(float("nan"))
+
+    run = tmp_path / "run"
+    with pytest.raises(TrainingError, match=r"diverged before step 8.*000000005 is the last good"):
+        train(recipe("gan"), run, observers=[Poison()])
+    assert [p.name for p in (run / "checkpoints").iterdir()] == ["000000005"]
+    assert ganzoo.load(run).sample(2).isfinite().all()
+    assert train(recipe("gan"), run, resume=True) == run
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: int) -> None:
+    class Stop:
+        @hookimpl
+        def ganzoo_step_end(self, trainer: Trainer, step: int, logs: Mapping[str, float]) -> None:
+            if step == 6:
+                os.kill(os.getpid(), number)
+
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt, match="stopped at step 7; go on with .* --resume"):
+        train(recipe("gan"), run, observers=[Stop()])
+    whole = train(recipe("gan"), tmp_path / "whole")
+    train(recipe("gan"), run, resume=True)
+    assert state_bytes(run) == state_bytes(whole)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_out_of_memory_names_a_batch_size(tmp_path: Path) -> None:
+    class Hungry:
+        @hookimpl
+        def ganzoo_train_start(self, trainer: Trainer) -> None:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(TrainingError, match=r"out of memory with batch 8: --set batch=4"):
+        train(recipe("gan"), tmp_path / "run", observers=[Hungry()])
+
+
+def test_data_smaller_than_a_batch_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="4 images, fewer than a batch of 8: --set batch=4"):
+        train(recipe("gan"), tmp_path / "run", data="shapes?n=4&size=8&channels=1")
+
+
+def test_impossible_devices_and_accumulations_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no device is called 'gpu'"):
+        train(recipe("gan"), tmp_path / "run", device="gpu")
+    with pytest.raises(ganzoo.GanzooError, match="batch 8 is not divisible by accumulation 3"):
+        recipe("gan", accumulation=3)
+
+
+def test_an_installed_observer_that_fails_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import types
+
+    module = types.ModuleType("failing")
+    module.ganzoo_step_end = hookimpl(_fail)  # type: ignore[attr-defined]
+    loaded = plugins.load()
+    plugin = loaded.add(module, name="failing", distribution="ganzoo-failing", version="1")
+    try:
+        train(recipe("gan"), tmp_path / "run", steps=4)
+    finally:
+        loaded.found.remove(plugin)
+        loaded.manager.unregister(module)
+    said = capsys.readouterr().err
+    assert said.count("plugin 'failing' failed in ganzoo_step_end") == 1
+    assert "RuntimeError: mine" in said
+
+
+def _fail(trainer: Trainer, step: int, logs: Mapping[str, float]) -> None:
+    raise RuntimeError("mine")
+
+
+# -- mixing, precision, starting from a model -----------------------------------------------------
+
+
+def test_parts_of_different_plugins_train_together(tmp_path: Path) -> None:
+    r = recipe("dcgan").with_settings(["discriminator=gan", "loss=hinge", "batch=4"])
+    run = train(r, tmp_path / "run", steps=2)
+    assert ganzoo.load_discriminator(run).part.name == "gan"  # type: ignore[union-attr]
+
+
+def test_a_conditional_family_takes_the_classes_of_the_data(tmp_path: Path) -> None:
+    run = train(recipe("dcgan", conditional=True), tmp_path / "run", steps=2)
+    G = ganzoo.load(run)
+    assert G.num_classes == 4
+    assert G.sample(6, seed=2).labels == [2, 3, 0, 1, 2, 3]
+    a, b = G.sample(2, seeds=[0, 0], labels=[0, 1])
+    assert not torch.equal(a, b)
+
+
+def test_bf16_trains_with_float32_weights(tmp_path: Path) -> None:
+    run = train(recipe("dcgan", precision="bf16"), tmp_path / "a", steps=4)
+    tensors = load_file(max((run / "checkpoints").iterdir()) / "state.safetensors")
+    assert {t.dtype for n, t in tensors.items() if n.startswith(("G.", "opt."))} <= {
+        torch.float32,
+        torch.int64,
+    }
+    plain = train(recipe("dcgan"), tmp_path / "b", steps=4)
+    ours, theirs = ganzoo.load(run).sample(4), ganzoo.load(plain).sample(4)
+    assert not torch.equal(ours, theirs)
+    torch.testing.assert_close(torch.Tensor(ours), torch.Tensor(theirs), rtol=0, atol=0.05)
+
+
+def test_init_starts_from_a_models_networks(tmp_path: Path) -> None:
+    first = train(recipe("gan"), tmp_path / "first", steps=4)
+    second = train(recipe("gan", seed=9), tmp_path / "second", steps=0, init=first)
+    a, b = ganzoo.load(first).sample(3), ganzoo.load(second).sample(3)
+    assert torch.equal(torch.Tensor(a), torch.Tensor(b))
+    with pytest.raises(InputError, match="another generator than the recipe"):
+        train(recipe("dcgan"), tmp_path / "third", init=first)
+
+
+def test_incompatible_parts_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(CompatibilityError, match="image shapes differ"):
+        train(recipe("gan"), tmp_path / "run", settings=["generator.image_shape=[1,16,16]"])
+    assert not (tmp_path / "run" / "run.toml").exists()
+
+
+def test_plan_measures_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    report = plan(recipe("dcgan"), device=CPU)
+    assert report["steps"] == 20 and report["images_per_second"] > 0
+    assert report["eta_seconds"] == pytest.approx(20 * report["seconds_per_step"])
+    assert report["parameters"]["generator"] == sum(
+        p.numel() for p in make(recipe("dcgan")).G.parameters()
+    )
+    assert report["memory_bytes"] > 1_000_000
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tensorboard_gets_the_scalars(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = train(recipe("gan"), tmp_path / "run", steps=4, tensorboard=True)
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    assert [e.step for e in events.Scalars("G/fake")] == [2, 4]

@@ -3,15 +3,20 @@
     data = load_data("folder:cats", resolution=64)
     images, labels = data.batch(np.array([3, 1, 4]))  # uint8 (3, C, 64, 64), int64 (3,) or None
 
-The rooms: `spec` (what can be asked for), the sources `shapes`, `named` (torchvision), `trees`
-(folders and zip files) and `hf`, and `images` (fitting the images and keeping them).
+The rooms: `spec` (what can be asked for) and `sources` (the core's own); `shapes`, `named`
+(torchvision), `trees` (folders and zip files) and `hf`, which open them; `images` (what an opener
+and this room return), `fitting` and `prepare` (from the one to the other, kept in the cache).
 """
 
 from __future__ import annotations
 
-from ganzoo.data.images import ImageData, RawData, RawImages, prepare
+from typing import TYPE_CHECKING, Any
+
 from ganzoo.data.sources import SOURCES
 from ganzoo.data.spec import DataRequest, DataSource, data_sources, resolve
+
+if TYPE_CHECKING:
+    from ganzoo.data.images import ImageData, RawData, RawImages
 
 __all__ = [
     "SOURCES",
@@ -50,5 +55,16 @@ def load_data(
         InputError: an option that the set does not take, or a value out of range.
         DataError: the data are missing, empty, unreadable, or of several sizes.
     """
+    from ganzoo.data.prepare import prepare
+
     source, request = resolve(spec, resolution, channels)
     return prepare(source, request, progress=progress)
+
+
+def __getattr__(name: str) -> Any:
+    """The classes of `images`, on first use: every command lists the sources, few open one."""
+    if name in __all__:
+        from ganzoo.data import images
+
+        return getattr(images, name)
+    raise AttributeError(f"module 'ganzoo.data' has no attribute {name!r}")

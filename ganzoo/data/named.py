@@ -128,7 +128,7 @@ def _read_idx(request: DataRequest, images: Path, labels: Path) -> RawImages:
         labels=targets,
         classes=classes,
         channels=1,
-        pads=True,
+        pads=pixels.shape[1:] == (28, 28),
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode
 
 from ganzoo.errors import InputError, NotFoundError, PluginError, nearest
 
@@ -45,7 +45,13 @@ class DataSource:
 
 @dataclass(frozen=True)
 class DataRequest:
-    """A spec, taken apart and checked against what its source takes."""
+    """A spec, taken apart and checked against what its source takes.
+
+    Attributes:
+        name, split, options: of the source; `options` includes the common ones.
+        location: what follows the colon of a source that reads what the user points at.
+        plugin: whose source it is, if the spec says so (`myplugin:cats`).
+    """
 
     name: str
     location: str = ""
@@ -54,11 +60,15 @@ class DataRequest:
     resolution: int | None = None
     channels: int | None = None
     default_split: str = "train"
+    plugin: str = ""
 
     @property
     def spec(self) -> str:
         """The spec in its canonical form: no default split, options sorted."""
+        from urllib.parse import urlencode
+
         head = f"{self.name}:{self.location}" if self.location else self.name
+        head = f"{self.plugin}:{head}" if self.plugin else head
         split = f"@{self.split}" if self.split != self.default_split and not self.location else ""
         query = urlencode(sorted(self.options.items()))
         return f"{head}{split}{'?' + query if query else ''}"
@@ -89,9 +99,8 @@ def resolve(
     head, mark, query = spec.rpartition("?")
     if not mark or "=" not in query:  # a question mark may also be part of a path
         head, query = spec, ""
-    source, location, split = _find(head)
+    source, plugin, location, split = _find(head)
     options = _options(spec, query, source)
-
     return source, DataRequest(
         name=source.name,
         location=location,
@@ -100,11 +109,12 @@ def resolve(
         resolution=_asked(spec, "resolution", resolution, options, MAX_RESOLUTION),
         channels=_asked(spec, "channels", channels, options, 4),
         default_split=source.splits[0],
+        plugin=plugin,
     )
 
 
-def _find(head: str) -> tuple[DataSource, str, str]:
-    """Source, location and split of a spec without its query."""
+def _find(head: str) -> tuple[DataSource, str, str, str]:
+    """Source, plugin (if it is said), location and split of a spec without its query."""
     sources = data_sources()
     owners = {owner for claims in sources.values() for owner in claims}
     prefix, colon, rest = head.partition(":")
@@ -119,22 +129,20 @@ def _find(head: str) -> tuple[DataSource, str, str]:
             raise InputError(f"{prefix} takes nothing after a colon", f"write {source.usage}")
         if not rest:
             raise InputError(f"{head!r} points at nothing", f"write {source.usage}")
-        return source, rest, source.splits[0]
+        return source, owner, rest, source.splits[0]
 
     name, at, split = head.partition("@")
     if name not in sources or (owner and owner not in sources[name]):
-        if Path(head).expanduser().exists():
-            kind = "folder" if Path(head).expanduser().is_dir() else "zip"
-            raise NotFoundError(
-                f"no data set is called {head!r}", f"for the path write {kind}:{head}"
-            )
+        if head and os.path.exists(head):  # noqa: PTH110 - Path's raises on impossible names
+            kind = "folder" if Path(head).is_dir() else "zip"
+            raise NotFoundError(f"no data set is called {head!r}", f"write {kind}:{head}")
         raise NotFoundError(f"no data set is called {name!r}", nearest(name, sources))
     source = _one(name, sources[name], owner)
     if source.location:
         raise InputError(f"{name!r} points at nothing", f"write {source.usage}")
     if at and split not in source.splits:
         raise InputError(f"{name} has no split {split!r}", f"it has {', '.join(source.splits)}")
-    return source, "", split or source.splits[0]
+    return source, owner, "", split or source.splits[0]
 
 
 def _one(name: str, claims: Mapping[str, DataSource], owner: str) -> DataSource:
@@ -149,6 +157,8 @@ def _one(name: str, claims: Mapping[str, DataSource], owner: str) -> DataSource:
 
 
 def _options(spec: str, query: str, source: DataSource) -> dict[str, str]:
+    from urllib.parse import parse_qsl
+
     pairs = parse_qsl(query, keep_blank_values=True)
     options = dict(pairs)
     known = (*COMMON_OPTIONS, *source.options)

@@ -33,13 +33,22 @@ FILE_COLUMNS = ("file", "file_name")
 
 
 def open_folder(request: DataRequest) -> RawData:
-    tree = Folder(Path(request.location).expanduser())
+    tree = Folder(_path(request))
     return RawData(lambda: _images(tree, request), identity=tree.identity)
 
 
 def open_zip(request: DataRequest) -> RawData:
-    tree = Zip(Path(request.location).expanduser())
+    tree = Zip(_path(request))
     return RawData(lambda: _images(tree, request), identity=tree.identity)
+
+
+def _path(request: DataRequest) -> Path:
+    try:
+        path = Path(request.location).expanduser()
+        path.exists()
+    except (RuntimeError, OSError, ValueError) as error:  # no such user, or an impossible name
+        raise DataError(f"{request.spec} is no path: {error}", "give the path as it is") from error
+    return path
 
 
 class Tree(ABC):
@@ -56,8 +65,14 @@ class Tree(ABC):
         """The size of a file in bytes, unpacked."""
 
     @abstractmethod
-    def read(self, name: str) -> bytes:
+    def content(self, name: str) -> bytes:
         """The content of a file."""
+
+    def read(self, name: str) -> bytes:
+        """The content of a file that is not unreasonably large."""
+        if self.size(name) > MAX_BYTES:
+            raise ValueError(f"has {self.size(name):,} bytes, more than {MAX_BYTES:,}")
+        return self.content(name)
 
 
 class Folder(Tree):
@@ -98,7 +113,7 @@ class Folder(Tree):
     def size(self, name: str) -> int:
         return self._sizes[name]
 
-    def read(self, name: str) -> bytes:
+    def content(self, name: str) -> bytes:
         return (self.path / name).read_bytes()
 
 
@@ -132,7 +147,7 @@ class Zip(Tree):
     def size(self, name: str) -> int:
         return self.file.getinfo(name).file_size
 
-    def read(self, name: str) -> bytes:
+    def content(self, name: str) -> bytes:
         return self.file.read(name)
 
 
@@ -162,7 +177,7 @@ def _images(tree: Tree, request: DataRequest) -> RawImages:
     labels, classes = (None, ()) if values is None else indexed(values)
     return RawImages(
         names=images,
-        read=lambda index: _decode(tree, images[index]),
+        read=lambda index: decode(tree.read(images[index])),
         labels=labels,
         classes=classes,
         skipped=tuple(skipped),
@@ -195,28 +210,29 @@ def _folders(images: Sequence[str], request: DataRequest) -> list[str] | None:
 
 
 def _column(tree: Tree, names: Iterable[str], column: str) -> dict[str, str]:
-    """The named column of the tree's CSV file: image name -> value."""
+    """The named column of the tree's CSV files: image name -> value."""
+    table: dict[str, str] = {}
     seen: list[str] = []
     for name in names:
         if not name.lower().endswith(".csv"):
             continue
         try:
-            rows = csv.DictReader(io.StringIO(tree.read(name).decode("utf-8-sig"), newline=""))
-            columns = list(rows.fieldnames or ())
-            file = next((c for c in FILE_COLUMNS if c in columns), None)
-            if file is None:
-                continue
-            if column not in columns:
-                seen += [c for c in columns if c != file]
-                continue
-            folder = PurePosixPath(name).parent
-            return {
-                str(folder / row[file]): row[column] for row in rows if row[file] and row[column]
-            }
+            text = io.StringIO(tree.read(name).decode("utf-8-sig"), newline="")
+            rows = list(csv.DictReader(text))
         except Exception as error:  # unreadable, of another encoding, or no CSV at all
             raise DataError(
                 f"{name} cannot be read: {error}", "give a CSV file in UTF-8"
             ) from error
+        columns = [key for key in (rows[0] if rows else ()) if key]
+        file = next((key for key in FILE_COLUMNS if key in columns), None)
+        if file is None:
+            continue
+        seen += columns
+        if column in columns:
+            folder = PurePosixPath(name).parent
+            table |= {str(folder / row[file]): row[column] for row in rows if row[file]}
+    if column in seen:
+        return {name: value for name, value in table.items() if value}
     if seen:
         raise InputError(f"no CSV file has a column {column!r}", nearest(column, seen))
     raise DataError(
@@ -235,15 +251,8 @@ def indexed(values: Sequence[str]) -> tuple[list[int], tuple[str, ...]]:
     return [index[value] for value in values], tuple(ordered)
 
 
-def _decode(tree: Tree, name: str) -> Image.Image:
-    """An image file, opened but not yet decoded; raises if it is none or unreasonably large."""
-    if tree.size(name) > MAX_BYTES:
-        raise ValueError(f"has {tree.size(name):,} bytes, more than {MAX_BYTES:,}")
-    return decode(tree.read(name))
-
-
 def decode(data: bytes) -> Image.Image:
-    """The same, of a file's content."""
+    """An image file, opened but not yet decoded; raises if it is none or unreasonably large."""
     from PIL import Image, UnidentifiedImageError
 
     try:

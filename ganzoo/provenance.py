@@ -40,7 +40,7 @@ ANIMATIONS = (".gif", ".webp", ".mp4")
 _MAX_SIDE = {".png": 2**31 - 1, ".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383, ".gif": 65_535}
 
 _RECORD_BYTES = 384  # of the record's JSON, and
-_VALUE_CHARS = 120  # of one value in it, so that the whole mark stays below 1.5 KB
+_VALUE_BYTES = 128  # of one value in it, so that the whole mark stays below 1.5 KB
 _TOOL = f"ganzoo {__version__}"
 _NAMESPACE = "urn:ganzoo#"
 _PACKET = (
@@ -177,7 +177,7 @@ def save_npz(
     _suffix(path, (".npz",))
     batches = iter(batches)
     first = next(batches, None)
-    if first is None or not seeds:
+    if first is None or len(seeds) == 0:
         raise InputError("no images to write", "ask for 1 or more")
     columns = {"seeds": seeds} if labels is None else {"seeds": seeds, "labels": labels}
     with (
@@ -333,7 +333,9 @@ def _packet_text(descriptor: int) -> str | None:
 
 def _packet(record: Mapping[str, Any], *, with_record: bool) -> bytes:
     """The XMP packet, UTF-8."""
-    model = fitting(_plain(record.get("model", "")), lambda text: len(escape(text).encode()) < 96)
+    model = fitting(
+        _plain(record.get("model", ""))[:96], lambda text: len(escape(text).encode()) < 96
+    )
     more = ""
     if with_record:
         more = f'<ganzoo:Record xmlns:ganzoo="{_NAMESPACE}">{_record_json(record)}</ganzoo:Record>'
@@ -347,29 +349,30 @@ def _plain(value: Any) -> str:
 
 
 def _record_json(record: Mapping[str, Any]) -> str:
-    """The record as JSON in ASCII that needs no escaping in XML, at most 384 bytes long.
+    """The record as JSON that needs no escaping in XML, at most 384 bytes long.
 
     Integers in a list (seeds, labels) become ranges, as in `--seeds 0-63,100`. Long values are cut
-    and end with …, and entries for which no space is left are dropped, the last ones first.
+    and end with …; values that are no text or number are left out, and so are the last entries if
+    there is no space for them.
     """
     kept: dict[str, Any] = {}
-    text = "{}"
     for key, value in record.items():
-        if value is None:
-            continue
         if isinstance(value, (list, tuple, range, np.ndarray)):
             value = _ranges(value)
-        elif isinstance(value, (np.integer, np.floating)):
+        elif isinstance(value, np.generic):
             value = value.item()
-        elif not isinstance(value, (bool, int, float)):
-            value = str(value)
-        if isinstance(value, str) and len(value) > _VALUE_CHARS + 2:
-            value = value[:_VALUE_CHARS] + "…"
-        longer = json.dumps({**kept, str(key): value})
-        longer = re.sub("[<>&]", lambda match: f"\\u{ord(match[0]):04x}", longer)
-        if len(longer) <= _RECORD_BYTES:
-            kept[str(key)], text = value, longer
-    return text
+        if isinstance(value, str) and len(_json(value)) > _VALUE_BYTES:
+            cuts = (value[:end] + "…" for end in range(_VALUE_BYTES, -1, -1))
+            value = next(cut for cut in cuts if len(_json(cut)) <= _VALUE_BYTES)
+        if isinstance(value, (str, int, float)):
+            longer = {**kept, str(key): value}
+            kept = longer if len(_json(longer)) <= _RECORD_BYTES else kept
+    return _json(kept)
+
+
+def _json(value: Any) -> str:
+    """As JSON in ASCII, without the characters that XML escapes."""
+    return re.sub("[<>&]", lambda match: f"\\u{ord(match[0]):04x}", json.dumps(value))
 
 
 def _ranges(values: Iterable[Any]) -> str:
@@ -380,7 +383,8 @@ def _ranges(values: Iterable[Any]) -> str:
             runs[-1] = [runs[-1][0], value]
         else:
             runs.append([value])
-        if len(runs) > _VALUE_CHARS:
+        if len(runs) > _VALUE_BYTES:
             break
     text = ",".join("-".join(map(str, run)) for run in runs)
-    return text if len(text) <= _VALUE_CHARS else text[:_VALUE_CHARS].rpartition(",")[0] + ",…"
+    room = _VALUE_BYTES - 10
+    return text if len(text) <= room else text[:room].rpartition(",")[0] + ",…"

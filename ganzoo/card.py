@@ -1,0 +1,364 @@
+"""The model card: README.md of a model folder, written from what the folder itself records.
+
+A card states what is known and leaves out what is not; nothing in it waits to be filled in. What a
+person adds between `<!-- ganzoo:keep -->` and `<!-- /ganzoo:keep -->` stays when it is rewritten.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ganzoo import files
+from ganzoo.errors import CheckpointError
+
+OPEN, CLOSE = "<!-- ganzoo:keep -->", "<!-- /ganzoo:keep -->"
+_HINT = f"{OPEN}\n<!-- What is written here stays when ganzoo rewrites this file. -->\n{CLOSE}"
+_KEPT = re.compile(f"{re.escape(OPEN)}.*?(?:{re.escape(CLOSE)}|\\Z)", re.DOTALL)
+_COLORS = {1: "gray", 2: "gray, transparent", 3: "color", 4: "color, transparent"}
+
+
+@dataclass
+class ModelCard:
+    """A card to be: the hook `ganzoo_model_card` may change all of it before it is written.
+
+    Attributes:
+        title: the heading.
+        metadata: the YAML block that the Hub reads.
+        intro: what stands between the title and the first section.
+        sections: heading -> Markdown, in the order in which they appear.
+    """
+
+    title: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+    intro: str = ""
+    sections: dict[str, str] = field(default_factory=dict)
+
+    def render(self, previous: str = "") -> str:
+        """The README; what was kept in a previous one stays under its heading."""
+        from huggingface_hub import ModelCardData
+
+        kept = _kept_blocks(previous) or {"": [_HINT]}
+        parts = ["---", _ours(ModelCardData(**self.metadata).to_yaml().strip()), "---\n"]
+        for heading, body in [("", self.intro), *self.sections.items()]:
+            parts.append(_ours(f"## {heading}\n" if heading else f"# {self.title}\n"))
+            parts.extend(
+                f"{text}\n" for text in [_ours(body.strip()), *kept.pop(heading, [])] if text
+            )
+        parts.extend(f"{block}\n" for blocks in kept.values() for block in blocks)
+        return "\n".join(parts)
+
+
+def write_card(
+    folder: str | Path, *, load: str = "./", previous: str | Path | None = None
+) -> ModelCard:
+    """Write README.md of a model folder, and its line in SHA256SUMS where there is one.
+
+    Args:
+        folder: a model folder; config.json, training.json and metrics.json are read.
+        load: what the card tells readers to pass to `ganzoo.load`; by default the folder itself.
+        previous: a README whose kept blocks are taken over; by default the folder's own.
+
+    Raises:
+        CheckpointError: there is no config.json, or one of the three files is damaged.
+    """
+    from ganzoo import checkpoint, plugins
+
+    folder = Path(folder)
+    readme = folder / "README.md"
+    card = make_card(folder, load=load)
+    for _ in plugins.load().call("ganzoo_model_card", card=card, directory=folder):
+        pass
+    old = Path(previous) if previous is not None else readme
+    text = old.read_text(encoding="utf-8", errors="replace") if old.is_file() else ""
+    files.write_text(readme, card.render(text))
+    if (folder / checkpoint.SUMS).is_file():
+        sums = checkpoint.read_sums(folder) | {readme.name: files.sha256(readme)}
+        lines = [f"{digest}  {name}\n" for name, digest in sorted(sums.items())]
+        files.write_text(folder / checkpoint.SUMS, "".join(lines))
+    return card
+
+
+def make_card(folder: Path, *, load: str = "./") -> ModelCard:
+    """The card of a model folder, as it is before plugins add to it."""
+    model = _Facts(_read_json(folder / "config.json", required=True))
+    training = _Facts(_read_json(folder / "training.json"))
+    metrics = _read_json(folder / "metrics.json")
+
+    arch = model.text("generator", "part") or "GAN"
+    data = _data_name(model.text("dataset", "name"))
+    license = model.text("license") or "unknown"
+    card = ModelCard(_prose(model.text("name") or f"A generator of the family {arch}"))
+    card.metadata = {
+        "library_name": "ganzoo",
+        "pipeline_tag": "unconditional-image-generation",
+        "license": license,
+        "tags": list(dict.fromkeys(["gan", arch, "image-generation"])),
+    }
+    if data:
+        card.metadata["datasets"] = [data]
+
+    card.intro = "\n\n".join(filter(None, [_what(model, arch, data), _picture(folder)]))
+    card.sections["Use"] = _use(model, load)
+    if training.facts:
+        card.sections["How it was trained"] = _training(training)
+    card.sections["Data"] = _data(model, training, data)
+    if metrics:
+        card.sections["Evaluation"] = _table(
+            ("Metric", "Value"), [(_code(k), _value(v)) for k, v in metrics.items()]
+        )
+    card.sections["Limitations"] = _limitations(model, metrics)
+    card.sections["Intended use"] = (
+        "Learning how generative adversarial networks work, comparing them, testing software that"
+        " needs images, and making pictures. The images are synthetic and are to be shown as such."
+    )
+    card.sections["Out of scope"] = (
+        "Passing the images off as photographs, scans or measurements of something that exists;"
+        " imitating a person, a brand or an artist; standing in for real data where someone's"
+        " health, money, rights or safety depends on the result. Before training another model on"
+        " these images, weigh that it inherits the gaps of this one."
+    )
+    card.sections["Provenance and licence"] = (
+        f"The weights are under {_code(license)}. Every file of this folder is listed with its"
+        " SHA-256 in `SHA256SUMS`, which `ganzoo` checks before it uses a file (`ganzoo verify`"
+        " checks all of them). The weights are safetensors: loading them runs no code.\n\n"
+        "Images that `ganzoo` writes carry IPTC's mark for generated media"
+        " (`trainedAlgorithmicMedia`) and a record of the model, the hash of its weights and the"
+        " seeds. A picture without the mark is not thereby shown to be real."
+    )
+    return card
+
+
+# -- sections ------------------------------------------------------------------------------------
+
+
+def _what(model: _Facts, arch: str, data: str) -> str:
+    channels, height, width = _image_shape(model)
+    color = f"{_COLORS[channels]} " if channels in _COLORS else ""
+    classes = model.get("classes", default=[])
+    count = model.get("generator", "config", "num_classes", default=0)
+    sentences = [_prose(model.text("summary"))]
+    sentences.append(
+        f"A generator of the family {_code(arch)}: it makes {color}images of"
+        f" {width} × {height} pixels from"
+        f" {model.get('generator', 'config', 'z_dim', default='random')} random numbers"
+        + (f", trained on {_code(data)}." if data else ".")
+    )
+    if count:
+        names = f": {', '.join(_prose(name) for name in classes[:20])}" if classes else ""
+        more = ", …" if len(classes) > 20 else ""
+        sentences.append(f"It is conditional, with {count} classes{names}{more}.")
+    return " ".join(filter(None, sentences))
+
+
+def _picture(folder: Path) -> str:
+    path = folder / "samples.png"
+    if not path.is_file():
+        return ""
+    from ganzoo import provenance
+
+    record = provenance.read_record(path) or {}
+    seeds = (
+        f"Seeds {_prose(record['seeds'])}, in order and not selected." if "seeds" in record else ""
+    )
+    return f"![Images made by this model](samples.png)\n\n{seeds}".strip()
+
+
+def _use(model: _Facts, load: str) -> str:
+    from ganzoo.registry import curated_distributions
+
+    plugin, requires = model.text("plugin"), model.text("requires")
+    if plugin in curated_distributions() and re.fullmatch(r"[\w.\-<>=!~,]+", requires):
+        install = f"```console\npip install ganzoo '{requires}'\n```\n\n"
+    else:  # a command to install is printed for reviewed plugins only
+        install = f"It needs `ganzoo` and the plugin {_code(plugin)}.\n\n" if plugin else ""
+    labels = ", labels=0" if model.get("generator", "config", "num_classes", default=0) else ""
+    shape = ", ".join(map(str, ["16", *_image_shape(model)]))
+    return (
+        f"{install}In Python{', in a copy of this folder' if load == './' else ''}:\n\n"
+        "```python\nimport ganzoo\n\n"
+        f"G = ganzoo.load({json.dumps(load)})\n"
+        f"images = G.sample(16, seed=0{labels})  # ({shape}) in [-1, 1]\n```\n\n"
+        f"In a shell: `ganzoo generate {load} -n 16 --seed 0 -o grid.png`"
+    )
+
+
+def _image_shape(model: _Facts) -> list[Any]:
+    shape = model.get("generator", "config", "image_shape", default=[])
+    sound = len(shape) == 3 and all(isinstance(side, int) for side in shape)
+    return shape if sound else ["C", "H", "W"]
+
+
+def _training(training: _Facts) -> str:
+    seconds = training.get("wall_seconds")
+    versions = training.get("versions", default={})
+    hardware = training.get("hardware", default={})
+    rows = [
+        ("Steps", training.number("steps")),
+        ("Images seen", training.number("images")),
+        ("Seed", training.number("seed", plain=True)),
+        ("Time", _duration(seconds) if isinstance(seconds, (int, float)) else ""),
+        ("Hardware", ", ".join(f"{_prose(k)} {_prose(v)}" for k, v in hardware.items())),
+        ("Versions", ", ".join(f"{_prose(k)} {_prose(v)}" for k, v in versions.items())),
+    ]
+    table = _table(("", ""), [row for row in rows if row[1]])
+    recipe = training.get("recipe", default={})
+    if not recipe:
+        return table
+    import tomli_w
+
+    toml = tomli_w.dumps(_without_paths(recipe)).strip().replace("```", "'''")
+    summary = "Every setting of the run, as a recipe for <code>ganzoo train</code>"
+    block = f"<summary>{summary}</summary>\n\n```toml\n{toml}\n```"
+    return f"{table}\n\n<details>{block}\n\n</details>"
+
+
+def _data(model: _Facts, training: _Facts, name: str) -> str:
+    license = model.text("dataset", "license")
+    digest = model.text("dataset", "digest") or training.text("data", "digest")
+    crop = model.get("dataset", "content_crop")
+    own = "Trained on a data set of its author's." if model.text("dataset", "name") else ""
+    lines = [f"Trained on {_code(name)}." if name else own]
+    if number := training.number("data", "n"):
+        lines.append(f"{number} images were used.")
+    if license and license != "unknown":
+        lines.append(
+            f"The data are under {_code(license)}; that licence covers them, not the weights."
+        )
+    else:
+        lines.append("Their licence is not recorded: settle it before you rely on the model.")
+    if crop:
+        lines.append(f"The images were padded; their content is the crop {_code(crop)}.")
+    if digest:
+        lines.append(f"Digest of the preprocessed data: {_code(digest)}.")
+    return " ".join(filter(None, lines))
+
+
+def _limitations(model: _Facts, metrics: Mapping[str, Any]) -> str:
+    points = [
+        "The model knows its training data and nothing else: whatever is missing, rare or one-sided"
+        " there is missing, rare or one-sided in its images.",
+        "Like every GAN it may cover its data unevenly; some kinds of images come too often, others"
+        " hardly ever, and some samples are malformed.",
+        "The resolution is fixed; larger pictures are enlarged ones.",
+    ]
+    if not model.get("generator", "config", "num_classes", default=0):
+        points.append(
+            "It is unconditional: what an image shows cannot be asked for, only its seed."
+        )
+    if not any("audit" in key or "copy" in key for key in metrics):
+        points.append(
+            "No audit for memorisation was run on these weights, so near-copies of training images"
+            " cannot be excluded."
+        )
+    return "\n".join(f"- {point}" for point in points)
+
+
+# -- reading and quoting what may come from anyone -------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """A JSON object, read without trust in its shape."""
+
+    facts: Mapping[str, Any]
+
+    def get(self, *path: str, default: Any = None) -> Any:
+        """The value at a path; the default where it is absent or of another type than that."""
+        value: Any = self.facts
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        wrong = (
+            default is not None
+            and not isinstance(default, str)
+            and type(value) is not type(default)
+        )
+        return default if value is None or wrong else value
+
+    def text(self, *path: str) -> str:
+        value = self.get(*path)
+        return " ".join(value.split()) if isinstance(value, str) else ""
+
+    def number(self, *path: str, plain: bool = False) -> str:
+        value = self.get(*path)
+        if not isinstance(value, int):
+            return ""
+        return str(value) if plain else f"{value:,}"
+
+
+def _read_json(path: Path, *, required: bool = False) -> Mapping[str, Any]:
+    if not required and not path.exists():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}", "give a model folder") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path} holds no JSON object", "get the folder afresh")
+    return value
+
+
+def _data_name(source: str) -> str:
+    """A data set that others can find too: no local path, no split, no settings."""
+    kind, _, rest = source.partition(":")
+    if not rest:
+        return re.split("[@?]", source)[0]
+    return re.split("[@?]", rest)[0] if kind == "hf" else ""
+
+
+def _without_paths(value: Any) -> Any:
+    """A recipe as TOML can hold it (no null), without the paths of the machine that ran it."""
+    if isinstance(value, Mapping):
+        return {str(k): _without_paths(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [_without_paths(v) for v in value if v is not None]
+    if isinstance(value, str) and re.match("(folder|zip):", value):
+        return value.partition(":")[0] + ":" + Path(re.split("[?]", value)[0]).name
+    return value
+
+
+def _kept_blocks(text: str) -> dict[str, list[str]]:
+    """Heading -> the kept blocks under it."""
+    blocks: dict[str, list[str]] = {}
+    for match in _KEPT.finditer(text):
+        before = _KEPT.sub("", text[: match.start()])
+        headings: list[str] = re.findall(r"^## (.+)$", before, re.MULTILINE)
+        block = match[0] if match[0].endswith(CLOSE) else f"{match[0].rstrip()}\n{CLOSE}"
+        blocks.setdefault(headings[-1].strip() if headings else "", []).append(block)
+    return blocks
+
+
+def _ours(text: str) -> str:
+    """Text that ganzoo generates: without the marks of what a person keeps."""
+    return text.replace(OPEN, "(keep)").replace(CLOSE, "(/keep)")
+
+
+def _prose(value: Any) -> str:
+    """Text on one line that starts no HTML and no table cell."""
+    return " ".join(str(value).split()).replace("<", "&lt;").replace("|", "\\|")
+
+
+def _code(value: Any) -> str:
+    return f"`{' '.join(str(value).split()).replace('`', chr(39)).replace('|', ' ')}`"
+
+
+def _value(value: Any) -> str:
+    """A metric: a number as it is, a record as its entries."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{_prose(k)} {_value(v)}" for k, v in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else _prose(value)
+
+
+def _table(head: tuple[str, str], rows: list[tuple[str, str]]) -> str:
+    return "\n".join(f"| {a} | {b} |" for a, b in [head, ("---", "---"), *rows])
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"

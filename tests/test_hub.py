@@ -260,3 +260,18 @@ def test_only_this_room_talks_to_the_hub() -> None:
     package = Path(hub.__file__).parent
     users = [p for p in package.rglob("*.py") if "hf_hub_download" in p.read_text("utf-8")]
     assert [p.name for p in users] == ["hub.py"]
+
+
+def test_a_model_of_the_hub_is_loaded(server: Any, tmp_path: Path) -> None:
+    import ganzoo
+    from ganzoo import plugins
+    from ganzoo.models import build
+
+    part = plugins.load().parts.get("generator", "gan")
+    generator = build(part, part.config_class(**part.tiny), seed=0)
+    folder = ganzoo.save(tmp_path / "model", generator, name="mine")
+    server.push(REPO, {p.name: p.read_bytes() for p in folder.iterdir()}, sums=False)
+    loaded = ganzoo.load(f"hf://{REPO}")
+    expected = ganzoo.load(folder).sample(2)
+    assert bool((loaded.sample(2) == expected).all())
+    assert {"README.md", "samples.png"} <= names(fetch(HubRef(REPO)))

@@ -172,8 +172,9 @@ def open_torchvision(request: DataRequest) -> RawData:
             unpacked = root if (root / name).exists() else _unpack(root, name, layout)
             return _raw(make(unpacked), request)
         except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
             raise DataError(
-                f"{request.name} cannot be read without {error.name}", f"pip install {error.name}"
+                f"{request.name} cannot be read without {package}", f"pip install {package}"
             ) from error
         except (RuntimeError, OSError, EOFError, zipfile.BadZipFile, tarfile.TarError) as error:
             raise DataError(
@@ -211,11 +212,13 @@ def _unpack(root: Path, name: str, layout: Layout) -> Path:
     from torchvision.datasets.utils import extract_archive
 
     own = cache_folder("data")
-    (own / name).parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=own) as folder:
-        extract_archive(str(root / layout.archive), folder)
-        with contextlib.suppress(FileExistsError):  # another process was faster
-            Path(folder, Path(name).name).rename(own / name)
+    target = own / name
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=own) as folder:
+            extract_archive(str(root / layout.archive), folder)
+            with contextlib.suppress(OSError):  # another process was faster
+                Path(folder, target.name).rename(target)
     for table in layout.tables:
         with contextlib.suppress(FileExistsError):
             (own / table).symlink_to((root / table).resolve())

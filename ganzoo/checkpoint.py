@@ -163,7 +163,7 @@ def save(
             record={"model": config.name, "plugin": config.plugin, "weights_sha256": weights,
                     "seeds": f"0-{n - 1}"},
         )
-        card.write_card(temporary)
+        card.write_card(temporary, previous=folder / "README.md")
         write_sums(temporary)
     return folder
 
@@ -349,7 +349,9 @@ def _find_part(config: ModelConfig, role: str, name: str) -> Part:
         from ganzoo import registry
 
         if config.plugin in registry.curated_distributions():
-            remedy = f"pip install '{config.requires or config.plugin}'"
+            # `requires` is a stranger's text: only its version range may be taken over
+            version = re.match(r"[<>=!~,.\d]*$", config.requires.removeprefix(config.plugin))
+            remedy = f"pip install '{config.plugin}{version[0] if version else ''}'"
         else:
             remedy = f"its author names the plugin {config.plugin!r}, which ganzoo has not reviewed"
         raise PluginError(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ganzoo import checkpoint, hub, registry
-from ganzoo.errors import NotFoundError
+from ganzoo.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
     import torch
 
+    from torch import nn
+
     from ganzoo.models import Discriminator, Generator
+
+N = TypeVar("N", bound="nn.Module")
 
 
 def load(source: str | Path, *, device: str | torch.device | None = None) -> Generator:
@@ -29,23 +33,36 @@ def load(source: str | Path, *, device: str | torch.device | None = None) -> Gen
     Raises:
         GanzooError: one line that says what is wrong and what to do instead.
     """
-    generator = checkpoint.load_generator(resolve_folder(source))
-    return generator if device is None else generator.to(device)
+    return _placed(checkpoint.load_generator(resolve_folder(source)), device)
 
 
 def load_discriminator(
     source: str | Path, *, device: str | torch.device | None = None
 ) -> Discriminator:
     """Load the discriminator of a model that has one (run folders do); see `load`."""
-    discriminator = checkpoint.load_discriminator(resolve_folder(source))
-    return discriminator if device is None else discriminator.to(device)
+    folder = resolve_folder(source, discriminator=True)
+    return _placed(checkpoint.load_discriminator(folder), device)
 
 
-def resolve_folder(source: str | Path) -> Path:
-    """The model folder that a source stands for. A name goes to the network only if it has to:
+def _placed(network: N, device: str | torch.device | None) -> N:
+    """The network on a device, which may be one that this machine does not have."""
+    try:
+        return network if device is None else network.to(device)
+    except (RuntimeError, AssertionError) as error:  # torch raises either
+        if "memory" in str(error):
+            raise
+        raise InputError(
+            f"the device {str(device)!r} cannot be used ({str(error).partition('.')[0][:200]})",
+            "use cpu, or leave it out",
+        ) from error
+
+
+def resolve_folder(source: str | Path, *, discriminator: bool = False) -> Path:
+    """The model folder that a source stands for, from the Hub with its discriminator if that is
+    asked for. A name goes to the network only if it has to:
     first come models bundled with an installed plugin, then the cache, then the Hub."""
     if isinstance(source, str) and source.startswith("hf://"):
-        return hub.fetch(hub.parse_uri(source))
+        return hub.fetch(hub.parse_uri(source), discriminator=discriminator)
     if isinstance(source, Path) or is_path(source):
         return _model_of_run(Path(source))
     entry = registry.find(source)
@@ -53,7 +70,8 @@ def resolve_folder(source: str | Path) -> Path:
         return entry.path
     if entry.repo and entry.revision:
         hashes = {name: file["sha256"] for name, file in entry.files.items()}
-        return hub.fetch(hub.parse_uri(f"hf://{entry.repo}@{entry.revision}"), files_sha256=hashes)
+        ref = hub.parse_uri(f"hf://{entry.repo}@{entry.revision}")
+        return hub.fetch(ref, files_sha256=hashes, discriminator=discriminator)
     raise NotFoundError(
         f"model {source!r} comes with the plugin {entry.plugin}, which is not installed",
         f"pip install {entry.plugin}",

@@ -159,7 +159,7 @@ class Plugins:
         A plugin that raises is marked as broken and the others go on.
         """
         healthy = [p for p in self.found if p.module is not None and not p.error]
-        modules = {p.module for p in healthy}
+        modules = {p.module for p in self.found if p.module is not None}
         for plugin in healthy:
             caller = self.manager.subset_hook_caller(hook, modules - {plugin.module})
             if not caller.get_hookimpls():

@@ -137,6 +137,13 @@ def find(name: str) -> ModelEntry:
     remedy = nearest(bare, [e.name for e in known])
     arch = bare.partition(".")[0]
     missing = curated_parts().get(arch)
+    for plugin in plugins.load().found:
+        if plugin.error and (plugin.name == arch or plugin.distribution == missing):
+            raise PluginError(
+                f"no model is called {name!r}, and the plugin {plugin.distribution} is broken"
+                f" ({plugin.error})",
+                "ganzoo plugins shows more",
+            )
     if missing and missing not in {p.distribution for p in plugins.load().found}:
         remedy = f"pip install {missing}, which brings the {arch} models"
     raise NotFoundError(f"no model is called {name!r}", remedy or "ganzoo models lists them all")

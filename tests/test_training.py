@@ -35,10 +35,10 @@ from tests.tiny import families, recipe
 CPU = "cpu"
 
 
-def make(r: Recipe, folder: Path = Path()) -> Trainer:
+def make(r: Recipe, init: Path | None = None) -> Trainer:
     data = load_data(r.data.source)
     resolved = r.resolve(data.image_shape, data.num_classes)
-    setup = Setup(resolved, data, folder, Accelerator(cpu=True), Observers())
+    setup = Setup(resolved, data, Path(), Accelerator(cpu=True), Observers(), init)
     return Trainer(resolved.config("trainer"), setup)
 
 
@@ -252,7 +252,7 @@ def test_a_run_folder_has_everything(tmp_path: Path) -> None:
     assert record["steps"] == 20 and record["images"] == 160 and record["seed"] == 3
     assert record["data"]["digest"] == load_data(recipe("dcgan").data.source).digest
     assert record["versions"]["torch"] == torch.__version__
-    assert Recipe.load(run / "run.toml").digest() == Recipe.from_dict(record["recipe"]).digest()
+    assert Recipe.load(run / "run.toml") == Recipe.from_dict(record["recipe"])
 
 
 def test_a_run_is_loaded_like_a_model(tmp_path: Path) -> None:
@@ -436,9 +436,10 @@ def test_bf16_trains_with_float32_weights(tmp_path: Path) -> None:
 
 def test_init_starts_from_a_models_networks(tmp_path: Path) -> None:
     first = train(recipe("gan"), tmp_path / "first", steps=4)
-    second = train(recipe("gan", seed=9), tmp_path / "second", steps=0, init=first)
-    a, b = ganzoo.load(first).sample(3), ganzoo.load(second).sample(3)
-    assert torch.equal(torch.Tensor(a), torch.Tensor(b))
+    started = make(recipe("gan", seed=9), init=first / "model")
+    assert same(weights(started.G), weights(ganzoo.load(first)))
+    assert same(weights(started.D), weights(ganzoo.load_discriminator(first)))
+    assert same(weights(started.G), weights(started.ema))
     with pytest.raises(InputError, match="another generator than the recipe"):
         train(recipe("dcgan"), tmp_path / "third", init=first)
 

@@ -75,8 +75,11 @@ def train(
         if progress:
             own.append(watching.ProgressBar())
     watchers = watching.Observers([*own, *observers])
-    for name, reason in images.skipped if main else ():
-        watchers.say(f"skipped {name}: {reason}")
+    if main and images.skipped:
+        total, shown = len(images) + len(images.skipped), images.skipped[:5]
+        named = "; ".join(f"{name} ({reason})" for name, reason in shown)
+        more = ", …" if len(images.skipped) > len(shown) else ""
+        watchers.say(f"skipped {len(images.skipped):,} of {total:,} images: {named}{more}")
     with _memory_errors(recipe):
         trainer = _trainer(
             resolved,
@@ -111,7 +114,9 @@ def plan(
     recipe = _configured(recipe, data, settings)
     resolved, images = _with_data(recipe, False)
     setup = Setup(resolved, images, Path(), _accelerator(recipe, device), Observers())
-    with _memory_errors(recipe):
+    import torch
+
+    with _memory_errors(recipe), torch.random.fork_rng():
         return dry_run(_trainer(resolved, setup))
 
 
@@ -213,10 +218,13 @@ def _to_toml(document: dict[str, Any]) -> str:
 
 
 def _run(trainer: Trainer, steps: int | None) -> None:
+    import torch
+
     error: BaseException | None = None
     trainer.observers.notify("ganzoo_train_start", trainer=trainer)
     try:
-        with _stopping_on_signals(trainer):
+        # steps seed torch's global generators for layers that draw from them: given back at the end
+        with _stopping_on_signals(trainer), torch.random.fork_rng():
             trainer.fit(steps)
     except BaseException as raised:
         error = raised

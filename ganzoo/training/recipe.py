@@ -218,13 +218,6 @@ class Recipe:
             table[keys[-1]] = _toml_value(text.strip())
         return Recipe.from_dict(document)
 
-    def digest(self) -> str:
-        """SHA-256 of what decides the weights: not the length, the intervals or the card's words."""
-        document = self.to_dict()
-        for key in ("name", "kimg", "every", "model"):
-            document.pop(key, None)
-        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
-
     @property
     def images(self) -> int:
         """The length in images."""
@@ -280,6 +273,13 @@ class ResolvedRecipe:
         for role, (part, config) in self.chosen.items():
             document[role] = {"part": part.name, **config_to_dict(config)}
         return _without_none(document)
+
+    def digest(self) -> str:
+        """SHA-256 of what decides the weights: not the length, the intervals or the card's words."""
+        document = self.to_dict()
+        for key in ("name", "kimg", "every", "model"):
+            document.pop(key, None)
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def recipes() -> dict[str, Path]:

@@ -28,11 +28,7 @@ def training_record(trainer: Trainer) -> dict[str, Any]:
         "steps": trainer.step,
         "images": trainer.images,
         "wall_seconds": round(trainer.wall_seconds, 1),
-        "data": {
-            "source": trainer.data.source,
-            "n": len(trainer.data),
-            "digest": trainer.data.digest,
-        },
+        "data": _data(trainer),
         "versions": {
             "ganzoo": ganzoo.__version__,
             **{p.distribution: p.version for p in plugins.load().found if p.distribution != "ganzoo"},
@@ -44,6 +40,14 @@ def training_record(trainer: Trainer) -> dict[str, Any]:
             "threads": torch.get_num_threads(),
             "processes": trainer.world,
         },
+    }
+
+
+def _data(trainer: Trainer) -> dict[str, Any]:
+    return {
+        "source": trainer.data.source,
+        "n": len(trainer.data),
+        "digest": trainer.data.digest,
     }
 
 
@@ -74,11 +78,7 @@ def dry_run(trainer: Trainer, steps: int = 4) -> dict[str, Any]:
     return {
         "recipe": trainer.resolved.to_dict(),
         "parameters": {"generator": _count(trainer.G), "discriminator": _count(trainer.D)},
-        "data": {
-            "source": trainer.data.source,
-            "n": len(trainer.data),
-            "digest": trainer.data.digest,
-        },
+        "data": _data(trainer),
         "device": device_name(trainer.device),
         "memory_bytes": memory,
         "steps": trainer.total_steps,

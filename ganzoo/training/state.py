@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -45,7 +46,7 @@ def save(trainer: Trainer, *, keep: int) -> Path:
             "step": trainer.step,
             "images": trainer.images,
             "wall_seconds": trainer.wall_seconds,
-            "recipe": trainer.recipe.digest(),
+            "recipe": trainer.resolved.digest(),
             "data": trainer.data.digest,
             "device": trainer.device.type,
             "processes": trainer.world,
@@ -72,7 +73,7 @@ def load(trainer: Trainer) -> Path:
             damaged.append(str(error))
             trainer.observers.say(f"{error}; trying the checkpoint before it")
             continue
-        if state["recipe"] != trainer.recipe.digest():
+        if state["recipe"] != trainer.resolved.digest():
             raise TrainingError(
                 f"{path} is of another recipe", "resume with the recipe in run.toml, or use a new --out"
             )
@@ -118,16 +119,24 @@ def _restore(trainer: Trainer, state: dict[str, Any], tensors: dict[str, Tensor]
         module.load_state_dict(own, strict=True)
     for role, optimizer in trainer.optimizers.items():
         restored: dict[int, dict[str, Tensor]] = {}
-        for i, (name, _) in enumerate(_trained(trainer.networks[role], trainer.trainable[role])):
+        trained = _trained(trainer.networks[role], trainer.trainable[role])
+        for i, (name, parameter) in enumerate(trained):
             prefix = f"opt.{role}.{name}."
             values = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             if values:
-                restored[i] = values
+                restored[i] = {key: _laid_out(value, parameter) for key, value in values.items()}
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": restored, "param_groups": groups})
     trainer.step = state["step"]
     trainer.wall_seconds = state["wall_seconds"]
     trainer.load_extra_state(state["extra"])
+
+
+def _laid_out(value: Tensor, parameter: nn.Parameter) -> Tensor:
+    """A moment in its parameter's memory format: fused optimisers walk both in storage order."""
+    if value.shape != parameter.shape:
+        return value
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _trained(network: nn.Module, parameters: list[nn.Parameter]) -> list[tuple[str, nn.Parameter]]:

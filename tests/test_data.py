@@ -529,6 +529,18 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
     assert not list((tmp_path / "cache").rglob("*.u8")), "nothing half-written"
 
 
+def test_a_folder_that_may_not_be_read_is_one_line(
+    cats: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def walk(top: Path, onerror: Any, **_: Any) -> Any:  # who runs the tests may be root
+        yield str(top), ["x"], []
+        onerror(PermissionError(13, "Permission denied", str(top / "x")))
+
+    monkeypatch.setattr(os, "walk", walk)
+    with pytest.raises(DataError, match="cats/x cannot be read: Permission denied: make it"):
+        load_data(f"folder:{cats}")
+
+
 def test_names_in_a_zip_file_are_only_names(tmp_path: Path) -> None:
     content = io.BytesIO()
     Image.new("RGB", (4, 4), RED).save(content, "PNG")
@@ -822,30 +834,24 @@ def test_the_hub_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
         load_data("hf:someone/cats")
 
 
-def test_the_hub_with_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.filterwarnings("ignore")  # of the library, about its own dependencies
+def test_the_hub_with_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library reads a local folder in the same way as a repository."""
     datasets = pytest.importorskip("datasets")
-    table = datasets.Dataset.from_dict(
-        {
-            "picture": [Image.new("RGB", (4, 4), colour) for colour in (RED, GREEN, BLUE)],
-            "label": [1, 0, 1],
-            "word": ["x", "y", "z"],
-        },
-        features=datasets.Features(
-            {
-                "picture": datasets.Image(),
-                "label": datasets.ClassLabel(names=["cat", "dog"]),
-                "word": datasets.Value("string"),
-            }
-        ),
-    )
-    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: table)
-    data = load_data("hf:someone/cats")
-    images, labels = data.batch(np.arange(3))
-    assert labels is not None and labels.tolist() == [1, 0, 1] and data.classes == ("cat", "dog")
-    assert images[2, :, 0, 0].tolist() == list(BLUE)
-    assert load_data("hf:someone/cats?labels=word").classes == ("x", "y", "z")
-    with pytest.raises(InputError, match="no column 'pictur': did you mean picture"):
-        load_data("hf:someone/cats?image=pictur")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hub")
+    picture(tmp_path / "pets/train/cat/1.png", RED)
+    picture(tmp_path / "pets/train/dog/1.png", BLUE)
+    (tmp_path / "pets/train/dog/2.png").write_bytes(b"no image")
+    data = load_data(f"hf:{tmp_path / 'pets'}")
+    images, labels = data.batch(np.arange(2))
+    assert labels is not None and labels.tolist() == [0, 1] and data.classes == ("cat", "dog")
+    assert images[1, :, 0, 0].tolist() == list(BLUE)
+    assert len(data.skipped) == 1
+    assert load_data(f"hf:{tmp_path / 'pets'}?labels=none").num_classes == 0
+    with pytest.raises(InputError, match="no column 'imag': did you mean image"):
+        load_data(f"hf:{tmp_path / 'pets'}?image=imag")
+    with pytest.raises(DataError, match="cannot be loaded"):
+        load_data(f"hf:{tmp_path / 'pets'}?split=valid")
 
 
 # --- the project's own archives ------------------------------------------------------------------

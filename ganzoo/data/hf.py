@@ -42,7 +42,7 @@ def open_hf(request: DataRequest) -> RawData:
         ) from error
 
     image = _feature(request, table, "image", datasets.Image)
-    if image is None:
+    if image is None or not isinstance(table.features[image], datasets.Image):
         raise DataError(
             f"{request.spec} has no column of images among {', '.join(table.column_names)}",
             "name it: image=COLUMN",

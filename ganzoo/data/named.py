@@ -231,8 +231,14 @@ def _locate(
     """The root that has a set and its files there; it is downloaded to our own if none has."""
     own = cache_folder("data")
     given = os.environ.get("GANZOO_DATA")
-    for root in ([Path(given).expanduser()] if given else []) + [own]:
-        if files := find(root):
+    for root in ([Path(given)] if given else []) + [own]:
+        try:
+            files = find(root)
+        except OSError as error:
+            raise DataError(
+                f"{root} cannot be read: {error.strerror}", "make it readable"
+            ) from error
+        if files:
             return root, files
     reason = "torchvision did not bring all of its files"
     try:

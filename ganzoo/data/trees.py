@@ -83,7 +83,13 @@ class Folder(Tree):
         self.path = path
         self._sizes: dict[str, int] = {}
         identity = hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape"))
-        for name, stat in sorted(self._walk()):
+        try:
+            files = sorted(self._walk())
+        except OSError as error:
+            raise DataError(
+                f"{error.filename or path} cannot be read: {error.strerror}", "make it readable"
+            ) from error
+        for name, stat in files:
             self._sizes[name] = stat.st_size
             line = f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n"
             identity.update(line.encode("utf-8", "surrogateescape"))
@@ -91,9 +97,7 @@ class Folder(Tree):
 
     def _walk(self) -> Iterable[tuple[str, os.stat_result]]:
         def refuse(error: OSError) -> None:
-            raise DataError(
-                f"{error.filename} cannot be read: {error.strerror}", "make it readable"
-            ) from error
+            raise error
 
         for folder, folders, files in os.walk(self.path, onerror=refuse, followlinks=True):
             here = os.path.realpath(folder)
@@ -104,7 +108,7 @@ class Folder(Tree):
             ]
             for name in files:
                 path = Path(folder, name)
-                if path.exists():  # which a broken link does not
+                if path.is_file():  # no broken link, no pipe
                     yield path.relative_to(self.path).as_posix(), path.stat()
 
     def names(self) -> list[str]:

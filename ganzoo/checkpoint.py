@@ -211,7 +211,7 @@ def _network_config(network: Any) -> NetworkConfig:
 def _owner(generator: Generator) -> tuple[str, str]:
     """The distribution that brings the generator's part, and the requirement to install it."""
     for owned in plugins.load().parts.all("generator"):
-        if owned.part is generator.part:
+        if owned.part == generator.part:  # a copied generator has a copied part
             version = next(
                 (p.version for p in plugins.load().found if p.name == owned.plugin), ""
             )

@@ -161,7 +161,7 @@ class Generator(nn.Module):
             Images, float32 (N, C, H, W) on the CPU, clamped to [-1, 1].
         """
         seeds = self._seeds(n, seed, seeds)
-        classes = self._classes(labels, seeds)
+        classes = self.choose_labels(labels, seeds)
         out = torch.empty(len(seeds), *self.image_shape)
         done = 0
         for batch in self.sample_batches(
@@ -184,8 +184,8 @@ class Generator(nn.Module):
         if batch_size < 1:
             raise InputError(f"batch_size {batch_size} is too small", "use 1 or more")
         seeds = self._seeds(None, 0, seeds)
-        classes = self._classes(labels, seeds)
-        options = self._options(options)
+        classes = self.choose_labels(labels, seeds)
+        options = self.check_options(options)
         record = self._record(options)
         starts: Any = range(0, len(seeds), batch_size)
         if progress:
@@ -230,9 +230,10 @@ class Generator(nn.Module):
             raise InputError(f"n = {n}, but {len(seeds)} seeds are given", "give one of the two")
         return [rng.check_seed(s) for s in seeds]
 
-    def _classes(
+    def choose_labels(
         self, labels: int | Sequence[int] | Tensor | None, seeds: Sequence[int]
     ) -> list[int] | None:
+        """The label of each seed, checked; without any given, seed mod num_classes."""
         if not self.num_classes:
             if labels is not None:
                 raise InputError(f"{self._title} has no classes", "leave the labels out")
@@ -253,7 +254,7 @@ class Generator(nn.Module):
                 )
         return classes
 
-    def _options(self, options: dict[str, Any]) -> dict[str, Any]:
+    def check_options(self, options: dict[str, Any]) -> dict[str, Any]:
         """The options that matter, checked; those at their neutral value are dropped."""
         kept = {}
         for key, value in options.items():

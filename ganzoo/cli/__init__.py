@@ -1,0 +1,117 @@
+"""The command line: a table of commands, each imported when it is called, and one error formatter.
+
+Every expected error is one line on stderr that says what to do, and exit code 1; wrong usage exits
+with 2, Ctrl-C with 130. Anything else is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+from typing import Any
+
+import click
+
+from ganzoo import __version__
+from ganzoo.errors import GanzooError, nearest
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "generate": ("generate", "Generate images: a grid, single files, arrays or an animation."),
+    "models": ("models", "List the pretrained models."),
+    "info": ("models", "Show everything known about one model."),
+    "train": ("train", "Train a model from a recipe; mix parts with --set."),
+    "parts": ("plugins", "List the parts that recipes are made of."),
+    "plugins": ("plugins", "List the installed plugins, the broken ones with their cause."),
+    "check": ("check", "Check a plugin against the contract that plugins keep."),
+    "verify": ("verify", "Verify a model folder: hashes, weights, a finite sample."),
+    "env": ("env", "Show versions and devices, for bug reports."),
+    "completion": ("env", "Print the shell completion script."),
+}
+"""Command -> its module in this package (where it has the same name), and its line in the help."""
+
+
+class Failure(click.ClickException):
+    """An expected error, as click is to show it: one line on stderr."""
+
+    label = "error"
+
+    def show(self, file: Any = None) -> None:
+        label = click.style(f"{self.label}:", fg="red", bold=True)
+        click.echo(f"{label} {' '.join(self.message.split())}", file=file, err=True)
+
+
+class Interrupted(Failure):
+    """Ctrl-C, with the exit code that shells give it."""
+
+    label, exit_code = "interrupted", 130
+
+
+def explain(error: BaseException) -> Failure | None:
+    """What to tell the user of an error that escaped a command; None for a bug."""
+    if isinstance(error, GanzooError):
+        return Failure(str(error))
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted(str(error) or "nothing half-written is left; run it again to start anew")
+    if is_out_of_memory(error):
+        return Failure("out of memory: use a smaller batch, or another --device")
+    if isinstance(error, OSError) and error.strerror and error.errno != errno.EPIPE:
+        where = f"{error.filename}: " if error.filename else ""
+        return Failure(
+            f"{where}{error.strerror}: check the path, its permissions and the space left"
+        )
+    return None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device or the CPU ran out of memory (torch has no one class for it)."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+    )
+
+
+class LazyGroup(click.Group):
+    """The group `ganzoo`: it knows its commands' names and summaries without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"{__name__}.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"No such command {args[0]!r}, {nearest(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (Exception, KeyboardInterrupt) as error:
+            failure = explain(error)
+            if failure is None:
+                raise
+            raise failure from error
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ganzoo", message="%(prog)s %(version)s")
+def main() -> None:
+    """A zoo of GANs: generate from pretrained models, train your own, mix their parts.
+
+    \b
+    ganzoo models
+    ganzoo generate dcgan.mnist -n 16 -o grid.png
+    ganzoo train dcgan.mnist --data mnist --out runs/1
+    """

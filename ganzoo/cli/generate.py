@@ -1,0 +1,370 @@
+"""`ganzoo generate`: images of a model as a grid, single files, arrays or an animation."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+from ganzoo.cli import is_out_of_memory
+from ganzoo.cli.output import json_option, model_argument, print_json
+from ganzoo.errors import InputError, nearest
+from ganzoo.rng import check_seed, latents
+
+if TYPE_CHECKING:
+    from ganzoo.models import Generator, Images
+
+SUFFIXES = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
+PICTURES = (".png", ".webp", ".jpg", ".jpeg")
+ANIMATIONS = (".gif", ".webp", ".mp4")
+MAX_GRID = 1024
+MAX_IMAGES = 10_000_000
+"""In one call: the list of their seeds is held in memory, the images are not."""
+
+
+@click.command()
+@model_argument
+@click.option("-n", "--n", "n", type=int, help="How many images (16, or one for each seed given).")
+@click.option("--seed", type=int, default=0, help="Seed of the first image; image k has seed + k.")
+@click.option("--seeds", help="The seeds themselves, such as 0-63,100.")
+@click.option("--class", "label", help="One class for all images, by number or name.")
+@click.option("--labels", help="A class for each image, such as 0-9 or 3,1,4.")
+@click.option("--truncation", type=float, help="Truncation psi, -1 to 2; families with w only.")
+@click.option("--truncation-cutoff", type=int, help="Truncate only the first w layers.")
+@click.option(
+    "--noise", type=click.Choice(["const", "random", "none"]), help="Noise of each layer."
+)
+@click.option("--interpolate", is_flag=True, help="Walk from seed to seed and back: an animation.")
+@click.option("--steps", type=click.IntRange(1), default=24, help="Frames from seed to seed.")
+@click.option("--fps", type=click.IntRange(1, 100), default=24, help="Frames a second.")
+@click.option(
+    "-o", "--out", help="grid.png, a folder/, arrays.npz, or walk.gif with --interpolate."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["grid", *SUFFIXES, "npz"]),
+    help="A grid, single files of a kind, or arrays; else -o decides.",
+)
+@click.option("--columns", type=click.IntRange(1), help="Columns of the grid.")
+@click.option("--batch-size", type=int, default=64, help="Images that are computed at once.")
+@click.option("--device", help="cpu, cuda, cuda:1, mps, …")
+@click.option("--no-mark", is_flag=True, help="Leave out the mark that says what made the image.")
+@json_option
+def generate(
+    model: str,
+    n: int | None,
+    seed: int,
+    seeds: str | None,
+    label: str | None,
+    labels: str | None,
+    truncation: float | None,
+    truncation_cutoff: int | None,
+    noise: str | None,
+    interpolate: bool,
+    steps: int,
+    fps: int,
+    out: str | None,
+    form: str | None,
+    columns: int | None,
+    batch_size: int,
+    device: str | None,
+    no_mark: bool,
+    as_json: bool,
+) -> None:
+    """Generate images: a grid, single files, arrays or an animation.
+
+    MODEL is a name (see `ganzoo models`), a folder (runs/1) or hf://owner/name. Image k is that of
+    seed + k, whatever the batch size and device.
+
+    \b
+    ganzoo generate dcgan.mnist -n 64 -o grid.png        a grid
+    ganzoo generate dcgan.mnist --seeds 0-9,42 -o out/   out/seed000000.png, …
+    ganzoo generate dcgan.mnist -n 50000 -o fakes.npz    images, seeds (and labels) for NumPy
+    ganzoo generate dcgan.mnist -n 8 --interpolate -o walk.gif
+    """
+    # What can be refused without torch is refused before it is imported.
+    if label is not None and labels is not None:
+        raise InputError("--class and --labels are both given", "give one of the two")
+    if batch_size < 1:
+        raise InputError(f"--batch-size {batch_size} is too small", "use 1 or more")
+    asked = None if labels is None else parse_labels(labels)
+    chosen = find_seeds(n, seed, seeds, None if asked is None else len(asked))
+    name = Path(model).name.rpartition(":")[2] or "images"
+    target = find_target(out, form, interpolate=interpolate, n=len(chosen), name=name)
+
+    from ganzoo import loading
+
+    generator = loading.load(model, device=device)
+    classes: int | list[int] | None = None
+    if label is not None:
+        classes = find_classes(generator, parse_labels(label))[0]
+    elif asked is not None:
+        classes = find_classes(generator, asked)
+    elif interpolate and generator.num_classes:
+        classes = chosen[0] % generator.num_classes  # a walk keeps to the class of its first seed
+    job = Job(
+        generator,
+        chosen,
+        generator.choose_labels(classes, chosen),
+        generator.check_options(
+            {"truncation": truncation, "truncation_cutoff": truncation_cutoff, "noise": noise}
+        ),
+        batch_size,
+        mark=not no_mark,
+    )
+    try:
+        job.write(target, columns=columns, steps=steps, fps=fps)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        smaller = f"--batch-size {batch_size // 2}" if batch_size > 1 else "another --device"
+        raise InputError(f"out of memory with batches of {batch_size}", f"use {smaller}") from error
+    if as_json:
+        print_json(job.rows(target))
+    else:
+        click.echo(str(target.path))
+
+
+# -- what was asked for ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the images go: `form` is image, grid, files, npz or animation."""
+
+    form: str
+    path: Path
+    suffix: str = ""
+    """Of each single file, for the form files."""
+
+
+def find_target(
+    out: str | None, form: str | None, *, interpolate: bool, n: int, name: str
+) -> Target:
+    """Where to write and what, from -o and --format; without -o it is named after the model."""
+    is_folder = out is not None and (out.endswith("/") or Path(out).is_dir())
+    suffix = Path(out).suffix.lower() if out is not None and not is_folder else ""
+    if interpolate:
+        if form is not None or (out is not None and suffix not in ANIMATIONS):
+            raise InputError(
+                f"--interpolate does not write {out or form}", "use -o walk.gif, .webp or .mp4"
+            )
+        return Target("animation", Path(out or f"{name}.gif"))
+    if form == "npz" or (form is None and suffix == ".npz"):
+        if out is not None and suffix != ".npz":
+            raise InputError(f"--format npz does not write {out}", "use -o arrays.npz")
+        return Target("npz", Path(out or f"{name}.npz"))
+    if form in SUFFIXES or (form is None and out is not None and (is_folder or not suffix)):
+        if suffix and n == 1 and suffix.replace("jpeg", "jpg") == SUFFIXES[form or "png"]:
+            return Target("image", Path(out or ""))
+        if suffix in (*PICTURES, *ANIMATIONS, ".npz"):
+            raise InputError(
+                f"--format {form} writes single files, and {out} is one", "use -o FOLDER/"
+            )
+        return Target("files", Path(out or name), SUFFIXES[form or "png"])
+    if out is not None and suffix in (".gif", ".mp4"):
+        raise InputError(f"{out} would be an animation", "add --interpolate or use -o grid.png")
+    if out is not None and suffix not in PICTURES:
+        raise InputError(f"cannot write {out}", "use -o grid.png, -o arrays.npz or -o FOLDER/")
+    if n > MAX_GRID:
+        raise InputError(
+            f"a grid holds at most {MAX_GRID:,} images, not {n:,}",
+            "use -o FOLDER/ or -o arrays.npz",
+        )
+    single = n == 1 and form is None
+    return Target("image" if single else "grid", Path(out or f"{name}.png"))
+
+
+def find_seeds(n: int | None, seed: int, seeds: str | None, labels: int | None) -> Sequence[int]:
+    """The seed of each image: --seeds, else -n of them from --seed on (one for each label)."""
+    if seeds is not None:
+        chosen = parse_seeds(seeds)
+        if n is not None and n != len(chosen):
+            raise InputError(f"-n {n}, but --seeds names {len(chosen)}", "give one of the two")
+        return chosen
+    n = (labels or 16) if n is None else n
+    if n < 1:
+        raise InputError(f"-n {n} is too small", "ask for 1 image or more")
+    check_seed(seed)
+    check_seed(seed + _checked_count(n) - 1)
+    return range(seed, seed + n)
+
+
+def parse_seeds(text: str) -> Sequence[int]:
+    """The seeds in text such as 0-63,100."""
+    ranges = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
+        if match is None:
+            raise InputError(f"--seeds {text!r}: {part.strip()!r} is no seed", "write 0-63,100")
+        first = check_seed(int(match[1]))
+        last = first if match[2] is None else check_seed(int(match[2]))
+        if last < first:
+            raise InputError(f"--seeds {text!r}: {part.strip()} is empty", f"write {last}-{first}")
+        ranges.append(range(first, last + 1))
+    _checked_count(sum(last.stop - last.start for last in ranges))
+    return ranges[0] if len(ranges) == 1 else [seed for part in ranges for seed in part]
+
+
+def _checked_count(n: int) -> int:
+    if n > MAX_IMAGES:
+        raise InputError(
+            f"{n:,} images are too many for one call", f"ask for {MAX_IMAGES:,} or fewer at a time"
+        )
+    return n
+
+
+def parse_labels(text: str) -> list[int | str]:
+    """The classes in text such as 0-9 or 3,cat: numbers as int, names as they are."""
+    labels: list[int | str] = []
+    for part in map(str.strip, text.split(",")):
+        match = re.fullmatch(r"(\d{1,7})(?:-(\d{1,7}))?", part)
+        if match is None:
+            labels.append(part)
+        else:
+            labels += range(int(match[1]), int(match[2] or match[1]) + 1)
+    return labels
+
+
+def find_classes(generator: Generator, labels: Sequence[int | str]) -> list[int]:
+    """Labels as numbers: names are looked up among those of the model's data set."""
+    config = generator.record.get("config")
+    class_names = config.classes if config else ()
+    names = {name.casefold(): number for number, name in enumerate(class_names)}
+    numbers = []
+    for label in labels:
+        if isinstance(label, str):
+            if not generator.num_classes:
+                raise InputError(
+                    f"{generator.name} has no classes", "leave --class and --labels out"
+                )
+            if label.casefold() not in names:
+                remedy = nearest(label.casefold(), names) or f"use 0 to {generator.num_classes - 1}"
+                raise InputError(f"{generator.name} has no class {label!r}", remedy)
+            label = names[label.casefold()]
+        numbers.append(label)
+    return numbers
+
+
+# -- making and writing ----------------------------------------------------------------------------
+
+
+@dataclass
+class Job:
+    """Images to make: their seeds and labels, and how."""
+
+    generator: Generator
+    seeds: Sequence[int]
+    labels: list[int] | None
+    options: dict[str, Any]
+    batch_size: int
+    mark: bool
+
+    def write(self, target: Target, *, columns: int | None, steps: int, fps: int) -> None:
+        """Make the images and write them, in bounded memory."""
+        from ganzoo import provenance
+
+        if target.form == "animation":
+            frames, record = self._walk(steps), self._record(seeds=list(self.seeds))
+            provenance.save_animation(frames, target.path, record=record, fps=fps, mark=self.mark)
+        elif target.form == "npz":
+            provenance.save_npz(
+                target.path,
+                (batch.to_uint8() for batch in self._batches()),
+                seeds=self.seeds,
+                labels=self.labels,
+                record=self._record(),
+                mark=self.mark,
+            )
+        elif target.form == "grid":
+            images = np.concatenate([batch.to_uint8() for batch in self._batches()])
+            record = self._record(seeds=list(self.seeds))
+            provenance.save_grid(
+                images, target.path, record=record, columns=columns, mark=self.mark
+            )
+        else:
+            paths = self._paths(target)
+            for batch in self._batches():
+                labels = batch.labels or itertools.repeat(None)
+                for image, seed, label in zip(batch.to_uint8(), batch.seeds, labels):
+                    record = self._record(seed=seed, label=label)
+                    provenance.save_image(image, next(paths), record=record, mark=self.mark)
+
+    def rows(self, target: Target) -> Iterator[dict[str, Any]]:
+        """One object an image, for --json."""
+        paths = self._paths(target)
+        for k, seed in enumerate(self.seeds):
+            row = {"file": str(next(paths)), "seed": seed}
+            yield row if self.labels is None else {**row, "label": self.labels[k]}
+
+    def _paths(self, target: Target) -> Iterator[Path]:
+        """The file of each image: named by its seed, and by its class where seeds repeat."""
+        if target.form != "files":
+            yield from itertools.repeat(target.path)
+        repeated = len(set(self.seeds)) < len(self.seeds)
+        if repeated and len(set(zip(self.seeds, self.labels or self.seeds))) < len(self.seeds):
+            raise InputError("a seed is given twice", "name each seed once, or each with one class")
+        for k, seed in enumerate(self.seeds):
+            label = f"-class{self.labels[k]}" if repeated and self.labels else ""
+            yield target.path / f"seed{seed:06d}{label}{target.suffix}"
+
+    def _batches(self) -> Iterator[Images]:
+        return self.generator.sample_batches(
+            self.seeds,
+            labels=self.labels,
+            batch_size=self.batch_size,
+            progress=sys.stderr.isatty() and len(self.seeds) > self.batch_size,
+            **self.options,
+        )
+
+    def _record(self, **more: Any) -> dict[str, Any]:
+        """What made the images, in plain data."""
+        record = {**self.generator.record, **self.options, **more}
+        return {k: v for k, v in record.items() if k != "config" and v is not None}
+
+    def _walk(self, steps: int) -> Iterator[np.ndarray]:
+        """Frames from seed to seed and back to the first, on the sphere where latents live."""
+        import torch
+
+        from ganzoo.models import to_uint8
+
+        if len(self.seeds) < 2:
+            raise InputError("one seed leads nowhere", "use -n 2 or more with --interpolate")
+        if self.labels is not None and len(set(self.labels)) > 1:
+            raise InputError("--interpolate keeps to one class", "choose it with --class")
+        if self.options.get("noise") == "random":
+            raise InputError("random noise flickers in an animation", "use --noise const")
+        z = latents(self.seeds, self.generator.z_dim)
+        path = (
+            slerp(z[k], z[(k + 1) % len(z)], step / steps)
+            for k in range(len(z))
+            for step in range(steps)
+        )
+        device = self.generator.device
+        while batch := list(itertools.islice(path, self.batch_size)):
+            labels = None if self.labels is None else [self.labels[0]] * len(batch)
+            with torch.inference_mode():
+                images = self.generator(
+                    torch.from_numpy(np.stack(batch)).to(device),
+                    None if labels is None else torch.tensor(labels, device=device),
+                    **self.options,
+                )
+            yield from to_uint8(images)
+
+
+def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
+    """The point at t in [0, 1] of the great circle from a to b (Shoemake 1985)."""
+    cosine = np.dot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b))
+    angle = np.arccos(np.clip(cosine, -1, 1))
+    if np.sin(angle) < 1e-6:  # the same direction, or opposite ones
+        return (1 - t) * a + t * b
+    point: np.ndarray = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
+    return point.astype(a.dtype)

@@ -1,0 +1,91 @@
+"""`ganzoo models` and `ganzoo info`: the catalogue, and everything known about one model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ganzoo.cli.output import (
+    json_option,
+    model_argument,
+    note,
+    note_broken_plugins,
+    print_facts,
+    print_rows,
+)
+
+COLUMNS = ["name", "plugin", "arch", "dataset", "resolution", "license", "bundled"]
+
+
+@click.command()
+@click.option("--arch", help="Only models of this architecture, such as dcgan.")
+@click.option("--dataset", help="Only models that were trained on this data set, such as mnist.")
+@json_option
+def models(arch: str | None, dataset: str | None, as_json: bool) -> None:
+    """List the pretrained models.
+
+    A bundled model came with its plugin; another is downloaded on its first use.
+    """
+    from ganzoo import registry
+
+    rows = [
+        entry.to_dict()
+        for entry in registry.models()
+        if arch in (None, entry.arch) and dataset in (None, entry.dataset)
+    ]
+    print_rows(rows, COLUMNS, as_json=as_json)
+    if not as_json:
+        if not rows:
+            note("no model: install a plugin (`ganzoo plugins`), or ask for less")
+        note_broken_plugins()
+
+
+@click.command()
+@model_argument
+@json_option
+def info(model: str, as_json: bool) -> None:
+    """Show everything known about one model.
+
+    MODEL is a name (see `ganzoo models`), a folder (runs/1) or hf://owner/name. A model of the
+    catalogue that is not here yet is shown without downloading it.
+    """
+    facts, folder = _find(model)
+    if folder is not None:
+        facts |= _read_folder(folder)
+    print_facts(facts, as_json=as_json)
+
+
+def _find(model: str) -> tuple[dict[str, Any], Path | None]:
+    """What the catalogue says about a model, and its folder if it is here."""
+    from ganzoo import loading, registry
+
+    if loading.is_path(model):  # hf:// as well
+        return {}, loading.resolve_folder(model)
+    entry = registry.find(model)
+    return entry.to_dict(), entry.path
+
+
+def _read_folder(folder: Path) -> dict[str, Any]:
+    """What a model folder says: config.json, and the records of training and metrics."""
+    from ganzoo import checkpoint
+    from ganzoo.errors import CheckpointError
+    from ganzoo.parts import config_to_dict
+
+    facts: dict[str, Any] = {
+        "folder": str(folder),
+        **config_to_dict(checkpoint.read_config(folder)),
+    }
+    for record in ("training", "metrics"):
+        path = folder / f"{record}.json"
+        if path.is_file():
+            checkpoint.check_file(folder, path.name)
+            try:
+                facts[record] = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise CheckpointError(
+                    f"{path} is no valid JSON", "get the folder afresh"
+                ) from error
+    return facts

@@ -1,0 +1,101 @@
+"""How commands answer: rows of data on stdout, as a table, as columns for a pipe, or as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+
+Row = Mapping[str, Any]
+json_option = click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
+
+
+def print_rows(rows: Sequence[Row], columns: Sequence[str], *, as_json: bool) -> None:
+    """Print rows: everything in them as JSON, or the named columns for people and pipes.
+
+    A terminal gets a table; a pipe gets tab-separated lines without a header, never cut or folded.
+    """
+    if as_json:
+        print_json(rows)
+    elif sys.stdout.isatty():
+        from rich import box
+        from rich.table import Table
+
+        from ganzoo import console
+
+        table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+        for row in rows:
+            table.add_row(*(as_text(row[column]) for column in columns))
+        console.stdout().print(table, markup=False)
+    else:
+        for row in rows:
+            click.echo("\t".join(as_text(row[column]) for column in columns))
+
+
+def print_facts(facts: Row, *, as_json: bool) -> None:
+    """Print one object: as a JSON list of it, or a line a fact, with dotted names inside."""
+    if as_json:
+        print_json([facts])
+    else:
+        rows = [{"name": name, "value": value} for name, value in _flat(facts)]
+        print_rows(rows, ["name", "value"], as_json=False)
+
+
+def _flat(facts: Row, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def print_json(rows: Iterable[Row]) -> None:
+    """Print a JSON list, one object after another, so that a long one needs no memory."""
+    opening = "["
+    for row in rows:
+        click.echo(opening)
+        click.echo(json.dumps(row, indent=1, default=str, ensure_ascii=False), nl=False)
+        opening = ","
+    click.echo("[]" if opening == "[" else "\n]")
+
+
+def as_text(value: Any) -> str:
+    """A value of a row as one line of text."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {as_text(item)}" for key, item in value.items()) or "-"
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return ", ".join(map(as_text, sorted(value) if isinstance(value, frozenset) else value))
+    return " ".join(str(value).split())
+
+
+def note(message: str) -> None:
+    """Tell the user something that is no data: on stderr."""
+    click.echo(message, err=True)
+
+
+def note_broken_plugins() -> None:
+    """One line on stderr for each broken plugin, so that a missing entry is no riddle."""
+    from ganzoo import plugins
+
+    for plugin in plugins.load().found:
+        if plugin.error:
+            note(f"warning: plugin {plugin.name} ({plugin.distribution}) is broken: {plugin.error}")
+
+
+def model_names(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Shell completion of model names."""
+    from ganzoo import registry
+
+    return [entry.name for entry in registry.models() if entry.name.startswith(incomplete)]
+
+
+def model_argument(command: Callable[..., None]) -> Callable[..., None]:
+    """The argument MODEL of a command: a name, a folder, or hf://."""
+    return click.argument("model", metavar="MODEL", shell_complete=model_names)(command)

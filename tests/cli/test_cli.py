@@ -1,0 +1,211 @@
+"""The command line as such: help, start-up without torch, listings, exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import click
+import pytest
+
+import ganzoo as package
+from ganzoo.cli import COMMANDS, main, output
+
+
+def test_version_and_help(ganzoo):
+    assert ganzoo("--version").stdout == f"ganzoo {package.__version__}\n"
+    text = ganzoo("--help").stdout
+    for name, (_, summary) in COMMANDS.items():
+        assert name in text
+        assert summary in text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_that_begins_with_its_summary(ganzoo, name):
+    result = ganzoo(name, "--help")
+    assert result.exit_code == 0
+    command = main.get_command(click.Context(main), name)
+    assert command.help.split("\n\n")[0].replace("\n", " ") == COMMANDS[name][1]
+    for option in command.params:
+        assert isinstance(option, click.Argument) or option.help, option.name
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["models"], ["models", "--json"], ["parts"], ["plugins"], ["info", "tiny.shapes"],
+     ["generate", "--help"], ["train", "--help"], ["completion", "zsh"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_start_imports_no_torch(model, arguments):
+    code = (
+        "import sys; from ganzoo.cli import main\n"
+        "try: main(sys.argv[1:], prog_name='ganzoo')\n"
+        "finally: print(*sorted({m.partition('.')[0] for m in sys.modules}), file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    loaded = set(result.stderr.splitlines()[-1].split())
+    assert "ganzoo" in loaded
+    assert not loaded & {"torch", "torchvision", "accelerate", "huggingface_hub", "rich"}
+
+
+def test_unknown_command_and_option_are_wrong_usage(ganzoo):
+    result = ganzoo("genrate")
+    assert result.exit_code == 2
+    assert "did you mean generate?" in result.stderr
+    assert ganzoo("models", "--jason").exit_code == 2
+
+
+def test_models_lists_what_plugins_bundle(ganzoo, model):
+    listed = json.loads(ganzoo("models", "--json").stdout)
+    (entry,) = [entry for entry in listed if entry["name"] == "tiny.shapes"]
+    assert entry["plugin"] == "ganzoo-tiny"
+    assert entry["arch"] == "tiny"
+    assert entry["dataset"] == "shapes"
+    assert entry["resolution"] == 8
+    assert entry["bundled"] is True
+    line = next(li for li in ganzoo("models").stdout.splitlines() if "tiny.shapes" in li)
+    assert line.split("\t")[:4] == ["tiny.shapes", "ganzoo-tiny", "tiny", "shapes"]
+
+
+def test_models_can_be_filtered(ganzoo, model):
+    def names(*filters):
+        return [entry["name"] for entry in json.loads(ganzoo("models", "--json", *filters).stdout)]
+
+    assert names("--arch", "tiny") == ["tiny.shapes"]
+    assert names("--arch", "tiny", "--dataset", "shapes") == ["tiny.shapes"]
+    assert names("--arch", "tiny", "--dataset", "celeba") == []
+    assert ganzoo("models", "--arch", "nothing", "--json").stdout == "[]\n"
+
+
+def test_info_of_a_name_and_of_a_folder(ganzoo, model):
+    for source in ("tiny.shapes", model):
+        (facts,) = json.loads(ganzoo("info", source, "--json").stdout)
+        assert facts["name"] == "tiny.shapes"
+        assert facts["classes"] == ["circle", "square", "cross"]
+        assert facts["generator"]["part"] == "tiny"
+    assert "circle, square, cross" in ganzoo("info", "tiny.shapes").stdout
+
+
+def test_verify_says_ok(ganzoo, model):
+    (report,) = json.loads(ganzoo("verify", model, "--json").stdout)
+    assert report == {"model": str(model), "folder": str(model), "ok": True, "problems": []}
+
+
+def test_verify_says_what_is_wrong_and_exits_with_1(ganzoo, model):
+    (model / "README.md").write_text("changed")
+    result = ganzoo("verify", model, "--json")
+    assert result.exit_code == 1
+    assert "README.md" in result.stderr
+    (report,) = json.loads(result.stdout)
+    assert report["ok"] is False
+    assert len(report["problems"]) == 1
+
+
+def test_plugins_and_parts(ganzoo, model):
+    rows = {row["name"]: row for row in json.loads(ganzoo("plugins", "--json").stdout)}
+    assert rows["tiny"] == {
+        "name": "tiny",
+        "distribution": "ganzoo-tiny",
+        "version": "1.2",
+        "state": "ok",
+        "parts": 2,
+        "models": 1,
+        "error": "",
+    }
+    assert rows["core"]["state"] == "ok"
+    losses = json.loads(ganzoo("parts", "--kind", "loss", "--json").stdout)
+    assert {"minimax", "non-saturating", "least-squares", "hinge"} <= {
+        row["name"] for row in losses
+    }
+    assert {row["kind"] for row in losses} == {"loss"}
+    assert "tiny\tganzoo-tiny\tconditional" in ganzoo("parts").stdout
+
+
+def test_a_broken_plugin_is_listed_with_its_cause_and_the_rest_goes_on(ganzoo, model, site):
+    site.install(
+        "broken",
+        {"__init__.py": "import a_module_that_is_nowhere"},
+        distribution="ganzoo-broken",
+        module="broken_plugin",
+    )
+    rows = {row["name"]: row for row in json.loads(ganzoo("plugins", "--json").stdout)}
+    assert rows["broken"]["state"] == "broken"
+    assert "a_module_that_is_nowhere" in rows["broken"]["error"]
+    assert rows["tiny"]["state"] == "ok"
+    result = ganzoo("models")
+    assert "tiny.shapes" in result.stdout
+    assert "warning: plugin broken (ganzoo-broken) is broken" in result.stderr
+
+
+def test_env_names_versions_and_devices(ganzoo, model):
+    facts = {row["name"]: row["value"] for row in json.loads(ganzoo("env", "--json").stdout)}
+    assert facts["ganzoo"] == package.__version__
+    assert facts["torch"][0].isdigit()
+    assert facts["plugin tiny"] == "ganzoo-tiny 1.2"
+    assert "threads" in facts["cpu"]
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script_that_asks_ganzoo(ganzoo, name):
+    assert "_GANZOO_COMPLETE" in ganzoo("completion", name).stdout
+
+
+def test_completion_offers_commands_and_models(shell, model):
+    environment = {**os.environ, "_GANZOO_COMPLETE": "fish_complete", "COMP_WORDS": "ganzoo info t"}
+    result = shell(env={**environment, "COMP_CWORD": "t"})
+    assert "tiny.shapes" in result.stdout
+
+
+def test_tables_are_drawn_on_a_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    output.print_rows([{"name": "[a]", "size": None}], ["name", "size"], as_json=False)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert lines[-1].split() == ["[a]", "-"]
+    assert any("name" in line and "size" in line for line in lines)
+
+
+def test_json_of_nothing_and_of_several():
+    for rows in ([], [{"a": 1}], [{"a": "ä"}, {"a": [1, 2]}]):
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            output.print_json(iter(rows))
+        assert json.loads(out.getvalue()) == rows
+
+
+def test_closed_pipe_is_quiet(model):
+    command = f"{sys.executable} -m ganzoo parts --json | head -c 1"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
+    assert result.stdout == "["
+    assert result.stderr == ""
+
+
+def test_ctrl_c_is_one_line_and_130(model):
+    command = [sys.executable, "-m", "ganzoo", "generate", "tiny.shapes", "-n", "500000",
+               "-o", str(model.parent / "out.npz")]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(model.parent.glob(".out*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines() == [
+        "interrupted: nothing half-written is left; run it again to start anew"
+    ]
+    assert not list(model.parent.glob("*out*"))
+
+
+def test_full_stdout_is_one_line(model):
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "ganzoo", "models", "--json"]
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert result.returncode == 1
+    assert "No space left on device" in result.stderr
+    assert len(result.stderr.splitlines()) == 1

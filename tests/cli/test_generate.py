@@ -1,0 +1,193 @@
+"""`ganzoo generate`: every form of output, and which images they are."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import ganzoo as package
+from ganzoo import provenance
+from ganzoo.cli.generate import find_target, parse_labels, parse_seeds, slerp
+
+
+@pytest.fixture
+def expected(model):
+    """uint8 images (N, H, W, C) of the model, by the library."""
+
+    def sample(*arguments, **options):
+        return package.load(model).sample(*arguments, **options).to_uint8()
+
+    return sample
+
+
+def read(path):
+    with Image.open(path) as image:
+        pixels = np.asarray(image)
+    return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
+def test_grid(ganzoo, model, tmp_path):
+    path = tmp_path / "grid.png"
+    result = ganzoo("generate", "tiny.shapes", "-n", 6, "--columns", 3, "-o", path)
+    assert result.stdout == f"{path}\n"
+    with Image.open(path) as image:
+        assert image.width > image.height
+    record = provenance.read_record(path)
+    assert record["model"] == "tiny.shapes"
+    assert record["plugin"].startswith("ganzoo-tiny")
+
+
+def test_default_is_a_grid_of_16_named_after_the_model(ganzoo, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = ganzoo("generate", "tiny.shapes", "--json")
+    rows = json.loads(result.stdout)
+    assert [row["seed"] for row in rows] == list(range(16))
+    assert {row["file"] for row in rows} == {"tiny.shapes.png"}
+    assert rows[4]["label"] == 1
+    assert (tmp_path / "tiny.shapes.png").is_file()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["-o", "out/"], ["-o", "out"], ["-o", "out", "--format", "png"]], ids=str
+)
+def test_single_files_are_named_by_seed(ganzoo, expected, tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    ganzoo("generate", "tiny.shapes", "-n", 3, "--seed", 5, *arguments)
+    names = [f"seed00000{seed}.png" for seed in (5, 6, 7)]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == names
+    for name, image in zip(names, expected(3, seed=5), strict=True):
+        assert np.array_equal(read(tmp_path / "out" / name), image)
+    record = provenance.read_record(tmp_path / "out" / names[1])
+    assert record["seed"] == 6
+    assert record["label"] == 0
+
+
+@pytest.mark.parametrize(
+    ("form", "suffix", "kind"), [("webp", ".webp", "WEBP"), ("jpeg", ".jpg", "JPEG")]
+)
+def test_other_image_formats(ganzoo, model, tmp_path, form, suffix, kind):
+    ganzoo("generate", "tiny.shapes", "-n", 2, "-o", tmp_path / "out", "--format", form)
+    for seed in range(2):
+        with Image.open(tmp_path / "out" / f"seed00000{seed}{suffix}") as image:
+            assert image.format == kind
+
+
+def test_one_image_as_a_file_is_the_image_itself(ganzoo, expected, tmp_path):
+    path = tmp_path / "one.png"
+    ganzoo("generate", "tiny.shapes", "-n", 1, "--seed", 3, "-o", path)
+    assert np.array_equal(read(path), expected(1, seed=3)[0])
+
+
+def test_npz_has_images_seeds_and_labels(ganzoo, expected, tmp_path):
+    path = tmp_path / "arrays.npz"
+    ganzoo("generate", "tiny.shapes", "--seeds", "0-2,100", "-o", path, "--batch-size", 3)
+    with np.load(path) as arrays:
+        assert sorted(arrays) == ["images", "labels", "seeds"]
+        assert arrays["images"].dtype == np.uint8
+        assert np.array_equal(arrays["images"], expected(seeds=[0, 1, 2, 100]))
+        assert arrays["seeds"].tolist() == [0, 1, 2, 100]
+        assert arrays["labels"].tolist() == [0, 1, 2, 1]
+
+
+@pytest.mark.parametrize("text", ["2", "cross", "Cross"])
+def test_class_by_number_and_by_name(ganzoo, expected, tmp_path, text):
+    ganzoo("generate", "tiny.shapes", "-n", 4, "--class", text, "-o", tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as arrays:
+        assert arrays["labels"].tolist() == [2, 2, 2, 2]
+        assert np.array_equal(arrays["images"], expected(4, labels=2))
+
+
+def test_labels_decide_how_many(ganzoo, expected, tmp_path):
+    ganzoo("generate", "tiny.shapes", "--labels", "cross,0-1", "-o", tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as arrays:
+        assert np.array_equal(arrays["images"], expected(3, labels=[2, 0, 1]))
+
+
+def test_one_seed_in_every_class(ganzoo, model, tmp_path):
+    out = tmp_path / "out"
+    ganzoo("generate", "tiny.shapes", "--seeds", "7,7", "--labels", "0,1", "-o", out)
+    names = ["seed000007-class0.png", "seed000007-class1.png"]
+    assert sorted(p.name for p in out.iterdir()) == names
+    assert not np.array_equal(read(out / names[0]), read(out / names[1]))
+
+
+def test_mark_can_be_left_out(ganzoo, model, tmp_path):
+    path = tmp_path / "grid.png"
+    ganzoo("generate", "tiny.shapes", "-o", path, "--no-mark")
+    assert provenance.read_record(path) is None
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_interpolation_walks_from_seed_to_seed_and_back(ganzoo, model, tmp_path, suffix):
+    path = tmp_path / f"walk{suffix}"
+    result = ganzoo(
+        "generate", "tiny.shapes", "--seeds", "0,4", "--interpolate", "--steps", 5, "-o", path
+    )
+    assert result.exit_code == 0, result.output
+    with Image.open(path) as animation:
+        assert animation.n_frames == 10
+        assert animation.info["loop"] == 0
+
+
+def test_slerp_keeps_to_the_great_circle():
+    a, b = np.array([2.0, 0.0]), np.array([0.0, 2.0])
+    assert np.allclose(slerp(a, b, 0.0), a)
+    assert np.allclose(slerp(a, b, 1.0), b)
+    assert np.allclose(slerp(a, b, 0.5), np.sqrt(2.0))
+    assert np.allclose(slerp(a, a, 0.3), a)
+
+
+def test_many_images_in_bounded_memory(model, tmp_path):
+    """The peak for 20,000 images is that for 2,000, give or take what a batch needs."""
+    import subprocess
+    import sys
+
+    code = (
+        "import resource, sys; from ganzoo.cli import main\n"
+        "main(sys.argv[1:], standalone_mode=False)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    peaks = []
+    for n in (2000, 20000):
+        command = [sys.executable, "-c", code, "generate", "tiny.shapes", "-n", str(n),
+                   "-o", str(tmp_path / f"{n}.npz")]  # fmt: skip
+        result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        peaks.append(int(result.stdout.split()[-1]))
+    assert peaks[1] - peaks[0] < 12_000  # KiB; the seeds and labels alone are lists
+    with np.load(tmp_path / "20000.npz") as arrays:
+        assert arrays["images"].shape == (20000, 8, 8, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [("3", [3]), ("0-2,100", [0, 1, 2, 100]), (" 5 - 6 , 2", [5, 6, 2]),
+     (str(2**63 - 1), [2**63 - 1])],
+)  # fmt: skip
+def test_seeds(text, seeds):
+    assert list(parse_seeds(text)) == seeds
+
+
+def test_labels():
+    assert parse_labels("0-2, cat,10") == [0, 1, 2, "cat", 10]
+
+
+@pytest.mark.parametrize(
+    ("out", "form", "n", "target"),
+    [
+        (None, None, 16, ("grid", "m.png", "")),
+        (None, "png", 16, ("files", "m", ".png")),
+        (None, "npz", 16, ("npz", "m.npz", "")),
+        ("a.png", None, 1, ("image", "a.png", "")),
+        ("a.png", "grid", 1, ("grid", "a.png", "")),
+        ("a.webp", None, 9, ("grid", "a.webp", "")),
+        ("a.png", "png", 1, ("image", "a.png", "")),
+        ("a.v2/", None, 9, ("files", "a.v2", ".png")),
+        ("a", "jpeg", 9, ("files", "a", ".jpg")),
+    ],
+)
+def test_targets(out, form, n, target):
+    found = find_target(out, form, interpolate=False, n=n, name="m")
+    assert (found.form, str(found.path), found.suffix) == target

@@ -1,0 +1,94 @@
+# make demo          images from every pretrained model, in samples/
+# make test          everything that must hold: style, types, tests
+# make help          the other targets
+#
+# Each sets itself up in .venv on its first run: Python 3.11 or later, pip and make are enough.
+
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= 2 # test processes, of one torch thread each
+
+BIN := $(VENV)/bin
+PLUGINS := $(wildcard plugins/ganzoo-*)
+EDITABLE := $(foreach plugin,$(PLUGINS),-e $(plugin))
+RECIPES := $(notdir $(basename $(wildcard plugins/*/*/recipes/*.toml)))
+MODELS := $(wildcard plugins/*/*/models/*)
+
+.DELETE_ON_ERROR:
+.PHONY: demo test test-oldest lint fix weights registry picture benchmarks wheels clean help
+
+demo: $(VENV)/installed
+	$(BIN)/python scripts/demo.py samples
+
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+
+lint: $(VENV)/installed-tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The suite's core part on the oldest torch that pyproject.toml admits, in a venv of its own.
+test-oldest:
+	$(MAKE) .venv-oldest/installed-tests VENV=.venv-oldest OLDEST="torch==2.6.* torchvision==0.21.*"
+	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -n $(WORKERS) tests \
+	    --ignore=tests/test_packaging.py
+
+fix: $(VENV)/installed-tests
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Train the bundled models anew (hours), or one of them: make weights-dcgan.mnist. An interrupted
+# run is resumed. Their data: GANZOO_DATA, else downloaded.
+weights: $(RECIPES:%=weights-%)
+
+weights-%: $(VENV)/installed
+	$(BIN)/ganzoo train $* --out runs/$* $(if $(wildcard runs/$*/checkpoints),--resume)
+	$(BIN)/python scripts/bundle.py runs/$*
+
+# Write the [[model]] tables of registry.toml from the bundled model folders.
+registry: $(VENV)/installed
+	$(BIN)/python -c "import sys, pathlib; from ganzoo import registry; \
+	    registry.write_models(map(pathlib.Path, sys.argv[1:]))" $(MODELS)
+
+# The README's picture, from the bundled models.
+picture: $(VENV)/installed
+	$(BIN)/python scripts/overview.py docs/models.png
+
+benchmarks: $(VENV)/installed
+	@for script in benchmarks/*.py; do echo "$$script" >&2; $(BIN)/python $$script || exit 1; done
+
+wheels: $(VENV)/installed-tests
+	for folder in . $(PLUGINS); do $(BIN)/python -m build --wheel -o dist $$folder || exit 1; done
+	$(BIN)/twine check --strict dist/*.whl
+
+clean:
+	rm -rf .venv .venv-oldest build dist samples .mypy_cache .pytest_cache .ruff_cache
+
+help:
+	@echo "demo          images from every pretrained model, in samples/"
+	@echo "test          ruff, mypy and all tests"
+	@echo "test-oldest   the tests on the oldest supported torch"
+	@echo "lint, fix     style and types only; let ruff mend the style"
+	@echo "weights       train the bundled models anew (hours); weights-NAME for one"
+	@echo "registry      tell registry.toml what the model folders hold"
+	@echo "picture       the README's picture"
+	@echo "benchmarks    speed and memory, as JSON"
+	@echo "wheels        all distributions, in dist/"
+	@echo "clean         remove what make has made, but no runs"
+
+# -- set-up: each step leaves a stamp when it is through, so that an interrupted one is done again ---
+
+$(VENV)/installed: $(VENV)/made pyproject.toml $(PLUGINS:%=%/pyproject.toml)
+	$(BIN)/python -m pip install $(OLDEST) -e . $(EDITABLE)
+	@touch $@
+
+$(VENV)/installed-tests: $(VENV)/made pyproject.toml $(PLUGINS:%=%/pyproject.toml)
+	$(BIN)/python -m pip install $(OLDEST) -e '.[test]' $(EDITABLE)
+	@touch $@ $(VENV)/installed
+
+$(VENV)/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "ganzoo needs Python 3.11 or later; name one: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@

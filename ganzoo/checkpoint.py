@@ -12,6 +12,7 @@ an installed plugin, and its settings must pass that part's config class.
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import re
@@ -153,9 +154,7 @@ def save(
         if metrics is not None:
             _write_json(temporary / "metrics.json", metrics)
         n = 10 * generator.num_classes if 0 < generator.num_classes <= 10 else 64
-        was_training = generator.training
-        images = generator.eval().sample(n)
-        generator.train(was_training)
+        images = _as_stored(generator, config.storage_dtype).sample(n)
         weights = files.sha256(temporary / WEIGHTS["generator"])
         provenance.save_grid(
             images.to_uint8(),
@@ -193,6 +192,18 @@ def _save_weights(path: Path, network: nn.Module, storage_dtype: str) -> None:
                 raise CheckpointError(f"{name} does not fit float16", "store it as float32")
         tensors[name] = tensor
     save_file(tensors, path, metadata={"format": "pt"})  # one key: more are not byte-stable
+
+
+def _as_stored(generator: Generator, storage_dtype: str) -> Generator:
+    """A copy with the weights that a load will find, in eval mode."""
+    import torch
+
+    stored = copy.deepcopy(generator).eval()
+    if storage_dtype == "float16":
+        with torch.no_grad():
+            for parameter in stored.parameters():
+                parameter.copy_(parameter.half())
+    return stored
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -64,7 +64,8 @@ def train(
     accelerator = _accelerator(recipe, device)
     main = accelerator.is_main_process
     _check_folder(out, recipe, resume)
-    resolved, images = _with_data(recipe, progress and main)
+    with accelerator.main_process_first():  # it prepares the data for all
+        resolved, images = _with_data(recipe, progress and main)
     own: list[object] = []
     if main:
         own.append(watching.JsonLog(out / "log.jsonl"))
@@ -75,11 +76,8 @@ def train(
         if progress:
             own.append(watching.ProgressBar())
     watchers = watching.Observers([*own, *observers])
-    if main and images.skipped:
-        total, shown = len(images) + len(images.skipped), images.skipped[:5]
-        named = "; ".join(f"{name} ({reason})" for name, reason in shown)
-        more = ", …" if len(images.skipped) > len(shown) else ""
-        watchers.say(f"skipped {len(images.skipped):,} of {total:,} images: {named}{more}")
+    if main and images.warning:
+        watchers.say(images.warning)
     with _memory_errors(recipe):
         trainer = _trainer(
             resolved,

@@ -1,0 +1,133 @@
+"""Sampling: the same image for any batch, labels in turn, options that apply, nothing global moved."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ganzoo import plugins
+from ganzoo.errors import InputError
+from ganzoo.models import Generator, Images, build, to_uint8
+from ganzoo.parts import GeneratorConfig
+
+from tests.tiny import families
+
+
+def generator(family: str = "dcgan", **settings: Any) -> Generator:
+    part = plugins.load().parts.get("generator", family)
+    made: Generator = build(part, part.make_config({**part.tiny, **settings}), seed=1)
+    return made.eval()
+
+
+def assert_same_image(a: Tensor, b: Tensor) -> None:
+    torch.testing.assert_close(torch.Tensor(a), torch.Tensor(b), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", families())
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_image_k_is_that_of_seed_plus_k(family: str, batch_size: int) -> None:
+    G = generator(family)
+    images = G.sample(10, seed=5, batch_size=batch_size)
+    assert images.seeds == list(range(5, 15))
+    assert images.shape == (10, *G.image_shape) and images.dtype == torch.float32
+    assert_same_image(images[3:4], G.sample(1, seed=8))
+    assert_same_image(images[[7, 2]], G.sample(seeds=[12, 7]))
+
+
+def test_samples_are_clamped_and_forward_is_not() -> None:
+    class Wild(Generator):
+        def __init__(self, config: GeneratorConfig) -> None:
+            super().__init__(config)
+            self.scale = torch.nn.Parameter(torch.tensor(5.0))
+
+        def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+            return (self.scale * z[:, :1, None, None]).expand(-1, *self.image_shape)
+
+    G = Wild(GeneratorConfig(image_shape=(1, 2, 2)))
+    assert G(torch.full((1, 100), 3.0)).max() == 15
+    assert G.sample(50).abs().max() <= 1
+
+
+def test_uint8_is_rounded_and_clipped() -> None:
+    values = torch.tensor([-2.0, -1.0, -0.999, 0.0, 0.00393, 1.0, 1.5]).view(1, 1, 1, -1)
+    expected = [0, 0, 0, 128, 128, 255, 255]  # round((x + 1) * 127.5), halves to even
+    assert to_uint8(values)[0, 0, :, 0].tolist() == expected
+    assert to_uint8(torch.zeros(2, 3, 4, 5)).shape == (2, 4, 5, 3)
+
+
+def test_global_random_state_is_untouched() -> None:
+    G = generator()
+    torch.manual_seed(1)
+    np.random.seed(1)
+    random.seed(1)
+    before = (torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate())
+    G.sample(4)
+    generator("gan")
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert (before[1] == np.random.get_state()[1]).all()
+    assert before[2] == random.getstate()
+
+
+def test_classes_take_turns_by_seed_and_can_be_chosen() -> None:
+    G = generator(num_classes=3)
+    assert G.sample(5, seed=4).labels == [1, 2, 0, 1, 2]
+    assert G.sample(2, labels=2).labels == [2, 2]
+    assert G.sample(2, labels=[0, 1]).labels == [0, 1]
+    chosen = G.sample(1, seed=7, labels=torch.tensor([0]))
+    assert not torch.equal(torch.Tensor(chosen), torch.Tensor(G.sample(1, seed=7)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n": 0}, "n = 0 images: ask for 1 or more"),
+        ({"n": 2, "seed": -1}, "seed -1 is out of range: use 0 to"),
+        ({"n": 2, "seed": 2**63 - 1}, "out of range"),
+        ({"n": 2, "seeds": [1]}, "n = 2, but 1 seeds"),
+        ({"n": 2, "labels": 3}, "has no class 3: use 0 to 2"),
+        ({"n": 2, "labels": [0]}, "1 labels for 2 images"),
+        ({"n": 2, "labels": "cat"}, "has no class 'c'|labels for 2 images"),
+        ({"n": 2, "truncation": 0.7}, "takes no truncation: leave it out"),
+        ({"n": 2, "truncation": 5}, "truncation 5 is out of range: use -1 to 2"),
+        ({"n": 2, "noise": "random"}, "takes no noise"),
+        ({"n": 2, "trunc": 1}, "no option 'trunc'"),
+        ({"n": 2, "batch_size": 0}, "batch_size 0 is too small"),
+    ],
+)
+def test_bad_requests_are_refused_in_one_line(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        generator(num_classes=3).sample(**arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_labels_and_classes_go_together() -> None:
+    with pytest.raises(InputError, match="has no classes: leave the labels out"):
+        generator().sample(2, labels=1)
+    with pytest.raises(InputError, match="needs labels: pass labels in 0 to 2"):
+        generator(num_classes=3)(torch.zeros(1, 8))
+    with pytest.raises(InputError, match="has no classes"):
+        generator()(torch.zeros(1, 8), torch.zeros(1, dtype=torch.int64))
+
+
+def test_neutral_truncation_is_accepted_everywhere() -> None:
+    G = generator()
+    assert_same_image(G.sample(2, truncation=1.0), G.sample(2))
+
+
+def test_images_show_themselves_and_operations_give_plain_tensors() -> None:
+    images = generator().sample(3)
+    assert isinstance(images, Images)
+    assert images._repr_png_().startswith(b"\x89PNG")
+    assert type(images.mean()) is Tensor and type(images[0]) is Tensor
+
+
+def test_seeds_give_initial_weights() -> None:
+    part = plugins.load().parts.get("generator", "dcgan")
+    config = part.make_config(part.tiny)
+    a, b, c = (build(part, config, seed=s).layers[0].weight for s in (1, 1, 2))
+    assert torch.equal(a, b) and not torch.equal(a, c)

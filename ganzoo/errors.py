@@ -6,7 +6,6 @@ it and exits with 1; anything else that escapes is a bug and keeps its traceback
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -61,6 +60,8 @@ class TrainingError(GanzooError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """`did you mean a, b?` for the known names closest to `name`, or the list of all of them."""
+    import difflib
+
     known = sorted(set(known))
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     if close:

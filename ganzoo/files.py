@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +34,9 @@ def replacing(path: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder that replaces the folder `path` as a whole on success."""
+    import shutil
+    import tempfile  # the two take 4 ms that a listing does without
+
     path = Path(path)
     with writable(path.parent):
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
@@ -67,8 +68,10 @@ def writable(folder: Path) -> Iterator[None]:
         if error.errno is None:
             raise
         where = error.filename or folder
-        remedy = "free some space or choose another place" if error.errno == 28 else (
-            "choose a folder that you may write to"
+        remedy = (
+            "free some space or choose another place"
+            if error.errno == 28
+            else ("choose a folder that you may write to")
         )
         raise InputError(f"cannot write {where}: {error.strerror}", remedy) from error
 
@@ -86,7 +89,7 @@ def sha256(path: Path) -> str:
 
 
 def cache_folder(*parts: str) -> Path:
-    """A folder in the user's cache: `GANZOO_CACHE`, else `XDG_CACHE_HOME`/ganzoo or ~/.cache/ganzoo."""
+    """A folder in the cache: `GANZOO_CACHE`, else `XDG_CACHE_HOME`/ganzoo or ~/.cache/ganzoo."""
     root = os.environ.get("GANZOO_CACHE")
     if root is None:
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"

@@ -13,19 +13,19 @@ Environment:
 from __future__ import annotations
 
 import functools
-import importlib.metadata
+import importlib
+import operator
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, TypeVar
 
 import pluggy
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
 
-from ganzoo import hookspecs
+from ganzoo import distributions, hookspecs
 from ganzoo.errors import PluginError
 from ganzoo.parts import KINDS, OwnedPart, Part, PartRegistry
 
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 @dataclass
 class Plugin:
-    """One plugin that was found: its entry point, its distribution, and what went wrong if it did."""
+    """One plugin that was found: its entry point, its distribution, and what went wrong."""
 
     name: str
     distribution: str
@@ -72,23 +72,14 @@ class Plugins:
         """Load every entry point of the group `ganzoo` that `GANZOO_PLUGINS` does not leave out."""
         wanted = os.environ.get("GANZOO_PLUGINS")
         selection = None if wanted is None else {n.strip() for n in wanted.split(",") if n.strip()}
-        entry_points = sorted(
-            importlib.metadata.entry_points(group=GROUP), key=lambda e: (e.name, e.value)
-        )
+        entry_points = distributions.entry_points(GROUP)
         claims: dict[str, set[str]] = {}
         for entry in entry_points:
-            claims.setdefault(entry.name, set()).add(entry.dist.name if entry.dist else "?")
-        seen: set[tuple[str, str]] = set()
+            claims.setdefault(entry.name, set()).add(entry.distribution)
         for entry in entry_points:
             if selection is not None and entry.name not in selection:
                 continue
-            dist = entry.dist
-            plugin = Plugin(
-                entry.name, dist.name if dist else "?", dist.version if dist else "", entry.value
-            )
-            if (plugin.name, plugin.distribution) in seen:
-                continue  # one distribution that stands on the path twice (an editable install)
-            seen.add((plugin.name, plugin.distribution))
+            plugin = Plugin(entry.name, entry.distribution, entry.version, entry.value)
             self.found.append(plugin)
             others = claims[entry.name] - {plugin.distribution}
             if others:
@@ -98,18 +89,20 @@ class Plugins:
                 )
                 self._strict(plugin)
                 continue
-            self.guard(plugin, lambda p=plugin, e=entry, d=dist: self._load(p, e, d))
+            self.guard(plugin, functools.partial(self._load, plugin, entry.requires))
         if selection is not None:
             for name in sorted(selection - {e.name for e in entry_points}):
                 self.found.append(
                     Plugin(name, "?", "", "", error="named in GANZOO_PLUGINS but not installed")
                 )
 
-    def _load(self, plugin: Plugin, entry: importlib.metadata.EntryPoint, dist: Any) -> None:
-        unmet = _unmet_core_range(dist)
+    def _load(self, plugin: Plugin, requires: Iterable[str]) -> None:
+        unmet = _unmet_core_range(requires)
         if unmet:
             raise PluginError(unmet, f"pip install --upgrade {plugin.distribution}")
-        self._register(plugin, entry.load())
+        module, _, attribute = plugin.value.partition(":")
+        loaded: Any = importlib.import_module(module.strip())
+        self._register(plugin, operator.attrgetter(attribute)(loaded) if attribute else loaded)
 
     def _register(self, plugin: Plugin, module: ModuleType) -> None:
         api = getattr(module, "GANZOO_API", hookspecs.API_VERSION)
@@ -144,14 +137,18 @@ class Plugins:
         try:
             return action()
         except (Exception, SystemExit) as error:  # isolation: any fault of a plugin stays its own
-            text = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+            text = (
+                str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+            )
             plugin.error = " ".join(text.split())
             self._strict(plugin, error)
             return None
 
-    def _strict(self, plugin: Plugin, error: Exception | None = None) -> None:
+    def _strict(self, plugin: Plugin, error: BaseException | None = None) -> None:
         if os.environ.get("GANZOO_STRICT") == "1":
-            raise PluginError(f"plugin {plugin.name!r} ({plugin.distribution})", plugin.error) from error
+            raise PluginError(
+                f"plugin {plugin.name!r} ({plugin.distribution})", plugin.error
+            ) from error
 
     def call(self, hook: str, **arguments: Any) -> Iterator[tuple[Plugin, Any]]:
         """Call a hook on one plugin at a time, yielding (plugin, result) of those that answer.
@@ -174,7 +171,7 @@ class Plugins:
         owned: list[OwnedPart] = []
         for kind, hook in KINDS.items():
             for plugin, result in self.call(hook):
-                self.guard(plugin, lambda p=plugin, r=result, k=kind: owned.extend(_owned(p, k, r)))
+                self.guard(plugin, functools.partial(_collect_parts, owned, plugin, kind, result))
         from ganzoo.registry import curated_parts  # the catalogue is read only once it is needed
 
         return PartRegistry(owned, missing=curated_parts())
@@ -190,28 +187,44 @@ def _collect(caller: Any, arguments: dict[str, Any]) -> Any:
     return list(result)
 
 
-def _owned(plugin: Plugin, kind: str, parts: Any) -> list[OwnedPart]:
+def _collect_parts(into: list[OwnedPart], plugin: Plugin, kind: str, parts: Any) -> None:
     for part in parts:
         if not isinstance(part, Part):
             raise PluginError(f"{KINDS[kind]} returned a {type(part).__name__}, not a Part")
         if part.kind != kind:
             raise PluginError(f"{KINDS[kind]} returned part {part.name!r} of kind {part.kind!r}")
-    return [OwnedPart(part, plugin.name, plugin.distribution) for part in parts]
+    into.extend(OwnedPart(part, plugin.name, plugin.distribution) for part in parts)
 
 
-def _unmet_core_range(dist: importlib.metadata.Distribution | None) -> str:
+def _unmet_core_range(requires: Iterable[str]) -> str:
     """What a distribution says about the core that it needs, if the installed core does not fit."""
     from ganzoo import __version__
 
-    for text in (dist.requires or []) if dist else []:
-        try:
-            requirement = Requirement(text)
-        except InvalidRequirement:
-            continue
-        if canonicalize_name(requirement.name) == "ganzoo" and not requirement.marker:
-            if not requirement.specifier.contains(__version__, prereleases=True):
-                return f"needs ganzoo{requirement.specifier}, installed is {__version__}"
+    for text in requires:
+        match = re.fullmatch(r"ganzoo\s*\(?([^;()\[\]]*)\)?\s*", text, re.IGNORECASE)
+        if match and not _fits(__version__, match[1]):
+            return f"needs ganzoo{match[1].strip()}, installed is {__version__}"
     return ""
+
+
+def _fits(version: str, ranges: str) -> bool:
+    """Whether a version is in a range such as ">=0.1,<0.2"; other ranges are left to `packaging`,
+    whose import takes longer than all other work of a listing."""
+
+    def numbers(text: str) -> list[int]:
+        return [*map(int, text.split(".")), 0, 0, 0][:4]
+
+    bounds = [re.fullmatch(r"\s*(>=|<)\s*(\d+(?:\.\d+)*)\s*", bound) for bound in ranges.split(",")]
+    if not all(bounds) or not re.fullmatch(r"\d+(?:\.\d+)*", version):
+        from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+        try:
+            return SpecifierSet(ranges).contains(version, prereleases=True)
+        except InvalidSpecifier:
+            return True
+    return all(
+        (numbers(version) >= numbers(bound[2])) == (bound[1] == ">=") for bound in bounds if bound
+    )
 
 
 @functools.cache

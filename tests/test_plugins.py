@@ -29,7 +29,12 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     made: list[str] = []
 
     def add(
-        dist: str, source: str, *, entry: str | None = None, requires: str = "", version: str = "1.0"
+        dist: str,
+        source: str,
+        *,
+        entry: str | None = None,
+        requires: str = "",
+        version: str = "1.0",
     ) -> None:
         module = dist.replace("-", "_")
         (tmp_path / f"{module}.py").write_text(source)
@@ -158,7 +163,7 @@ def test_a_plugin_for_another_core_is_set_aside(install: Installer) -> None:
     install("ganzoo-old", PART.format(name="old"), requires="ganzoo>=9,<10")
     install("ganzoo-new", PART.format(name="new"), requires="ganzoo>=0.1,<0.2")
     found = discover()
-    assert states(found)["old/ganzoo-old"].startswith("needs ganzoo<10,>=9, installed is 0.1")
+    assert states(found)["old/ganzoo-old"].startswith("needs ganzoo>=9,<10, installed is 0.1")
     assert names(found) >= {"new"} and "old" not in names(found)
 
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ganzoo.configs import DiscriminatorConfig, GeneratorConfig
 from ganzoo.errors import GanzooError
 from ganzoo.hookspecs import hookimpl
-from ganzoo.parts import DiscriminatorConfig, GeneratorConfig, Part
+from ganzoo.parts import Part
 
 if TYPE_CHECKING:
     from ganzoo.checkpoint import save

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from ganzoo.data import SOURCES, DataSource
 from ganzoo.hookspecs import hookimpl
 from ganzoo.parts import Part
+
+if TYPE_CHECKING:
+    from ganzoo.data import DataSource
 
 _GOODFELLOW = "Goodfellow et al. 2014, Generative Adversarial Networks, arXiv:1406.2661"
 _SMOOTHED = "ganzoo.training.config:LossConfig"
@@ -49,7 +52,7 @@ def ganzoo_losses() -> Iterable[Part]:
         loss(
             "hinge",
             "Hinge",
-            "ganzoo.parts:NoConfig",
+            "ganzoo.configs:NoConfig",
             "Hinge on the critic's margin, linear in G",
             "Lim and Ye 2017, Geometric GAN, arXiv:1705.02894",
         ),
@@ -72,4 +75,6 @@ def ganzoo_trainers() -> Iterable[Part]:
 
 @hookimpl
 def ganzoo_datasets() -> Iterable[DataSource]:
+    from ganzoo.data import SOURCES  # 5 ms that listing models and parts does without
+
     return SOURCES

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ganzoo import files, plugins
+from ganzoo import files, plugins, weights
+from ganzoo.configs import config_from_dict, config_to_dict
 from ganzoo.errors import (
     CheckpointError,
     ConfigError,
@@ -29,24 +29,30 @@ from ganzoo.errors import (
     NotFoundError,
     PluginError,
 )
-from ganzoo.parts import Part, config_from_dict, config_to_dict, resolve
+from ganzoo.parts import Part, resolve
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from ganzoo.models import Discriminator, Generator
 
 FORMAT = 1
 CONFIG, SUMS = "config.json", "SHA256SUMS"
 WEIGHTS = {"generator": "model.safetensors", "discriminator": "discriminator.safetensors"}
-KNOWN_FILES = (CONFIG, *WEIGHTS.values(), "training.json", "metrics.json", "samples.png", "README.md")
-_MAX_HEADER = 4 << 20  # a header of 4 MiB describes some 40,000 tensors
+KNOWN_FILES = (
+    CONFIG,
+    *WEIGHTS.values(),
+    "training.json",
+    "metrics.json",
+    "samples.png",
+    "README.md",
+)
 PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".tar", ".npz"}
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """A network in config.json: the part, the version of it that wrote the weights, its settings."""
+    """A network in config.json: the part, its version that wrote the weights, its settings."""
 
     part: str
     version: int
@@ -147,7 +153,7 @@ def save(
         networks = {"generator": generator, "discriminator": discriminator}
         for role, network in networks.items():
             if network is not None:
-                _save_weights(temporary / WEIGHTS[role], network, config.storage_dtype)
+                weights.write(temporary / WEIGHTS[role], network, config.storage_dtype)
         _write_json(temporary / CONFIG, config_to_dict(config))
         if training is not None:
             _write_json(temporary / "training.json", training)
@@ -155,12 +161,16 @@ def save(
             _write_json(temporary / "metrics.json", metrics)
         n = 10 * generator.num_classes if 0 < generator.num_classes <= 10 else 64
         images = _as_stored(generator, config.storage_dtype).sample(n)
-        weights = files.sha256(temporary / WEIGHTS["generator"])
+        digest = files.sha256(temporary / WEIGHTS["generator"])
         provenance.save_grid(
             images.to_uint8(),
             temporary / "samples.png",
-            record={"model": config.name, "plugin": config.plugin, "weights_sha256": weights,
-                    "seeds": f"0-{n - 1}"},
+            record={
+                "model": config.name,
+                "plugin": config.plugin,
+                "weights_sha256": digest,
+                "seeds": f"0-{n - 1}",
+            },
         )
         card.write_card(temporary, previous=folder / "README.md")
         write_sums(temporary)
@@ -175,23 +185,6 @@ def write_sums(folder: Path) -> None:
         if path.is_file() and path.name != SUMS and not path.name.startswith(".")
     ]
     files.write_text(folder / SUMS, "".join(lines))
-
-
-def _save_weights(path: Path, network: nn.Module, storage_dtype: str) -> None:
-    import torch
-    from safetensors.torch import save_file
-
-    parameters = {name for name, _ in network.named_parameters()}
-    half = torch.float16 if storage_dtype == "float16" else None
-    tensors = {}
-    for name, tensor in network.state_dict().items():
-        tensor = tensor.detach().cpu().contiguous()
-        if half and name in parameters and tensor.dtype == torch.float32:
-            tensor = tensor.to(half)
-            if not bool(tensor.isfinite().all()):
-                raise CheckpointError(f"{name} does not fit float16", "store it as float32")
-        tensors[name] = tensor
-    save_file(tensors, path, metadata={"format": "pt"})  # one key: more are not byte-stable
 
 
 def _as_stored(generator: Generator, storage_dtype: str) -> Generator:
@@ -214,7 +207,8 @@ def _network_config(network: Any) -> NetworkConfig:
     part: Part | None = network.part
     if part is None:
         raise CheckpointError(
-            f"{type(network).__name__} was not built from a part", "make it with ganzoo.models.build"
+            f"{type(network).__name__} was not built from a part",
+            "make it with ganzoo.models.build",
         )
     return NetworkConfig(part.name, part.version, config_to_dict(network.config))
 
@@ -223,9 +217,7 @@ def _owner(generator: Generator) -> tuple[str, str]:
     """The distribution that brings the generator's part, and the requirement to install it."""
     for owned in plugins.load().parts.all("generator"):
         if owned.part == generator.part:  # a copied generator has a copied part
-            version = next(
-                (p.version for p in plugins.load().found if p.name == owned.plugin), ""
-            )
+            version = next((p.version for p in plugins.load().found if p.name == owned.plugin), "")
             numbers = re.match(r"(\d+)\.(\d+)", version)
             if not numbers:
                 return owned.distribution, owned.distribution
@@ -260,7 +252,9 @@ def read_config(folder: Path) -> ModelConfig:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is no valid JSON: {error}", "get the folder afresh") from error
+        raise CheckpointError(
+            f"{path} is no valid JSON: {error}", "get the folder afresh"
+        ) from error
     if not isinstance(document, dict):
         raise CheckpointError(f"{path} holds no JSON object", "get the folder afresh")
     if document.get("format") != FORMAT:
@@ -310,19 +304,19 @@ def _load(folder: Path, role: str, sha256: str | None) -> Any:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    header = _read_header(path)
+    header = weights.read_header(path)
     settings: Mapping[str, Any] = network.config
     tensors: dict[str, Tensor] | None = None
     try:
         if network.version != part.version:
             tensors = load_file(path)
             settings, tensors = _upgrade(part, network, tensors, folder)
-            header = {k: (str(v.dtype).removeprefix("torch."), tuple(v.shape)) for k, v in tensors.items()}
+            header = weights.header_of(tensors)
         built_config = config_from_dict(
             part.config_class, settings, where=f"{folder / CONFIG}: {role}.config"
         )
-        module = _build_if_fitting(part, built_config, header, path)
-        _fill(module, tensors or load_file(path), path)
+        module = weights.build_if_fitting(part, built_config, header, path)
+        weights.fill(module, tensors or load_file(path), path)
     except SafetensorError as error:
         raise CheckpointError(f"{path} is damaged: {error}", "get the folder afresh") from error
     module.eval().requires_grad_(False)
@@ -385,101 +379,6 @@ def _upgrade(
     return settings, upgraded
 
 
-_DTYPES = {"F16": "float16", "F32": "float32", "F64": "float64", "BF16": "bfloat16",
-           "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8",
-           "BOOL": "bool"}  # fmt: skip
-
-
-def _read_header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Tensor name -> (dtype, shape), strictly: what the safetensors library lets pass but a model
-    folder has no business with (duplicate names, a huge header, odd names) is refused."""
-
-    def fail(what: str) -> CheckpointError:
-        return CheckpointError(f"{path} is no sound safetensors file: {what}", "get the folder afresh")
-
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        prefix = file.read(8)
-        length = int.from_bytes(prefix, "little")
-        if len(prefix) < 8 or length > min(_MAX_HEADER, max(0, size - 8)):
-            raise fail("its header does not fit")
-        raw = file.read(length)
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = dict(pairs)
-        if len(names) != len(pairs):
-            raise fail("a name stands in it twice")
-        return names
-
-    try:
-        header = json.loads(raw, object_pairs_hook=unique)
-        if not raw.startswith(b"{") or not isinstance(header, dict):
-            raise fail("its header is no JSON object")
-        header.pop("__metadata__", None)
-        out = {}
-        data = 0
-        for name, entry in header.items():
-            if not re.fullmatch(r"[\w.\-]{1,512}", name):
-                raise fail(f"the tensor name {name[:40]!r}")
-            start, end = entry["data_offsets"]
-            shape = tuple(int(n) for n in entry["shape"])
-            if set(entry) != {"dtype", "shape", "data_offsets"} or min(shape, default=0) < 0:
-                raise fail(f"the entry of {name!r}")
-            out[name] = (_DTYPES[entry["dtype"]], shape)
-            data += int(end) - int(start)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise fail(f"its header cannot be read ({type(error).__name__})") from error
-    if 8 + length + data != size:
-        raise fail(f"it has {size} bytes, its header promises {8 + length + data}")
-    return out
-
-
-def _build_if_fitting(
-    part: Part, config: Any, header: Mapping[str, tuple[str, tuple[int, ...]]], path: Path
-) -> Any:
-    """Build the module once its tensors, made without memory, match the file's."""
-    import torch
-
-    from ganzoo.models import build
-
-    with torch.device("meta"):
-        blueprint = build(part, config)
-    parameters = {name for name, _ in blueprint.named_parameters()}
-    expected = {name: tensor for name, tensor in blueprint.state_dict().items()}
-    missing, extra = sorted(set(expected) - set(header)), sorted(set(header) - set(expected))
-    if missing or extra:
-        what = f"lacks {missing[0]!r}" if missing else f"has {extra[0]!r}, which the model has not"
-        more = len(missing) + len(extra) - 1
-        raise CheckpointError(
-            f"{path} does not fit its config: it {what}" + (f" (and {more} more)" if more else ""),
-            "config.json and weights are of different models; get the folder afresh",
-        )
-    for name, tensor in expected.items():
-        dtype, shape = header[name]
-        wanted = str(tensor.dtype).removeprefix("torch.")
-        halved = name in parameters and wanted == "float32" and dtype == "float16"
-        if shape != tuple(tensor.shape) or (dtype != wanted and not halved):
-            raise CheckpointError(
-                f"{path} does not fit its config: {name!r} is {dtype} {list(shape)},"
-                f" the model has {wanted} {list(tensor.shape)}",
-                "config.json and weights are of different models; get the folder afresh",
-            )
-    return build(part, config)
-
-
-def _fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not math.isfinite(float(tensor.sum(dtype=_f64()))):
-            raise CheckpointError(f"{path}: {name!r} is not finite", "get the folder afresh")
-    module.load_state_dict(tensors, strict=True)  # copies, so float16 becomes the module's float32
-
-
-def _f64() -> Any:
-    import torch
-
-    return torch.float64
-
-
 # -- hashes --------------------------------------------------------------------------------------
 
 
@@ -517,7 +416,7 @@ def check_file(folder: Path, name: str, sha256: str | None = None) -> str:
 
 
 def verify(folder: str | Path) -> list[str]:
-    """Check a whole folder: every hash, a strict load, finite images. Returns what was found wrong."""
+    """What is wrong with a folder: every hash is checked, a strict load, finite images."""
     folder = Path(folder)
     problems: list[str] = []
     try:

@@ -10,7 +10,6 @@ from ganzoo.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
     import torch
-
     from torch import nn
 
     from ganzoo.models import Discriminator, Generator

@@ -1,4 +1,4 @@
-"""The contract of generators and discriminators, and sampling, which is the same for every family."""
+"""The contract of generators and discriminators, and sampling, the same for every family."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo import rng
+from ganzoo.configs import DiscriminatorConfig, GeneratorConfig
 from ganzoo.errors import InputError
-from ganzoo.parts import DiscriminatorConfig, GeneratorConfig, Part
+from ganzoo.parts import Part
 
 OPTIONS = {
     "truncation": "w-space",
@@ -24,7 +25,7 @@ OPTIONS = {
 
 
 class Images(Tensor):
-    """What `sample` returns: a float tensor (N, C, H, W) in [-1, 1] that Jupyter shows as a picture.
+    """What `sample` returns: float (N, C, H, W) in [-1, 1]; Jupyter shows it as a picture.
 
     Attributes:
         seeds: the seed of each image.
@@ -37,7 +38,7 @@ class Images(Tensor):
     record: dict[str, Any]
 
     # Results of operations on images (a mean, a crop) are plain tensors.
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @classmethod
     def of(
@@ -115,7 +116,8 @@ class Generator(nn.Module):
 
     def train_forward(self, z: Tensor, labels: Tensor | None, rng: rng.Draws) -> Tensor:
         """What training calls; families with training-only behaviour (style mixing) override it."""
-        return self(z, labels)
+        images: Tensor = self(z, labels)
+        return images
 
     def check_labels(self, labels: Tensor | None) -> None:
         """Refuse labels for an unconditional generator, and their absence for a conditional one."""
@@ -212,11 +214,14 @@ class Generator(nn.Module):
         labels = None if classes is None else torch.tensor(classes, device=device)
         if options.get("noise") == "random":
             options = {**options, "rng": rng.SeedNoise(seeds, device)}
-        images = self(z, labels, **options)
+        images: Tensor = self(z, labels, **options)
         return images.float().clamp(-1, 1).contiguous().cpu()
 
     def _record(self, options: dict[str, Any]) -> dict[str, Any]:
-        return {**self.record, **{key: value for key, value in options.items() if value is not None}}
+        return {
+            **self.record,
+            **{key: value for key, value in options.items() if value is not None},
+        }
 
     def _seeds(self, n: int | None, seed: int, seeds: Sequence[int] | None) -> list[int]:
         if seeds is None:

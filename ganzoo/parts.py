@@ -1,4 +1,4 @@
-"""Parts: what a plugin declares, how a config becomes a part, and which parts go together.
+"""Parts: what a plugin declares, where parts are found, and which of them go together.
 
 A `Part` is cheap data. Its factory and config class are dotted strings, resolved on use, so that
 listing and checking parts never imports torch.
@@ -7,22 +7,14 @@ listing and checking parts never imports torch.
 from __future__ import annotations
 
 import dataclasses
-import functools
-import math
 import pkgutil
-import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from ganzoo.errors import (
-    CompatibilityError,
-    ConfigError,
-    NotFoundError,
-    PluginError,
-    nearest,
-)
+from ganzoo.configs import config_from_dict, field_types
+from ganzoo.errors import CompatibilityError, NotFoundError, PluginError, nearest
 
 KINDS: dict[str, str] = {
     "generator": "ganzoo_generators",
@@ -49,55 +41,6 @@ CAPABILITIES: dict[str, str] = {
 
 
 @dataclass(frozen=True)
-class GeneratorConfig:
-    """What every generator's config has: subclass it, add fields, keep it a frozen dataclass.
-
-    `image_shape` is (C, H, W); `num_classes` 0 means unconditional.
-    """
-
-    image_shape: tuple[int, int, int] = (1, 28, 28)
-    num_classes: int = 0
-    z_dim: int = 100
-
-    def __post_init__(self) -> None:
-        check_image_shape(self.image_shape)
-        check_range("num_classes", self.num_classes, 0, 1_000_000)
-        check_range("z_dim", self.z_dim, 1, 65_536)
-
-
-@dataclass(frozen=True)
-class DiscriminatorConfig:
-    """What every discriminator's config has: the shape (C, H, W) that it judges, and the classes."""
-
-    image_shape: tuple[int, int, int] = (1, 28, 28)
-    num_classes: int = 0
-
-    def __post_init__(self) -> None:
-        check_image_shape(self.image_shape)
-        check_range("num_classes", self.num_classes, 0, 1_000_000)
-
-
-@dataclass(frozen=True)
-class NoConfig:
-    """The config of a part that has no settings."""
-
-
-def check_range(name: str, value: float, low: float, high: float) -> None:
-    """Refuse a config value outside [low, high] (and NaN), naming the field."""
-    if not (low <= value <= high) or math.isnan(value):
-        raise ConfigError(f"{name} = {value!r} is out of range", f"use {low} to {high}")
-
-
-def check_image_shape(shape: tuple[int, int, int]) -> None:
-    """Refuse a shape that is not (1-4 channels, 1-4096, 1-4096)."""
-    if len(shape) != 3 or not 1 <= shape[0] <= 4 or not all(1 <= n <= 4096 for n in shape[1:]):
-        raise ConfigError(
-            f"image_shape = {list(shape)} is not a shape",
-            "use [channels 1 to 4, height, width up to 4096]",
-        )
-
-
-@dataclass(frozen=True)
 class Part:
     """One generator, discriminator, loss, trainer, augmentation or feature extractor.
 
@@ -119,7 +62,7 @@ class Part:
     name: str
     kind: str
     factory: str
-    config: str = "ganzoo.parts:NoConfig"
+    config: str = "ganzoo.configs:NoConfig"
     version: int = 1
     tiny: Mapping[str, Any] = field(default_factory=dict)
     provides: frozenset[str] = frozenset()
@@ -130,7 +73,9 @@ class Part:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise PluginError(f"part {self.name!r} has kind {self.kind!r}", nearest(self.kind, KINDS))
+            raise PluginError(
+                f"part {self.name!r} has kind {self.kind!r}", nearest(self.kind, KINDS)
+            )
         object.__setattr__(self, "provides", frozenset(self.provides))
         object.__setattr__(
             self, "requires", {role: frozenset(need) for role, need in self.requires.items()}
@@ -168,90 +113,9 @@ def resolve(dotted: str) -> Any:
     try:
         return pkgutil.resolve_name(dotted)
     except (ImportError, AttributeError, ValueError) as error:
-        raise PluginError(f"cannot resolve {dotted!r}", f"{type(error).__name__}: {error}") from error
-
-
-# -- configs to and from plain data --------------------------------------------------------------
-
-C = TypeVar("C")
-
-
-def config_to_dict(config: Any) -> dict[str, Any]:
-    """A config as JSON and TOML know it: tuples become lists."""
-    return {f.name: _plain(getattr(config, f.name)) for f in dataclasses.fields(config)}
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return config_to_dict(value)
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return value
-
-
-def config_from_dict(cls: type[C], settings: Mapping[str, Any], *, where: str) -> C:
-    """Make the frozen dataclass `cls` of plain data, strictly.
-
-    Raises:
-        ConfigError: an unknown key (with the nearest name), a missing one, or a wrong type; `where`
-            says in what.
-    """
-    hints = _hints(cls)
-    for key in settings:
-        if key not in hints:
-            raise ConfigError(f"{where} has no setting {key!r}", nearest(str(key), hints))
-    values = {key: _typed(hints[key], value, f"{where}.{key}") for key, value in settings.items()}
-    try:
-        return cls(**values)
-    except ConfigError as error:
-        raise ConfigError(f"{where}.{error.problem}", error.remedy) from error
-    except TypeError as error:
-        raise ConfigError(f"{where} is incomplete", str(error).partition("() ")[2]) from error
-
-
-@functools.cache
-def _hints(cls: type[Any]) -> dict[str, Any]:
-    hints = typing.get_type_hints(cls)
-    return {f.name: hints[f.name] for f in dataclasses.fields(cls)}
-
-
-def _typed(hint: Any, value: Any, where: str) -> Any:
-    """`value` as type `hint`; JSON's lists become tuples and whole numbers floats where asked."""
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if hint is Any:
-        return value
-    if hint is float and type(value) is int:
-        return float(value)
-    if hint in (int, float, str, bool) and type(value) is hint:
-        return value
-    if hint in (None, types.NoneType) and value is None:
-        return None
-    if origin is Literal and value in args:
-        return value
-    if origin in (typing.Union, types.UnionType):
-        for option in args:
-            try:
-                return _typed(option, value, where)
-            except ConfigError:
-                continue
-    if origin is tuple and isinstance(value, (list, tuple)):
-        if len(args) == 2 and args[1] is Ellipsis:
-            return tuple(_typed(args[0], item, where) for item in value)
-        if len(args) == len(value):
-            return tuple(_typed(a, item, where) for a, item in zip(args, value, strict=True))
-    if origin in (dict, Mapping) and isinstance(value, Mapping):
-        return {str(k): _typed(args[1], item, f"{where}.{k}") for k, item in value.items()}
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
-        return config_from_dict(hint, value, where=where)
-    raise ConfigError(f"{where} = {value!r} is of the wrong type", f"use {_describe(hint)}")
-
-
-def _describe(hint: Any) -> str:
-    if typing.get_origin(hint) is Literal:
-        return "one of " + ", ".join(repr(option) for option in typing.get_args(hint))
-    return hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint)
+        raise PluginError(
+            f"cannot resolve {dotted!r}", f"{type(error).__name__}: {error}"
+        ) from error
 
 
 # -- the registry of parts -----------------------------------------------------------------------
@@ -342,7 +206,9 @@ def check_compatible(
                     f"{part.kind} {part.name!r} needs {whose} to be {capability!r}"
                     f" ({CAPABILITIES.get(capability, 'a plugin capability')})"
                 )
-                raise CompatibilityError(problem, _remedy(role, other, config, needed, alternatives))
+                raise CompatibilityError(
+                    problem, _remedy(role, other, config, needed, alternatives)
+                )
     shapes = {
         (role, config.image_shape, config.num_classes)
         for role, (_, config) in chosen.items()
@@ -365,7 +231,7 @@ def _remedy(
 ) -> str:
     """The settings of the chosen part, else the other parts, that would satisfy `needed`."""
     if part is not None:
-        for name, hint in _hints(type(config)).items():
+        for name, hint in field_types(type(config)).items():
             if typing.get_origin(hint) is not Literal:
                 continue
             good = [

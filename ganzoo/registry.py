@@ -62,7 +62,9 @@ class ModelEntry:
         known = {f.name for f in fields(cls)} - {"path"}
         for key in table:
             if key not in known:
-                raise ConfigError(f"{where}: a model has the unknown key {key!r}", nearest(key, known))
+                raise ConfigError(
+                    f"{where}: a model has the unknown key {key!r}", nearest(key, known)
+                )
         for key in ("name", "plugin", "arch"):
             if not isinstance(table.get(key), str):
                 raise ConfigError(f"{where}: a model lacks {key!r}", "mend the registry file")
@@ -198,7 +200,9 @@ def write_models(folders: Iterable[Path], path: Path | None = None) -> int:
         entry = ModelEntry.from_folder(folder)
         old = former.get((entry.plugin, entry.name), entry)
         entry = replace(entry, repo=old.repo, revision=old.revision, aliases=old.aliases)
-        values = {k: v for k, v in entry.to_dict().items() if k != "bundled" and v not in ("", {}, [])}
+        values = {
+            k: v for k, v in entry.to_dict().items() if k != "bundled" and v not in ("", {}, [])
+        }
         tables.append(values)
     text = path.read_text()
     head = text.partition("\n[[model]]")[0].rstrip()

@@ -49,7 +49,7 @@ def philox(seed: int, stream: str, *index: int) -> np.random.Generator:
 
 
 def latents(seeds: Sequence[int], z_dim: int) -> np.ndarray:
-    """z of each seed: float32 (len(seeds), z_dim), standard normal, each row from its seed alone."""
+    """z of each seed, standard normal float32 (len(seeds), z_dim); each row is its seed's alone."""
     out = np.empty((len(seeds), z_dim), dtype=np.float32)
     for row, seed in zip(out, seeds, strict=True):
         philox(seed, "z").standard_normal(dtype=np.float32, out=row)
@@ -64,7 +64,14 @@ class Draws:
     """
 
     def __init__(
-        self, seed: int, stream: str, step: int, *, rank: int = 0, world: int = 1, device: str | torch.device = "cpu"
+        self,
+        seed: int,
+        stream: str,
+        step: int,
+        *,
+        rank: int = 0,
+        world: int = 1,
+        device: str | torch.device = "cpu",
     ) -> None:
         self._seed, self._stream, self._step = seed, stream, step
         self._rank, self._world, self._device = rank, world, device
@@ -117,5 +124,7 @@ class SeedNoise:
         """Standard normal float32 (len(seeds), *shape) for noise layer `layer`."""
         import torch
 
-        maps = [philox(s, "noise", layer).standard_normal(shape, dtype=np.float32) for s in self._seeds]
+        maps = [
+            philox(s, "noise", layer).standard_normal(shape, dtype=np.float32) for s in self._seeds
+        ]
         return torch.from_numpy(np.stack(maps)).to(self._device)

@@ -24,7 +24,6 @@ from ganzoo.errors import (
     PluginError,
 )
 from ganzoo.models import Discriminator, Generator, build
-
 from tests.tiny import families
 
 
@@ -185,7 +184,7 @@ HOSTILE = {
     "deep nesting": raw(b"[" * 100_000),
     "duplicate name": raw(b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},'
                           b'"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', b"\0" * 4),
-    "path as a name": raw(b'{"../../x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', b"\0" * 4),
+    "path as name": raw(b'{"../../x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', b"\0" * 4),
     "unknown dtype": raw(b'{"a":{"dtype":"F99","shape":[1],"data_offsets":[0,4]}}', b"\0" * 4),
     "extra field": raw(b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":1}}', b"\0" * 4),
     "negative size": raw(b'{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}', b"\0" * 4),

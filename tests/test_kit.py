@@ -151,12 +151,21 @@ def test_no_plugin_is_one_clear_error(
     assert result.stderr.count("\n") == 1 and problem in result.stderr
 
 
-def test_a_folder_given_as_a_name_is_pointed_out(
+@pytest.mark.parametrize(
+    "text", ["[project", "project = 1", '[project]\nname = "x"\nentry-points = {ganzoo = "x"}']
+)
+def test_an_odd_pyproject_is_one_clear_error(text: str, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(text)
+    with pytest.raises(PluginError, match=r"pyproject\.toml"):
+        run(tmp_path)
+
+
+def test_a_folder_may_be_given_by_its_bare_name(
     healthy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(healthy.parent)
-    with pytest.raises(PluginError, match=r"write \./ganzoo-healthy"):
-        run("ganzoo-healthy")
+    with closing(Subject("ganzoo-healthy")) as subject:
+        assert "generator:healthy" in {target.name for target in subject.targets}
 
 
 @pytest.mark.parametrize(
@@ -202,4 +211,4 @@ def test_pytest_gets_one_id_per_check_and_part(healthy: Path, tmp_path: Path) ->
         check=False,
     )
     assert process.returncode == 0, process.stdout
-    assert "test_conformance[same_image_in_any_batch[generator:healthy]] PASSED" in process.stdout
+    assert "test_conformance[same_image_in_any_batch-generator:healthy] PASSED" in process.stdout

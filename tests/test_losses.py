@@ -24,7 +24,9 @@ def step(real: Tensor, fake: Tensor) -> Step:
     def score(x: Tensor, labels: Tensor | None = None) -> Tensor:
         return x
 
-    return Step(0, real, None, fake, None, score, score, score, rng.Draws(0, "t", 0), lambda n, v: None)
+    return Step(
+        0, real, None, fake, None, score, score, score, rng.Draws(0, "t", 0), lambda n, v: None
+    )
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -58,8 +60,9 @@ CASES = {
     "non-saturating, smoothed": (
         NonSaturating(LossConfig(label_smoothing=0.1)),
         # binary cross-entropy against the target 0.9
-        lambda r, f: -(0.9 * log_sigmoid(r) + 0.1 * log_sigmoid(-r)).mean()
-        - log_sigmoid(-f).mean(),
+        lambda r, f: (
+            -(0.9 * log_sigmoid(r) + 0.1 * log_sigmoid(-r)).mean() - log_sigmoid(-f).mean()
+        ),
         lambda f: -log_sigmoid(f).mean(),
         lambda r: sigmoid(r) - 0.9,
         lambda f: sigmoid(f),

@@ -1,4 +1,4 @@
-"""Sampling: the same image for any batch, labels in turn, options that apply, nothing global moved."""
+"""Sampling: the same image for any batch, labels in turn, options that apply, no global state."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 
 from ganzoo import plugins
+from ganzoo.configs import GeneratorConfig
 from ganzoo.errors import InputError
 from ganzoo.models import Generator, Images, build, to_uint8
-from ganzoo.parts import GeneratorConfig
-
 from tests.tiny import families
 
 

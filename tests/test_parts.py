@@ -1,4 +1,4 @@
-"""Parts and configs: strict reading, capabilities, conflicts, and refusals that name what would do."""
+"""Parts and configs: strict reading, capabilities, conflicts; refusals name what would do."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 import pytest
 
-from ganzoo import parts
+from ganzoo import configs, parts
+from ganzoo.configs import DiscriminatorConfig
 from ganzoo.errors import CompatibilityError, ConfigError, NotFoundError, PluginError
-from ganzoo.parts import DiscriminatorConfig, OwnedPart, Part, PartRegistry
+from ganzoo.parts import OwnedPart, Part, PartRegistry
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,14 @@ HERE = f"{__name__}:Config"
 
 
 def read(**settings: Any) -> Config:
-    return parts.config_from_dict(Config, settings, where="discriminator.d")
+    return configs.config_from_dict(Config, settings, where="discriminator.d")
 
 
 def test_config_round_trip_through_json() -> None:
     config = read(image_shape=[3, 32, 32], norm="layer", rate=1, widths=[1, 2, 3], name="x")
     assert config.widths == (1, 2, 3) and config.rate == 1.0 and isinstance(config.rate, float)
-    again = json.loads(json.dumps(parts.config_to_dict(config)))
-    assert parts.config_from_dict(Config, again, where="d") == config
+    again = json.loads(json.dumps(configs.config_to_dict(config)))
+    assert configs.config_from_dict(Config, again, where="d") == config
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_bad_settings_are_refused_in_one_line(settings: dict[str, Any], message:
 
 
 def test_unknown_capabilities_and_kinds_are_refused() -> None:
-    with pytest.raises(PluginError, match="per-smaple.*did you mean per-sample"):
+    with pytest.raises(PluginError, match=r"per-smaple.*did you mean per-sample"):
         Part("x", "loss", "a:b", requires={"discriminator": {"per-smaple"}})
     with pytest.raises(PluginError, match="generatr"):
         Part("x", "generatr", "a:b")
@@ -115,7 +116,7 @@ def test_incompatible_parts_name_the_setting_and_the_parts_that_would_do() -> No
 
 def test_shapes_and_classes_must_agree() -> None:
     def check(**settings: Any) -> None:
-        g = Part("g", "generator", "m:C", config="ganzoo.parts:GeneratorConfig")
+        g = Part("g", "generator", "m:C", config="ganzoo.configs:GeneratorConfig")
         d = Part("d", "discriminator", "m:C", config=HERE)
         chosen = {"generator": (g, g.make_config()), "discriminator": (d, d.make_config(settings))}
         parts.check_compatible(chosen, lambda role: [])
@@ -128,7 +129,7 @@ def test_shapes_and_classes_must_agree() -> None:
 
 
 def test_what_cannot_be_resolved_says_why() -> None:
-    with pytest.raises(PluginError, match="cannot resolve 'ganzoo.nothing:X'"):
+    with pytest.raises(PluginError, match=r"cannot resolve 'ganzoo\.nothing:X'"):
         parts.resolve("ganzoo.nothing:X")
     with pytest.raises(PluginError, match="no dataclass"):
         _ = Part("x", "loss", "a:b", config="ganzoo.parts:resolve").config_class

@@ -13,7 +13,6 @@ import torch
 from safetensors.torch import load_file
 
 from ganzoo.training import train
-
 from tests.tiny import families, recipe
 
 ROOT = Path(__file__).parent.parent
@@ -45,7 +44,9 @@ train(recipe(sys.argv[1], every={"log": 2, "checkpoint": 5, "grid": 0}), sys.arg
 """
 
 
-def run_python(code: str, *arguments: str, launch: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+def run_python(
+    code: str, *arguments: str, launch: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [*(launch or (sys.executable, "-c", code)), *arguments]
     return subprocess.run(
@@ -95,9 +96,19 @@ def launch_two(family: str, folder: Path) -> Path:
         family,
         str(run),
         launch=(
-            sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2",
-            "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
-        ),  # fmt: skip
+            sys.executable,
+            "-m",
+            "accelerate.commands.launch",
+            "--cpu",
+            "--num_processes",
+            "2",
+            "--num_machines",
+            "1",
+            "--mixed_precision",
+            "no",
+            "--dynamo_backend",
+            "no",
+        ),
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return run

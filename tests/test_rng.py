@@ -9,7 +9,6 @@ import torch
 from ganzoo import rng
 from ganzoo.errors import InputError
 
-
 GOLDEN = [
     [0.3945695161819458, 0.6820668578147888, -0.8411138653755188],
     [1.6938830614089966, -0.648298442363739, 0.13738998770713806],

@@ -1,4 +1,4 @@
-"""The trainer: whose state changes when, averaging, accumulation, precision, guards, run folders."""
+"""The trainer: whose state changes when, averaging, accumulation, guards, run folders."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ from ganzoo.training.optimizers import lazy_correction, learning_rate, make_opti
 from ganzoo.training.order import DataOrder
 from ganzoo.training.recipe import OptimizerConfig
 from ganzoo.training.trainer import Setup, Trainer
-
 from tests.tiny import families, recipe
 
 CPU = "cpu"
@@ -50,7 +49,7 @@ def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
     return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
 
 
-# -- one step ------------------------------------------------------------------------------------
+# -- one step --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("family", families())
@@ -167,7 +166,7 @@ def test_ema_decay_follows_half_life_and_rampup() -> None:
 
 
 def test_published_batch_statistics_are_those_of_the_averaged_weights() -> None:
-    """Measured with fixed z: the mean of the first batch-norm input over the images of the seeds."""
+    """Measured with fixed z: the mean of the first batch norm's input over the seeds' images."""
     trainer = make(recipe("dcgan"))
     for _ in range(3):
         trainer.train_step()
@@ -183,7 +182,7 @@ def test_published_batch_statistics_are_those_of_the_averaged_weights() -> None:
     assert not fresh.training
 
 
-# -- order, optimisers ---------------------------------------------------------------------------
+# -- order, optimisers -----------------------------------------------------------------------------
 
 
 def test_every_epoch_shows_every_image_once() -> None:
@@ -205,7 +204,8 @@ def test_lazy_terms_correct_adam() -> None:
 
 
 @pytest.mark.parametrize(
-    ("schedule", "rates"), [("constant", [1, 1, 1]), ("linear", [1, 0.5, 0]), ("cosine", [1, 0.5, 0])]
+    ("schedule", "rates"),
+    [("constant", [1, 1, 1]), ("linear", [1, 0.5, 0]), ("cosine", [1, 0.5, 0])],
 )
 def test_schedules_are_closed_forms(schedule: Any, rates: list[float]) -> None:
     config = OptimizerConfig(lr=1.0, schedule=schedule)
@@ -227,7 +227,7 @@ def state_bytes(run: Path) -> bytes:
     return (newest / "state.safetensors").read_bytes()
 
 
-# -- run folders -------------------------------------------------------------------------------------
+# -- run folders -----------------------------------------------------------------------------------
 
 
 def test_a_run_folder_has_everything(tmp_path: Path) -> None:
@@ -350,7 +350,7 @@ def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: int) -> No
                 os.kill(os.getpid(), number)
 
     run = tmp_path / "run"
-    with pytest.raises(KeyboardInterrupt, match="stopped at step 7; go on with .* --resume"):
+    with pytest.raises(KeyboardInterrupt, match=r"stopped at step 7; go on with .* --resume"):
         train(recipe("gan"), run, observers=[Stop()])
     whole = train(recipe("gan"), tmp_path / "whole")
     train(recipe("gan"), run, resume=True)
@@ -403,7 +403,7 @@ def _fail(trainer: Trainer, step: int, logs: Mapping[str, float]) -> None:
     raise RuntimeError("mine")
 
 
-# -- mixing, precision, starting from a model -----------------------------------------------------
+# -- mixing, precision, starting from a model ------------------------------------------------------
 
 
 def test_parts_of_different_plugins_train_together(tmp_path: Path) -> None:

@@ -71,8 +71,8 @@ def _find(model: str) -> tuple[dict[str, Any], Path | None]:
 def _read_folder(folder: Path) -> dict[str, Any]:
     """What a model folder says: config.json, and the records of training and metrics."""
     from ganzoo import checkpoint
+    from ganzoo.configs import config_to_dict
     from ganzoo.errors import CheckpointError
-    from ganzoo.parts import config_to_dict
 
     facts: dict[str, Any] = {
         "folder": str(folder),

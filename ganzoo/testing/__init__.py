@@ -38,7 +38,7 @@ def run(source: str | Path) -> list[Result]:
 
     Args:
         source: the name of an installed distribution (`ganzoo-dcgan`), or a folder with a
-            pyproject.toml, as a `Path` or a string that contains a slash or starts with a dot.
+            pyproject.toml (write ./NAME where a distribution of that name is installed).
 
     Returns:
         A result for each check and part, in the order of the table. A check that rests on one

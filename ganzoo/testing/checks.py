@@ -62,7 +62,7 @@ class Case:
 
     @property
     def id(self) -> str:
-        return f"{self.check.name}[{self.target.name}]"
+        return f"{self.check.name}-{self.target.name}"
 
     def failed_gate(self) -> str:
         """The name of a check that this one rests on and that fails, or ""."""
@@ -145,6 +145,7 @@ CHECKS: list[Check] = [
     Check(declarations.resolves, ("part",), gate=True),
     Check(declarations.config_round_trip, ("part",), gate=True),
     Check(declarations.unknown_settings_refused, ("part",)),
+    Check(declarations.classes_declared, ("part",)),
     # What its parts do, built.
     Check(networks.builds, BUILT, gate=True),
     Check(networks.seeded_weights, BUILT),

@@ -17,10 +17,11 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from ganzoo import hookspecs, parts, plugins
+from ganzoo import configs, hookspecs, parts, plugins
 from ganzoo.errors import ConfigError
+from ganzoo.registry import ModelEntry
 from ganzoo.testing.results import CheckFailed
-from ganzoo.testing.subject import PartTarget, PluginTarget
+from ganzoo.testing.subject import CLASSES, PartTarget, PluginTarget, paths_of
 
 # -- the plugin -----------------------------------------------------------------------------------
 
@@ -62,12 +63,18 @@ def hooks_answer(target: PluginTarget) -> None:
     """Every declaring hook answers, with what its specification says."""
     if target.plugin.module and target.plugin.error:
         raise CheckFailed(target.plugin.error, "return the types that ganzoo.hookspecs names")
-    for path in target.answers.get("ganzoo_recipes", ()):
-        if not isinstance(path, (str, os.PathLike)) or not Path(path).is_file():
-            raise CheckFailed(f"ganzoo_recipes returned {path!r}", "return paths of existing files")
-    models = target.answers.get("ganzoo_models")
-    if isinstance(models, (str, os.PathLike)) and not Path(models).exists():
-        raise CheckFailed(f"ganzoo_models returned {models!r}", "return an existing path")
+    recipes = target.answers.get("ganzoo_recipes", [])
+    if not isinstance(recipes, list) or len(paths_of(recipes)) != len(recipes):
+        raise CheckFailed(f"ganzoo_recipes returned {recipes!r}", "return a list of paths")
+    for path in paths_of(recipes):
+        if not path.is_file():
+            raise CheckFailed(f"ganzoo_recipes names {path}", "return paths of existing files")
+    models = target.answers.get("ganzoo_models", [])
+    if isinstance(models, (str, os.PathLike)):
+        if not Path(models).exists():
+            raise CheckFailed(f"ganzoo_models names {models}", "return an existing path")
+    elif not isinstance(models, list) or not all(isinstance(m, ModelEntry) for m in models):
+        raise CheckFailed(f"ganzoo_models returned {models!r}", "return a path or ModelEntry items")
     for owned in target.parts:
         for role in owned.part.requires:
             if role not in parts.KINDS:
@@ -100,12 +107,11 @@ def names_unique(target: PluginTarget) -> None:
         if len(claims) > 1:
             owners = " and ".join(owned.distribution for owned in claims)
             raise CheckFailed(f"{part.kind} {part.name!r} is claimed by {owners}", "rename it")
-    recipes = Counter(
-        Path(path).stem for _, paths in plugins.load().call("ganzoo_recipes") for path in paths
-    )
-    for path in target.answers.get("ganzoo_recipes", ()):
-        if recipes[Path(path).stem] > 1:
-            raise CheckFailed(f"two recipes are called {Path(path).stem!r}", "rename the file")
+    answers = plugins.load().call("ganzoo_recipes")
+    recipes = Counter(path.stem for _, answer in answers for path in paths_of(answer))
+    for path in paths_of(target.answers.get("ganzoo_recipes")):
+        if recipes[path.stem] > 1:
+            raise CheckFailed(f"two recipes are called {path.stem!r}", "rename the file")
 
 
 def licensed(target: PluginTarget) -> None:
@@ -151,8 +157,8 @@ BASES = {
     "features": "torch.nn:Module",
 }
 CONFIG_BASES = {
-    "generator": parts.GeneratorConfig,
-    "discriminator": parts.DiscriminatorConfig,
+    "generator": configs.GeneratorConfig,
+    "discriminator": configs.DiscriminatorConfig,
 }
 
 
@@ -183,7 +189,7 @@ def config_round_trip(target: PartTarget) -> None:
     for title, settings in (("the default", {}), ("the tiny", part.tiny)):
         config = part.make_config(settings)
         try:
-            document = json.loads(json.dumps(parts.config_to_dict(config)))
+            document = json.loads(json.dumps(configs.config_to_dict(config)))
             again = part.make_config(document)
         except (TypeError, ConfigError) as error:
             raise CheckFailed(
@@ -210,3 +216,18 @@ def unknown_settings_refused(target: PartTarget) -> None:
     except ConfigError:
         return
     raise CheckFailed("'no_such_setting' was accepted", "do not override make_config")
+
+
+def classes_declared(target: PartTarget) -> None:
+    """Asked for classes, a network takes labels and declares "conditional", or it refuses."""
+    if target.part.kind not in CONFIG_BASES:
+        return
+    try:
+        config = target.part.make_config({**target.part.tiny, "num_classes": CLASSES})
+    except ConfigError:
+        return
+    if not target.part.provided(config) & {"conditional", "classes"}:
+        raise CheckFailed(
+            f"num_classes = {CLASSES} is accepted, but it does not provide 'conditional'",
+            "use labels and declare it, or raise ConfigError in the config's __post_init__",
+        )

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, one_hot
 
+from ganzoo.configs import DiscriminatorConfig, GeneratorConfig
 from ganzoo.errors import InputError
 from ganzoo.models import Discriminator, Generator, build
-from ganzoo.parts import DiscriminatorConfig, GeneratorConfig, Part, PartRegistry
+from ganzoo.parts import Part, PartRegistry
 from ganzoo.rng import Draws
 from ganzoo.testing.results import CheckFailed
 from ganzoo.testing.subject import CLASSES
@@ -61,14 +62,14 @@ GENERATOR = Part(
     name="reference",
     kind="generator",
     factory=f"{__name__}:ReferenceGenerator",
-    config="ganzoo.parts:GeneratorConfig",
+    config="ganzoo.configs:GeneratorConfig",
     provides=frozenset({"conditional"}),
 )
 DISCRIMINATOR = Part(
     name="reference",
     kind="discriminator",
     factory=f"{__name__}:ReferenceDiscriminator",
-    config="ganzoo.parts:DiscriminatorConfig",
+    config="ganzoo.configs:DiscriminatorConfig",
     provides=frozenset({"conditional", "per-sample"}),
 )
 

@@ -20,7 +20,7 @@ from typing import Any
 from packaging.utils import canonicalize_name
 
 from ganzoo import plugins
-from ganzoo.errors import GanzooError, PluginError
+from ganzoo.errors import PluginError
 from ganzoo.parts import OwnedPart, Part, PartRegistry
 
 CLASSES = 3
@@ -154,7 +154,7 @@ class Subject:
             parts = [t for owned in target.parts for t in _part_targets(target, owned.part)]
             under = (target, *parts)
             yield from under
-            for path in map(Path, answers.get("ganzoo_recipes", ())):
+            for path in paths_of(answers.get("ganzoo_recipes")):
                 yield FileTarget("recipe", f"recipe:{path.stem}", under, path)
             for path in _model_folders(answers.get("ganzoo_models")):
                 yield FileTarget("model", f"model:{path.name}", under, path)
@@ -195,29 +195,44 @@ def _telling_settings(built: BuiltTarget) -> Iterator[tuple[str, Any]]:
         else:
             continue
         for option in options:
-            with contextlib.suppress(GanzooError):  # the other settings may rule it out
+            with contextlib.suppress(Exception):  # the other settings may rule it out
                 changed = built.part.make_config({**built.settings, f.name: option})
                 if built.part.provided(changed) != built.provides:
                     yield f.name, option
 
 
+def paths_of(answer: Any) -> list[Path]:
+    """The paths in a hook's answer; what else is in it is the business of a check."""
+    listed = answer if isinstance(answer, list) else []
+    return [Path(path) for path in listed if isinstance(path, (str, os.PathLike))]
+
+
 def _model_folders(answer: Any) -> list[Path]:
     """Each model folder that the plugin bundles, of what `ganzoo_models` answered."""
     if isinstance(answer, (str, os.PathLike)):
-        folders = sorted(path for path in Path(answer).glob("*/"))
+        folders = sorted(Path(answer).glob("*/"))
         return [path for path in folders if not path.name.startswith((".", "_"))]
-    return [Path(entry.path) for entry in answer or () if getattr(entry, "path", None)]
+    listed = answer if isinstance(answer, list) else []
+    return paths_of([getattr(entry, "path", None) for entry in listed])
 
 
 # -- finding it -----------------------------------------------------------------------------------
 
 
 def _as_folder(source: str | Path) -> Path | None:
-    """The folder that `source` means: a `Path`, or text with a slash or a dot in front."""
+    """The folder that `source` means, or None for a distribution.
+
+    A `Path` and text with a slash or a dot in front are folders; other text is one if it is no
+    installed distribution, but a folder with a pyproject.toml.
+    """
     text = str(source)
-    if isinstance(source, Path) or "/" in text or os.sep in text or text.startswith("."):
-        return Path(source).expanduser().resolve()
-    return None
+    is_path = isinstance(source, Path) or "/" in text or os.sep in text or text.startswith(".")
+    if not is_path and Path(text, "pyproject.toml").is_file():
+        try:
+            _distribution(text)
+        except PluginError:
+            is_path = True
+    return Path(source).expanduser().resolve() if is_path else None
 
 
 def _distribution(name: str) -> importlib.metadata.Distribution:
@@ -225,8 +240,6 @@ def _distribution(name: str) -> importlib.metadata.Distribution:
         return importlib.metadata.distribution(name)
     except (importlib.metadata.PackageNotFoundError, ValueError):
         remedy = "install it, or give the folder of its pyproject.toml"
-        if Path(name, "pyproject.toml").is_file():
-            remedy = f"for the folder of that name, write ./{name}"
         raise PluginError(f"no distribution {name!r} is installed", remedy) from None
 
 
@@ -257,19 +270,22 @@ def _read_project(folder: Path) -> dict[str, Any]:
     path = folder / "pyproject.toml"
     remedy = "give a plugin's folder, with [project] and [project.entry-points.ganzoo] in it"
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        project: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8")).get("project", {})
+        if not project.get("name") or not _entries(project):
+            raise PluginError(f"{path} declares no plugin", remedy)
     except OSError as error:
         raise PluginError(f"cannot read {path}: {error.strerror}", remedy) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PluginError(f"{path} is no valid TOML: {error}", "mend that line") from error
-    project: dict[str, Any] = document.get("project", {})
-    if not project.get("name") or not _entries(project):
-        raise PluginError(f"{path} declares no plugin", remedy)
+    except (AttributeError, TypeError) as error:  # a text where a table should be
+        raise PluginError(f"{path} has an odd [project] table", remedy) from error
     return project
 
 
 def _entries(project: Mapping[str, Any]) -> dict[str, str]:
-    return dict(project.get("entry-points", {}).get(plugins.GROUP, {}))
+    """Entry-point name -> module."""
+    group = project.get("entry-points", {}).get(plugins.GROUP, {})
+    return {str(name): str(value) for name, value in group.items()}
 
 
 def _write_metadata(folder: Path, project: Mapping[str, Any]) -> None:

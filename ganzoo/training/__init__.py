@@ -271,5 +271,5 @@ def _memory_errors(recipe: Recipe) -> Iterator[None]:
         half = max(1, recipe.batch // 2)
         raise TrainingError(
             f"out of memory with batch {recipe.batch}",
-            f"--set batch={half}, or --set accumulation={recipe.accumulation * 2} for the same batch",
+            f"--set batch={half}, or --set accumulation={recipe.accumulation * 2} for the same one",
         ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ganzoo.parts import check_range
+from ganzoo.configs import check_range
 
 
 @dataclass(frozen=True)

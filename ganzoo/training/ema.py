@@ -17,7 +17,8 @@ _STATISTICS_BATCHES, _STATISTICS_BATCH = 32, 128
 @torch.no_grad()
 def average(ema: nn.Module, network: nn.Module, decay: float) -> None:
     """ema <- decay * ema + (1 - decay) * network; buffers are copied as they are."""
-    get_ema_multi_avg_fn(decay)(list(ema.parameters()), list(network.parameters()), 0)
+    blend = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    blend(list(ema.parameters()), list(network.parameters()), 0)
     for target, source in zip(ema.buffers(), network.buffers(), strict=True):
         target.copy_(source)
 

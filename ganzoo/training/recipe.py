@@ -15,14 +15,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ganzoo import plugins
+from ganzoo.configs import check_range, config_from_dict, config_to_dict
 from ganzoo.errors import ConfigError, DataError, NotFoundError, nearest
-from ganzoo.parts import (
-    Part,
-    check_compatible,
-    check_range,
-    config_from_dict,
-    config_to_dict,
-)
+from ganzoo.parts import Part, check_compatible
 from ganzoo.rng import MAX_SEED
 
 ROLES = ("generator", "discriminator", "loss", "trainer", "augmentation")
@@ -84,7 +79,9 @@ class EMAConfig:
 
     def __post_init__(self) -> None:
         if (self.half_life_kimg is None) == (self.decay is None):
-            raise ConfigError("ema needs exactly one of half_life_kimg and decay", "set one of them")
+            raise ConfigError(
+                "ema needs exactly one of half_life_kimg and decay", "set one of them"
+            )
         if self.half_life_kimg is not None:
             check_range("half_life_kimg", self.half_life_kimg, 1e-6, 1e9)
         if self.decay is not None:
@@ -189,7 +186,7 @@ class Recipe:
         for role in ROLES:
             if role in document:
                 document[role] = {"part": document[role]["part"], **document[role]["settings"]}
-        return _without_none(document)
+        return _set(document)
 
     def with_settings(self, settings: Iterable[str]) -> Recipe:
         """The recipe changed by `key=value` strings, as `--set` takes them.
@@ -232,7 +229,7 @@ class Recipe:
         registry = plugins.load().parts
         if self.conditional and not num_classes:
             raise DataError(
-                f"{self.name or 'the recipe'} is conditional, but {self.data.source!r} has no classes",
+                f"{self.name or 'the recipe'} is conditional, {self.data.source!r} has no classes",
                 "choose labelled data or --set conditional=false",
             )
         shape = {
@@ -272,10 +269,10 @@ class ResolvedRecipe:
         document = self.recipe.to_dict()
         for role, (part, config) in self.chosen.items():
             document[role] = {"part": part.name, **config_to_dict(config)}
-        return _without_none(document)
+        return _set(document)
 
     def digest(self) -> str:
-        """SHA-256 of what decides the weights: not the length, the intervals or the card's words."""
+        """SHA-256 of what decides the weights: not the length, the intervals or the card."""
         document = self.to_dict()
         for key in ("name", "kimg", "every", "model"):
             document.pop(key, None)
@@ -307,10 +304,10 @@ def _toml_value(text: str) -> Any:
         return text  # a bare word, such as norm=layer
 
 
-def _without_none(value: Any) -> Any:
-    """TOML has no null: what is None is left out."""
-    if isinstance(value, Mapping):
-        return {k: _without_none(v) for k, v in value.items() if v is not None}
-    return value
-
-
+def _set(table: Mapping[str, Any]) -> dict[str, Any]:
+    """What is set in a table and the tables in it: TOML has no null."""
+    return {
+        key: _set(value) if isinstance(value, Mapping) else value
+        for key, value in table.items()
+        if value is not None
+    }

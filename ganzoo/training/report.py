@@ -1,4 +1,4 @@
-"""What a run says about itself: training.json of its model, and the report of a dry run."""
+"""What a run says about itself: its model folder, training.json, and the report of a dry run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import ganzoo
+from ganzoo import checkpoint, plugins
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,10 +19,30 @@ if TYPE_CHECKING:
     from ganzoo.training.trainer import Trainer
 
 
+def write_model(trainer: Trainer) -> None:
+    """Write `model/`: the averaged generator, D, and how they were made."""
+    recipe, data = trainer.recipe, trainer.data
+    checkpoint.save(
+        trainer.folder / "model",
+        trainer.averaged(),
+        name=recipe.name,
+        discriminator=trainer.D,
+        storage_dtype=recipe.model.storage_dtype,
+        training=training_record(trainer),
+        info=checkpoint.ModelInfo(
+            license=recipe.model.license,
+            summary=recipe.model.summary,
+            dataset=data.source,
+            dataset_license=data.license,
+            dataset_digest=data.digest,
+            content_crop=data.content_crop,
+            classes=data.classes if trainer.G.num_classes else (),
+        ),
+    )
+
+
 def training_record(trainer: Trainer) -> dict[str, Any]:
     """training.json: how the model was made, complete enough to make it again."""
-    from ganzoo import plugins
-
     return {
         "recipe": trainer.resolved.to_dict(),
         "seed": trainer.recipe.seed,
@@ -31,7 +52,11 @@ def training_record(trainer: Trainer) -> dict[str, Any]:
         "data": _data(trainer),
         "versions": {
             "ganzoo": ganzoo.__version__,
-            **{p.distribution: p.version for p in plugins.load().found if p.distribution != "ganzoo"},
+            **{
+                p.distribution: p.version
+                for p in plugins.load().found
+                if p.distribution != "ganzoo"
+            },
             "torch": torch.__version__,
             "python": platform.python_version(),
         },

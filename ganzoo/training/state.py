@@ -75,7 +75,8 @@ def load(trainer: Trainer) -> Path:
             continue
         if state["recipe"] != trainer.resolved.digest():
             raise TrainingError(
-                f"{path} is of another recipe", "resume with the recipe in run.toml, or use a new --out"
+                f"{path} is of another recipe",
+                "resume with the recipe in run.toml, or use a new --out",
             )
         if state["data"] != trainer.data.digest:
             raise TrainingError(
@@ -90,7 +91,9 @@ def load(trainer: Trainer) -> Path:
         _restore(trainer, state, tensors)
         return path
     if damaged:
-        raise TrainingError(f"no checkpoint can be read: {damaged[0]}", "start again with a new --out")
+        raise TrainingError(
+            f"no checkpoint can be read: {damaged[0]}", "start again with a new --out"
+        )
     raise TrainingError(f"{trainer.folder} has no checkpoint", "start without --resume")
 
 

@@ -30,10 +30,12 @@ from ganzoo.training.augmentation import Augmentation
 from ganzoo.training.config import AlternatingConfig
 from ganzoo.training.ema import average, with_fresh_statistics
 from ganzoo.training.losses import Loss, Role
+from ganzoo.training.means import Means
 from ganzoo.training.observers import Observers
 from ganzoo.training.optimizers import learning_rate, make_optimizer
 from ganzoo.training.order import DataOrder
 from ganzoo.training.recipe import ResolvedRecipe
+from ganzoo.training.report import write_model
 from ganzoo.training.step import Step
 
 
@@ -93,7 +95,7 @@ class Trainer:
         self.step = 0
         self.wall_seconds = 0.0
         self.stop = False
-        self._sums: dict[str, tuple[Tensor, int]] = {}
+        self.means = Means(self.device)
         self._last_real: tuple[int, Tensor, Tensor | None] | None = None
 
     # -- the run -----------------------------------------------------------------------------------
@@ -143,7 +145,7 @@ class Trainer:
 
     def train_step(self) -> None:
         """One iteration: n_critic updates of D, one of G, the lazy terms that are due, the EMA."""
-        # Layers that draw for themselves (dropout) draw from torch's global state: keyed by the step
+        # layers that draw for themselves (dropout) use torch's global state: keyed by the step
         torch.manual_seed(self._draws(f"torch/{self.rank}", self.step).seed())
         fakes: list[Tensor] | None = None
         for critic in range(self.config.n_critic):
@@ -180,9 +182,9 @@ class Trainer:
                 else:
                     terms = self.loss.generator_terms(step)
                 total = torch.stack([value.float() for value in terms.values()]).sum()
-                (total / len(steps)).backward()
+                torch.autograd.backward(total / len(steps))
                 for name, value in terms.items():
-                    self._log(f"{role[0].upper()}/{name}", value)
+                    self.means.add(f"{role[0].upper()}/{name}", value)
         self._reduce(role)
         fraction = (self.step * self.images_per_step) / max(1, self.recipe.images)
         config = getattr(self.recipe.optimizer, role)
@@ -238,7 +240,7 @@ class Trainer:
                 if buffer.is_floating_point():
                     yield buffer
 
-    # -- what a step is made of ----------------------------------------------------------------------
+    # -- what a step is made of --------------------------------------------------------------------
 
     @property
     def _reuses_fake(self) -> bool:
@@ -272,13 +274,13 @@ class Trainer:
                 D=self._network_D(role, update, i),
                 D_plain=self.D_plain,
                 rng=self._draws(f"loss/{role}/{i}", update),
-                log=self._log,
+                log=self.means.add,
             )
             for i in range(parts)
         ]
 
     def _real(self, update: int) -> tuple[Tensor, Tensor | None]:
-        """This rank's real images of an update, float32 in [-1, 1], and their labels, on the device.
+        """This rank's real images of an update, in [-1, 1], and their labels, on the device.
 
         Kept for the update of G that follows on the same images.
         """
@@ -315,14 +317,16 @@ class Trainer:
             with self._autocast():
                 if self.augment is not None:
                     x = self.augment(x, draws)
-                return self.D(x, labels).float()
+                scores: Tensor = self.D(x, labels)
+            return scores.float()
 
         return call
 
     def D_plain(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """D in float32 without augmentation."""
         with torch.autocast(self.device.type, enabled=False):
-            return self.D(x.float(), labels)
+            scores: Tensor = self.D(x.float(), labels)
+        return scores
 
     def _autocast(self) -> Any:
         return torch.autocast(
@@ -342,24 +346,15 @@ class Trainer:
         half_life = (ema.half_life_kimg or 0.0) * 1000
         if ema.rampup is not None:
             half_life = min(half_life, max(self.images, 1) * ema.rampup)
-        return 0.5 ** (self.images_per_step / half_life)
+        return float(0.5 ** (self.images_per_step / half_life))
 
-    # -- logs and the divergence guard -----------------------------------------------------------------
-
-    def _log(self, name: str, value: Tensor) -> None:
-        """Add to the mean of the interval, on the device: reading it here would make it wait."""
-        total, count = self._sums.get(name, (torch.zeros((), device=self.device), 0))
-        self._sums[name] = (total + value.detach().float(), count + 1)
+    # -- logs and the divergence guard -------------------------------------------------------------
 
     def collect_logs(self) -> dict[str, float]:
         """Means since the last call, over all processes. Stops a run that has diverged."""
-        names = sorted(self._sums)
-        if not names:
-            return {}
-        means = torch.stack([self._sums[n][0] / self._sums[n][1] for n in names])
-        if self.world > 1:
+        names, means = self.means.take()
+        if self.world > 1 and names:
             means = self.accelerator.reduce(means, reduction="mean")
-        self._sums = {}
         logs = dict(zip(names, means.tolist(), strict=True))
         for name, value in logs.items():
             if not math.isfinite(value):
@@ -374,7 +369,7 @@ class Trainer:
             "lower the learning rates (--set optimizer.generator.lr=…) or add a penalty to D",
         )
 
-    # -- checkpoints -------------------------------------------------------------------------------------
+    # -- checkpoints -------------------------------------------------------------------------------
 
     def modules(self) -> dict[str, nn.Module]:
         """All modules whose state a checkpoint holds, by prefix."""
@@ -390,7 +385,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write a checkpoint and the model folder, unless something in them is not finite."""
-        if self._sums:
+        if self.means:
             self.observers.notify(
                 "ganzoo_step_end", trainer=self, step=self.step, logs=self.collect_logs()
             )
@@ -400,7 +395,7 @@ class Trainer:
                     raise self._diverged(f"{prefix}.{name} is not finite")
         if self.accelerator.is_main_process:
             path = state.save(self, keep=self.recipe.every.keep)
-            self.write_model()
+            write_model(self)
             self.observers.notify("ganzoo_checkpoint_saved", trainer=self, path=path)
         self.accelerator.wait_for_everyone()
 
@@ -412,29 +407,7 @@ class Trainer:
         """The generator as it is published: averaged, its batch statistics recomputed."""
         return with_fresh_statistics(self.ema)
 
-    def write_model(self) -> None:
-        """Write `model/`: the averaged generator, D, and how they were made."""
-        from ganzoo.training.report import training_record
-
-        checkpoint.save(
-            self.folder / "model",
-            self.averaged(),
-            name=self.recipe.name,
-            discriminator=self.D,
-            storage_dtype=self.recipe.model.storage_dtype,
-            training=training_record(self),
-            info=checkpoint.ModelInfo(
-                license=self.recipe.model.license,
-                summary=self.recipe.model.summary,
-                dataset=self.data.source,
-                dataset_license=self.data.license,
-                dataset_digest=self.data.digest,
-                content_crop=self.data.content_crop,
-                classes=self.data.classes if self.G.num_classes else (),
-            ),
-        )
-
-    # -- making the parts ----------------------------------------------------------------------------------
+    # -- making the parts --------------------------------------------------------------------------
 
     def _make(self, role: str, seed: int) -> Any:
         part, config = self.resolved.chosen[role]
@@ -458,11 +431,12 @@ class Trainer:
 
     def _check_batch(self) -> None:
         recipe = self.recipe
-        if recipe.batch % (self.world * recipe.accumulation):
+        pieces = self.world * recipe.accumulation
+        if recipe.batch % pieces:
             raise InputError(
                 f"batch {recipe.batch} is not divisible by {self.world} processes"
                 f" x accumulation {recipe.accumulation}",
-                f"--set batch={recipe.batch // (self.world * recipe.accumulation) * self.world * recipe.accumulation or self.world * recipe.accumulation}",
+                f"--set batch={max(1, recipe.batch // pieces) * pieces}",
             )
         if len(self.data) < recipe.batch:
             raise DataError(

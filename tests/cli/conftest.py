@@ -33,7 +33,7 @@ def ganzoo_generators():
 def ganzoo_discriminators():
     return [Part(name="tiny", kind="discriminator", provides={"conditional", "per-sample"},
                  factory="tiny_plugin.networks:TinyCritic",
-                 config="ganzoo.parts:DiscriminatorConfig")]
+                 config="ganzoo.configs:DiscriminatorConfig")]
 
 @hookimpl
 def ganzoo_models():

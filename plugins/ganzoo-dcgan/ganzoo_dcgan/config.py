@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import ganzoo
+from ganzoo.configs import check_range
 from ganzoo.errors import ConfigError
-from ganzoo.parts import check_range
 
 SIZES = (16, 28, 32, 64, 128)
 """The paper's 64x64, other powers of two, and MNIST's 28x28 (4, 7, 14, 28)."""

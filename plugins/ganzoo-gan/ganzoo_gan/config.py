@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import ganzoo
-from ganzoo.parts import check_range
+from ganzoo.configs import check_range
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, leaky_relu, one_hot
 
 import ganzoo
+from ganzoo.configs import NoConfig
 from ganzoo.errors import InputError
-from ganzoo.parts import NoConfig
 from ganzoo.rng import SeedNoise
 from ganzoo_healthy.config import DiscriminatorConfig, GeneratorConfig
 

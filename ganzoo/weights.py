@@ -1,0 +1,143 @@
+"""Weight files: safetensors, written byte-stable and read strictly.
+
+The safetensors library is memory-safe but lets pass what a model folder has no business with: a
+huge header, duplicate or odd names, values that are not finite. And a config must not decide how
+much memory is taken before it is known to fit the file: the module is first made without memory.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganzoo.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from ganzoo.parts import Part
+
+Header = Mapping[str, tuple[str, tuple[int, ...]]]
+"""Tensor name -> (dtype, shape)."""
+
+_MAX_HEADER = 4 << 20  # a header of 4 MiB describes some 40,000 tensors
+
+
+def write(path: Path, network: nn.Module, storage_dtype: str) -> None:
+    """Write a state dict; with "float16", the parameters (not the buffers) as float16."""
+    import torch
+    from safetensors.torch import save_file
+
+    parameters = {name for name, _ in network.named_parameters()}
+    half = torch.float16 if storage_dtype == "float16" else None
+    tensors = {}
+    for name, tensor in network.state_dict().items():
+        tensor = tensor.detach().cpu().contiguous()
+        if half and name in parameters and tensor.dtype == torch.float32:
+            tensor = tensor.to(half)
+            if not bool(tensor.isfinite().all()):
+                raise CheckpointError(f"{name} does not fit float16", "store it as float32")
+        tensors[name] = tensor
+    save_file(tensors, path, metadata={"format": "pt"})  # one key: more are not byte-stable
+
+
+_DTYPES = {"F16": "float16", "F32": "float32", "F64": "float64", "BF16": "bfloat16",
+           "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8",
+           "BOOL": "bool"}  # fmt: skip
+
+
+def read_header(path: Path) -> Header:
+    """Tensor name -> (dtype, shape), strictly: what the safetensors library lets pass but a model
+    folder has no business with (duplicate names, a huge header, odd names) is refused."""
+
+    def fail(what: str) -> CheckpointError:
+        return CheckpointError(
+            f"{path} is no sound safetensors file: {what}", "get the folder afresh"
+        )
+
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        prefix = file.read(8)
+        length = int.from_bytes(prefix, "little")
+        if len(prefix) < 8 or length > min(_MAX_HEADER, max(0, size - 8)):
+            raise fail("its header does not fit")
+        raw = file.read(length)
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = dict(pairs)
+        if len(names) != len(pairs):
+            raise fail("a name stands in it twice")
+        return names
+
+    try:
+        header = json.loads(raw, object_pairs_hook=unique)
+        if not raw.startswith(b"{") or not isinstance(header, dict):
+            raise fail("its header is no JSON object")
+        header.pop("__metadata__", None)
+        out = {}
+        data = 0
+        for name, entry in header.items():
+            if not re.fullmatch(r"[\w.\-]{1,512}", name):
+                raise fail(f"the tensor name {name[:40]!r}")
+            start, end = entry["data_offsets"]
+            shape = tuple(int(n) for n in entry["shape"])
+            if set(entry) != {"dtype", "shape", "data_offsets"} or min(shape, default=0) < 0:
+                raise fail(f"the entry of {name!r}")
+            out[name] = (_DTYPES[entry["dtype"]], shape)
+            data += int(end) - int(start)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise fail(f"its header cannot be read ({type(error).__name__})") from error
+    if 8 + length + data != size:
+        raise fail(f"it has {size} bytes, its header promises {8 + length + data}")
+    return out
+
+
+def build_if_fitting(part: Part, config: Any, header: Header, path: Path) -> Any:
+    """Build the module once its tensors, made without memory, match the file's."""
+    import torch
+
+    from ganzoo.models import build
+
+    with torch.device("meta"):
+        blueprint = build(part, config)
+    parameters = {name for name, _ in blueprint.named_parameters()}
+    expected: dict[str, Tensor] = dict(blueprint.state_dict())
+    missing, extra = sorted(set(expected) - set(header)), sorted(set(header) - set(expected))
+    if missing or extra:
+        what = f"lacks {missing[0]!r}" if missing else f"has {extra[0]!r}, which the model has not"
+        more = len(missing) + len(extra) - 1
+        raise CheckpointError(
+            f"{path} does not fit its config: it {what}" + (f" (and {more} more)" if more else ""),
+            "config.json and weights are of different models; get the folder afresh",
+        )
+    for name, tensor in expected.items():
+        dtype, shape = header[name]
+        wanted = _dtype_name(tensor)
+        halved = name in parameters and wanted == "float32" and dtype == "float16"
+        if shape != tuple(tensor.shape) or (dtype != wanted and not halved):
+            raise CheckpointError(
+                f"{path} does not fit its config: {name!r} is {dtype} {list(shape)},"
+                f" the model has {wanted} {list(tensor.shape)}",
+                "config.json and weights are of different models; get the folder afresh",
+            )
+    return build(part, config)
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Copy the tensors into the module, which has just these; all must be finite."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise CheckpointError(f"{path}: {name!r} is not finite", "get the folder afresh")
+    module.load_state_dict(tensors, strict=True)  # copies, so float16 becomes the module's float32
+
+
+def header_of(tensors: Mapping[str, Tensor]) -> Header:
+    """What the header of a file with these tensors would say."""
+    return {name: (_dtype_name(tensor), tuple(tensor.shape)) for name, tensor in tensors.items()}
+
+
+def _dtype_name(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")

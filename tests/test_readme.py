@@ -1,0 +1,154 @@
+"""What the READMEs tell people to type is typed here, from top to bottom, in an empty folder.
+
+A block behind a path in backticks is a file; other Python blocks run one after the other as in one
+session; each line of a shell block runs as `SHELL` says for its first word, and no other word may
+come first. Training is cut to two steps on shapes drawn on the spot.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from ganzoo import plugins
+from ganzoo.cli import main
+
+ROOT = Path(__file__).parent.parent
+READMES = [ROOT / "README.md", *sorted(ROOT.glob("plugins/*/README.md"))]
+TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+@dataclass(frozen=True)
+class Block:
+    language: str
+    text: str
+    file: str = ""
+    """The path that stands above it, where it is the content of a file."""
+
+
+def blocks(readme: Path) -> Iterator[Block]:
+    fenced = re.compile(r"(?:^`([\w./-]+)`\n\n)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    for match in fenced.finditer(readme.read_text(encoding="utf-8")):
+        yield Block(match[2], match[3], match[1] or "")
+
+
+# -- how each command runs ----------------------------------------------------------------------
+
+SMALL = ("--data", "shapes?n=128&size=28&channels=1")
+
+
+def run_ganzoo(*words: str) -> None:
+    """The real command line, in this process."""
+    result = CliRunner().invoke(main, shortened(words), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+
+
+def shortened(words: tuple[str, ...]) -> list[str]:
+    """Training as here and now: the last value of an option counts."""
+    if words[0] != "train":
+        return list(words)
+    data = () if "--resume" in words else SMALL
+    steps = () if "--dry-run" in words else ("--steps", "2")
+    return [*words, *data, *steps]
+
+
+def run_accelerate(*words: str) -> None:
+    launcher, (launch, module, name, *arguments) = "accelerate.commands.accelerate_cli", words
+    command = [sys.executable, "-m", launcher, launch, module, name, *shortened(tuple(arguments))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def run_pip(*words: str) -> None:
+    """A plugin of the README is installed, beside the tests' own; the rest is `make demo`'s."""
+    assert words[0] == "install"
+    for folder in (word for word in words[1:] if word != "-e"):
+        if (ROOT / folder / "pyproject.toml").is_file():
+            continue
+        options = ("--no-index", "--no-deps", "--no-build-isolation", "--target", "site")
+        command = [sys.executable, "-m", "pip", "install", *options, folder]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        plugins.load.cache_clear()
+        importlib.invalidate_caches()
+
+
+def run_make(*words: str) -> None:
+    """Not run here, since it sets up an environment of its own: the target exists."""
+    assert set(words) <= TARGETS
+
+
+SHELL: dict[str, Callable[..., None]] = {
+    "ganzoo": run_ganzoo,
+    "accelerate": run_accelerate,
+    "pip": run_pip,
+    "make": run_make,
+}
+
+
+# -- the tests ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.parent.name)
+def test_what_a_readme_says_works(
+    readme: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    request.addfinalizer(plugins.load.cache_clear)
+    session: dict[str, Any] = {}
+    for block in blocks(readme):
+        if block.file:
+            file = tmp_path / block.file
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(block.text)
+        elif block.language == "python":
+            exec(compile(block.text, f"{readme.name}: Python", "exec"), session)
+        else:
+            assert block.language == "sh", f"how does a block of {block.language!r} run?"
+            for line in block.text.splitlines():
+                if words := shlex.split(line, comments=True):
+                    SHELL[words[0]](*words[1:])
+    if readme.parent == ROOT:
+        check_what_its_comments_say(session, tmp_path)
+
+
+def check_what_its_comments_say(session: dict[str, Any], folder: Path) -> None:
+    images, pixels, again = session["images"], session["pixels"], session["again"]
+    assert images.shape == (16, 1, 28, 28) and images.min() >= -1 and images.max() <= 1
+    assert pixels.shape == (16, 28, 28, 1)
+    assert (again - images[[3, 5]]).abs().max() < 1e-5
+    assert (folder / "grid.png").is_file() and (folder / "walk.gif").is_file()
+    assert len(list((folder / "digits").iterdir())) == 11
+    made = {path.name for path in (folder / "runs" / "1").iterdir()}
+    assert made == {"run.toml", "log.jsonl", "checkpoints", "grids", "model"}
+
+
+@pytest.mark.parametrize("page", [*READMES, ROOT / "CHANGELOG.md"], ids=lambda path: str(
+    path.relative_to(ROOT)
+))  # fmt: skip
+def test_links_and_targets_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+        assert (page.parent / link).exists(), link
+    assert set(re.findall(r"`make ([\w-]+)`", text)) <= TARGETS
+
+
+def test_the_readmes_picture_is_small_and_says_what_made_it() -> None:
+    from ganzoo import provenance
+
+    picture = ROOT / "docs" / "models.png"
+    assert picture.stat().st_size <= 200_000
+    record = provenance.read_record(picture)
+    assert record is not None
+    assert record["models"] == sorted(path.name for path in ROOT.glob("plugins/*/*/models/*"))

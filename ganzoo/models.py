@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ganzoo import rng
 from ganzoo.configs import DiscriminatorConfig, GeneratorConfig
@@ -121,13 +122,7 @@ class Generator(nn.Module):
 
     def check_labels(self, labels: Tensor | None) -> None:
         """Refuse labels for an unconditional generator, and their absence for a conditional one."""
-        if self.num_classes and labels is None:
-            raise InputError(
-                f"{self._title} is conditional and needs labels",
-                f"pass labels in 0 to {self.num_classes - 1}",
-            )
-        if not self.num_classes and labels is not None:
-            raise InputError(f"{self._title} has no classes", "leave the labels out")
+        _check_labels(self._title, self.num_classes, labels)
 
     @property
     def _title(self) -> str:
@@ -307,6 +302,33 @@ class Discriminator(nn.Module):
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Raw scores (N,); higher is more real."""
         raise NotImplementedError
+
+    def check_labels(self, labels: Tensor | None) -> None:
+        """Refuse labels for an unconditional network, and their absence for a conditional one."""
+        _check_labels(type(self).__name__, self.num_classes, labels)
+
+
+def _check_labels(title: str, num_classes: int, labels: Tensor | None) -> None:
+    if num_classes and labels is None:
+        raise InputError(
+            f"{title} is conditional and needs labels", f"pass labels in 0 to {num_classes - 1}"
+        )
+    if not num_classes and labels is not None:
+        raise InputError(f"{title} has no classes", "leave the labels out")
+
+
+class NoInit(TorchFunctionMode):
+    """Initial weights are not drawn within. On the meta device `normal_` would import torch's
+    compiler first, which takes as long as torch itself."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name, module = getattr(func, "__name__", ""), getattr(func, "__module__", "")
+        if name == "normal_" or module == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def build(part: Part, config: Any, *, seed: int | None = None) -> Any:

@@ -62,6 +62,8 @@ class TinyGenerator(Generator):
         super().__init__(config)
         self.embed = nn.Embedding(max(1, config.num_classes), config.width)
         self.inner = nn.Linear(config.z_dim, config.width)
+        nn.init.normal_(self.inner.weight)
+        self.inner.bias.data.normal_()
         c, h, w = config.image_shape
         self.outer = nn.Linear(config.width, c * h * w)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -140,11 +142,18 @@ def test_slerp_keeps_to_the_great_circle():
     assert np.allclose(slerp(a, a, 0.3), a)
 
 
+def test_no_compiler_is_imported(model, tmp_path):
+    """Generating costs little more than importing torch: its compiler would cost as much again."""
+    code = "import sys; from ganzoo.cli import main\ntry: main(sys.argv[1:])\nfinally: print(*sys.modules)"
+    command = [sys.executable, "-c", code, "generate", "tiny.shapes", "-o", str(tmp_path / "a.png")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    loaded = set(result.stdout.split())
+    assert "torch" in loaded
+    assert not loaded & {"torch._dynamo", "torch._inductor", "sympy", "torchvision", "accelerate"}
+
+
 def test_many_images_in_bounded_memory(model, tmp_path):
     """The peak for 20,000 images is that for 2,000, give or take what a batch needs."""
-    import subprocess
-    import sys
-
     code = (
         "import resource, sys; from ganzoo.cli import main\n"
         "main(sys.argv[1:], standalone_mode=False)\n"

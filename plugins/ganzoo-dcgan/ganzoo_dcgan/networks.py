@@ -66,7 +66,8 @@ class Discriminator(ganzoo.Discriminator):
         self.apply(initialise)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        if self.num_classes:
+        self.check_labels(labels)
+        if labels is not None:
             maps = one_hot(labels, self.num_classes).to(x.dtype)[:, :, None, None]
             x = torch.cat([x, maps.expand(-1, -1, *x.shape[2:])], dim=1)
         return self.layers(x).flatten()  # (N, 1, 1, 1) -> (N,)

@@ -22,6 +22,7 @@ def ganzoo_generators() -> Iterable[Part]:
             factory="ganzoo_gan.networks:Generator",
             config="ganzoo_gan.config:GeneratorConfig",
             tiny={"image_shape": [1, 8, 8], "z_dim": 8, "widths": [16, 32]},
+            provides=frozenset({"conditional"}),
             summary="Fully connected: z, three LeakyReLU layers, tanh; any image shape",
             paper=_PAPER,
         )
@@ -37,7 +38,7 @@ def ganzoo_discriminators() -> Iterable[Part]:
             factory="ganzoo_gan.networks:Discriminator",
             config="ganzoo_gan.config:DiscriminatorConfig",
             tiny={"image_shape": [1, 8, 8], "widths": [32, 16]},
-            provides=frozenset({"per-sample"}),
+            provides=frozenset({"per-sample", "conditional"}),
             summary="Fully connected: two LeakyReLU layers and a raw score",
             paper=_PAPER,
         )

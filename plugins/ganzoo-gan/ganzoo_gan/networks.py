@@ -49,8 +49,9 @@ class Discriminator(ganzoo.Discriminator):
         initialise(self, config.init_std)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        self.check_labels(labels)
         x = x.flatten(1)  # (N, C*H*W)
-        if self.num_classes:
+        if labels is not None:
             x = with_one_hot(x, labels, self.num_classes)
         return self.layers(x).squeeze(1)  # (N,)
 

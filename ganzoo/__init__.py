@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ganzoo.checkpoint import save
     from ganzoo.loading import load, load_discriminator
     from ganzoo.models import Discriminator, Generator, Images
-    from ganzoo.registry import models
+    from ganzoo.registry import list_models
     from ganzoo.training import train
 
 __version__ = "0.1.0"
@@ -31,9 +31,9 @@ _LAZY = {
     "Discriminator": "ganzoo.models",
     "Generator": "ganzoo.models",
     "Images": "ganzoo.models",
+    "list_models": "ganzoo.registry",
     "load": "ganzoo.loading",
     "load_discriminator": "ganzoo.loading",
-    "models": "ganzoo.registry",
     "save": "ganzoo.checkpoint",
     "train": "ganzoo.training",
 }
@@ -47,9 +47,9 @@ __all__ = [
     "Images",
     "Part",
     "hookimpl",
+    "list_models",
     "load",
     "load_discriminator",
-    "models",
     "save",
     "train",
 ]

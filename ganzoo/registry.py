@@ -96,7 +96,7 @@ class ModelEntry:
         )
 
 
-def models() -> list[ModelEntry]:
+def list_models() -> list[ModelEntry]:
     """All known models, by name: the core's catalogue and what installed plugins bring.
 
     A model that is both in the catalogue and bundled with its plugin is listed once.
@@ -122,7 +122,7 @@ def find(name: str) -> ModelEntry:
         PluginError: two plugins claim the name.
     """
     prefix, _, bare = name.rpartition(":")
-    known = models()
+    known = list_models()
     matching = [e for e in known if bare == e.name or bare in e.aliases]
     if prefix:
         distributions = {p.distribution for p in plugins.load().found if p.name == prefix}

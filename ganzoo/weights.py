@@ -99,9 +99,9 @@ def build_if_fitting(part: Part, config: Any, header: Header, path: Path) -> Any
     """Build the module once its tensors, made without memory, match the file's."""
     import torch
 
-    from ganzoo.models import build
+    from ganzoo.models import NoInit, build
 
-    with torch.device("meta"):
+    with torch.device("meta"), NoInit():
         blueprint = build(part, config)
     parameters = {name for name, _ in blueprint.named_parameters()}
     expected: dict[str, Tensor] = dict(blueprint.state_dict())

@@ -62,5 +62,5 @@ def _strip(generator: Generator) -> Image.Image:
 
 
 if __name__ == "__main__":
-    bundled = [entry.name for entry in ganzoo.models() if entry.bundled]
+    bundled = [entry.name for entry in ganzoo.list_models() if entry.bundled]
     click.echo(write_overview(bundled, Path(sys.argv[1])))

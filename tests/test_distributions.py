@@ -84,7 +84,7 @@ def test_core_ranges(version: str, ranges: str, fits: bool) -> None:
 
 
 def test_listing_imports_neither_importlib_metadata_nor_packaging() -> None:
-    code = "from ganzoo import registry; registry.models(); import sys; print(*sys.modules)"
+    code = "from ganzoo import registry; registry.list_models(); import sys; print(*sys.modules)"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

@@ -469,3 +469,25 @@ def test_tensorboard_gets_the_scalars(tmp_path: Path) -> None:
     events = EventAccumulator(str(run / "tensorboard"))
     events.Reload()
     assert [e.step for e in events.Scalars("G/fake")] == [2, 4]
+
+
+def test_progress_in_a_log_file_is_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(recipe("gan"), tmp_path / "run", progress=True)
+    first, last = [li for li in capsys.readouterr().err.splitlines() if li.startswith("step ")]
+    assert first.startswith("step 2/20  ") and "images/s  D/fake" in first and "left" in first
+    assert last.startswith("step 20/20  ")
+
+
+def test_progress_on_a_terminal_is_a_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import io
+
+    from rich.console import Console
+
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=160)
+    monkeypatch.setattr("ganzoo.console.stderr", lambda: terminal)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    train(recipe("gan"), tmp_path / "run", progress=True)
+    shown = terminal.file.getvalue()  # type: ignore[attr-defined]
+    assert "20/20" in shown and "images/s" in shown and "D/real" in shown

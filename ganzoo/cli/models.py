@@ -33,7 +33,7 @@ def models(arch: str | None, dataset: str | None, as_json: bool) -> None:
 
     rows = [
         entry.to_dict()
-        for entry in registry.models()
+        for entry in registry.list_models()
         if arch in (None, entry.arch) and dataset in (None, entry.dataset)
     ]
     print_rows(rows, COLUMNS, as_json=as_json)

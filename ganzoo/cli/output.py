@@ -93,7 +93,7 @@ def model_names(ctx: click.Context, parameter: click.Parameter, incomplete: str)
     """Shell completion of model names."""
     from ganzoo import registry
 
-    return [entry.name for entry in registry.models() if entry.name.startswith(incomplete)]
+    return [entry.name for entry in registry.list_models() if entry.name.startswith(incomplete)]
 
 
 def model_argument(command: Callable[..., None]) -> Callable[..., None]:

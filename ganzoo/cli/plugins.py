@@ -19,7 +19,7 @@ def plugins(as_json: bool) -> None:
 
     loaded = plugins.load()
     # a hook that raises shows only once it is asked
-    owned, entries = loaded.parts.all(), registry.models()
+    owned, entries = loaded.parts.all(), registry.list_models()
     rows = [
         {
             "name": plugin.name,

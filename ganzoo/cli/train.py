@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -86,7 +85,7 @@ def train(
         init=init,
         steps=steps,
         device=device,
-        progress=sys.stderr.isatty(),
+        progress=True,
         tensorboard=tensorboard,
     )
     from accelerate import PartialState

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -50,7 +51,8 @@ def train(
         steps: stop after so many steps of this call, with a checkpoint.
         device: "cpu" or "cuda"; by default a GPU where there is one.
         observers: objects that implement the observing hooks.
-        progress, tensorboard: show a bar on stderr; log to `tensorboard/`.
+        progress: say on stderr how far it is: a bar on a terminal, else a line now and then.
+        tensorboard: log to `tensorboard/` too.
 
     Raises:
         GanzooError: anything that is wrong with recipe, data, folder or device, or divergence.
@@ -74,7 +76,8 @@ def train(
         if tensorboard:
             own.append(watching.TensorBoard(out / "tensorboard"))
         if progress:
-            own.append(watching.ProgressBar())
+            terminal = sys.stderr.isatty()
+            own.append(watching.ProgressBar() if terminal else watching.ProgressLines())
     watchers = watching.Observers([*own, *observers])
     if main and images.warning:
         watchers.say(images.warning)

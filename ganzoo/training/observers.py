@@ -7,9 +7,11 @@ a third party's observer that raises is reported and left out, one of the core's
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,8 +135,36 @@ class TensorBoard:
         self._writer.close()
 
 
+def _summary(logs: Mapping[str, float]) -> str:
+    """Images a second and the terms of the losses."""
+    rate = logs.get("images_per_second")
+    terms = [f"{name} {value:.3f}" for name, value in logs.items() if name[:2] in ("D/", "G/")]
+    return "  ".join(([f"{rate:.0f} images/s"] if rate else []) + terms)
+
+
+class ProgressLines:
+    """For a log file: where a run is, in a line every half minute, on stderr."""
+
+    def __init__(self, seconds: float = 30.0) -> None:
+        self._seconds, self._last = seconds, -math.inf
+
+    @hookimpl
+    def ganzoo_step_end(self, trainer: Trainer, step: int, logs: Mapping[str, float]) -> None:
+        now = time.monotonic()
+        if now - self._last < self._seconds and step < trainer.total_steps:
+            return
+        self._last = now
+        left = ""
+        if logs.get("images_per_second"):
+            images = (trainer.total_steps - step) * trainer.images_per_step
+            seconds = round(images / logs["images_per_second"])
+            left = f"  {timedelta(seconds=seconds)} left"
+        sys.stderr.write(f"step {step:,}/{trainer.total_steps:,}  {_summary(logs)}{left}\n")
+        sys.stderr.flush()
+
+
 class ProgressBar:
-    """Steps, images a second, losses and time left, on stderr."""
+    """Steps, images a second, losses and time left, on a terminal."""
 
     def __init__(self) -> None:
         from rich.progress import (
@@ -168,10 +198,7 @@ class ProgressBar:
 
     @hookimpl
     def ganzoo_step_end(self, trainer: Trainer, step: int, logs: Mapping[str, float]) -> None:
-        rate = logs.get("images_per_second")
-        terms = [f"{k} {v:.3f}" for k, v in logs.items() if k[:2] in ("D/", "G/")]
-        losses = "  ".join(([f"{rate:.0f} images/s"] if rate else []) + terms)
-        self._progress.update(self._task, completed=step, losses=losses)
+        self._progress.update(self._task, completed=step, losses=_summary(logs))
 
     @hookimpl
     def ganzoo_train_end(self, trainer: Trainer, error: BaseException | None) -> None:

@@ -144,7 +144,10 @@ def test_slerp_keeps_to_the_great_circle():
 
 def test_no_compiler_is_imported(model, tmp_path):
     """Generating costs little more than importing torch: its compiler would cost as much again."""
-    code = "import sys; from ganzoo.cli import main\ntry: main(sys.argv[1:])\nfinally: print(*sys.modules)"
+    code = (
+        "import sys; from ganzoo.cli import main\n"
+        "try: main(sys.argv[1:])\nfinally: print(*sys.modules)"
+    )
     command = [sys.executable, "-c", code, "generate", "tiny.shapes", "-o", str(tmp_path / "a.png")]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     loaded = set(result.stdout.split())

@@ -42,8 +42,10 @@ fix: $(VENV)/installed-tests
 # run is resumed. Their data: GANZOO_DATA, else downloaded.
 weights: $(RECIPES:%=weights-%)
 
+weights-gan.mnist: LENGTH = --steps 37520 # 40 of the recipe's 200 epochs
+
 weights-%: $(VENV)/installed
-	$(BIN)/ganzoo train $* --out runs/$* $(if $(wildcard runs/$*/checkpoints),--resume)
+	$(BIN)/ganzoo train $* --out runs/$* $(LENGTH) $(if $(wildcard runs/$*/checkpoints),--resume)
 	$(BIN)/python scripts/bundle.py runs/$*
 
 # Write the [[model]] tables of registry.toml from the bundled model folders.

@@ -39,6 +39,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
     path = Path(path)
     with writable(path.parent):
+        for stale in path.parent.glob(f".{path.name}.*.tmp"):  # of a process that was killed
+            shutil.rmtree(stale, ignore_errors=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
         try:
             temporary.chmod(0o755)  # mkdtemp makes it private

@@ -66,7 +66,7 @@ def write_card(
     Raises:
         CheckpointError: there is no config.json, or one of the three files is damaged.
     """
-    from ganzoo import checkpoint, plugins
+    from ganzoo import layout, plugins
 
     folder = Path(folder)
     readme = folder / "README.md"
@@ -76,10 +76,10 @@ def write_card(
     old = Path(previous) if previous is not None else readme
     text = old.read_text(encoding="utf-8", errors="replace") if old.is_file() else ""
     files.write_text(readme, card.render(text))
-    if (folder / checkpoint.SUMS).is_file():
-        sums = checkpoint.read_sums(folder) | {readme.name: files.sha256(readme)}
+    if (folder / layout.SUMS).is_file():
+        sums = layout.read_sums(folder) | {readme.name: files.sha256(readme)}
         lines = [f"{digest}  {name}\n" for name, digest in sorted(sums.items())]
-        files.write_text(folder / checkpoint.SUMS, "".join(lines))
+        files.write_text(folder / layout.SUMS, "".join(lines))
     return card
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ganzoo import checkpoint, files
+from ganzoo import files, layout
 from ganzoo.errors import CheckpointError, GanzooError, HubError, InputError, IntegrityError
 
 _LOGIN = "check the spelling; if it is private, log in with: hf auth login"
@@ -51,7 +51,7 @@ def parse_uri(uri: str) -> HubRef:
     folder = PurePosixPath(parsed.path_in_repo)
     if ".." in folder.parts:
         raise InputError(f"{uri!r} leads out of its repository", grammar)
-    if folder.name in (*checkpoint.KNOWN_FILES, checkpoint.SUMS):
+    if folder.name in (*layout.KNOWN_FILES, layout.SUMS):
         raise InputError(f"{uri!r} names a file", f"name its folder: leave /{folder.name} out")
     return HubRef(parsed.id, parsed.revision, "" if folder.name == "" else str(folder))
 
@@ -98,19 +98,19 @@ def fetch(
                 )
             )
 
-    folder = download(checkpoint.SUMS).parent
+    folder = download(layout.SUMS).parent
     depth = len(PurePosixPath(ref.folder).parts)
     revision = [folder, *folder.parents][depth].name  # cache layout: snapshots/<commit>/<folder>
 
     try:
-        sums = checkpoint.read_sums(folder)
+        sums = layout.read_sums(folder)
     except CheckpointError:
         if offline:
             raise
-        sums = checkpoint.read_sums(download(checkpoint.SUMS, again=True).parent)
-    weights = checkpoint.WEIGHTS
-    needed = {checkpoint.CONFIG, weights["generator"]}
-    wanted = {name for name in checkpoint.KNOWN_FILES if name in sums}
+        sums = layout.read_sums(download(layout.SUMS, again=True).parent)
+    weights = layout.WEIGHTS
+    needed = {layout.CONFIG, weights["generator"]}
+    wanted = {name for name in layout.KNOWN_FILES if name in sums}
     if not discriminator:
         wanted.discard(weights["discriminator"])
 
@@ -119,7 +119,7 @@ def fetch(
         if _is_sound(folder, name, files_sha256):
             continue
         if not offline:  # a byte may have flipped on its way, or in the cache
-            download(checkpoint.SUMS, again=True)
+            download(layout.SUMS, again=True)
             download(name, again=True)
         if offline or not _is_sound(folder, name, files_sha256):
             where = "in the cache" if offline else "fetched twice"
@@ -129,7 +129,7 @@ def fetch(
 
 
 def _is_sound(folder: Path, name: str, pinned: Mapping[str, str] | None) -> bool:
-    expected = (pinned or {}).get(name) or checkpoint.read_sums(folder).get(name)
+    expected = (pinned or {}).get(name) or layout.read_sums(folder).get(name)
     return files.sha256(folder / name) == expected
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ganzoo import checkpoint, hub, registry
+from ganzoo import checkpoint, hub, layout, registry
 from ganzoo.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
@@ -71,20 +71,21 @@ def resolve_folder(source: str | Path, *, discriminator: bool = False) -> Path:
         hashes = {name: file["sha256"] for name, file in entry.files.items()}
         ref = hub.parse_uri(f"hf://{entry.repo}@{entry.revision}")
         return hub.fetch(ref, files_sha256=hashes, discriminator=discriminator)
+    reviewed = entry.plugin in registry.curated_distributions()
     raise NotFoundError(
-        f"model {source!r} comes with the plugin {entry.plugin}, which is not installed",
-        f"pip install {entry.plugin}",
+        f"model {source!r} comes with the plugin {entry.plugin!r}, which is not installed",
+        f"pip install {entry.plugin}" if reviewed else "ganzoo has not reviewed that plugin",
     )
 
 
 def is_path(source: str) -> bool:
     """Whether a string means a path and not a name: it has "/", a leading "." or a file's suffix
     that no model name has."""
-    return "/" in source or source.startswith(".") or Path(source).suffix in checkpoint.PICKLES
+    return "/" in source or source.startswith(".") or Path(source).suffix in layout.PICKLES
 
 
 def _model_of_run(path: Path) -> Path:
     """A run folder stands for its `model/`."""
-    if not (path / checkpoint.CONFIG).exists() and (path / "model" / checkpoint.CONFIG).exists():
+    if not (path / layout.CONFIG).exists() and (path / "model" / layout.CONFIG).exists():
         return path / "model"
     return path

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ganzoo import checkpoint, plugins
+from ganzoo import layout, plugins
 from ganzoo.errors import ConfigError, GanzooError, NotFoundError, PluginError, nearest
 
 FORMAT = 1
@@ -73,7 +73,7 @@ class ModelEntry:
     @classmethod
     def from_folder(cls, folder: Path) -> ModelEntry:
         """The entry of a model folder, from its own files."""
-        config = checkpoint.read_config(folder)
+        config = layout.read_config(folder)
         shape = config.generator.config.get("image_shape", (0, 0, 0))
         metrics = folder / "metrics.json"
         return cls(
@@ -90,7 +90,7 @@ class ModelEntry:
             metrics=json.loads(metrics.read_text()) if metrics.exists() else {},
             files={
                 name: {"sha256": digest, "size": (folder / name).stat().st_size}
-                for name, digest in checkpoint.read_sums(folder).items()
+                for name, digest in layout.read_sums(folder).items()
             },
             path=folder,
         )
@@ -157,7 +157,7 @@ def _entries(answer: Any) -> list[ModelEntry]:
         if answer.suffix == ".toml":
             return _read(answer)[1]
         folders = sorted(answer.iterdir()) if answer.is_dir() else []
-        return [ModelEntry.from_folder(f) for f in folders if (f / checkpoint.CONFIG).is_file()]
+        return [ModelEntry.from_folder(f) for f in folders if (f / layout.CONFIG).is_file()]
     return list(answer)
 
 

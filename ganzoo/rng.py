@@ -50,9 +50,14 @@ def philox(seed: int, stream: str, *index: int) -> np.random.Generator:
 
 def latents(seeds: Sequence[int], z_dim: int) -> np.ndarray:
     """z of each seed, standard normal float32 (len(seeds), z_dim); each row is its seed's alone."""
+    bits = np.random.Philox(key=[0, stream_key("z")])
+    start, normal = bits.state, np.random.Generator(bits).standard_normal
     out = np.empty((len(seeds), z_dim), dtype=np.float32)
     for row, seed in zip(out, seeds, strict=True):
-        philox(seed, "z").standard_normal(dtype=np.float32, out=row)
+        # `philox(seed, "z")`, at a third of the cost: one generator, set back with another key
+        start["state"]["key"][0] = check_seed(seed)
+        bits.state = start
+        normal(dtype=np.float32, out=row)
     return out
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from ganzoo import card, checkpoint, loading
+from ganzoo import card, checkpoint, layout, loading
 from ganzoo.errors import GanzooError
 
 PLUGINS = Path(__file__).resolve().parent.parent / "plugins"
@@ -32,7 +32,7 @@ def bundle(source: Path, plugins: Path = PLUGINS) -> Path:
     if problems := checkpoint.verify(folder):
         raise GanzooError(problems[0], "bundle whole models only")
     generator = loading.load(folder)
-    name = checkpoint.read_config(folder).name
+    name = layout.read_config(folder).name
     module = generator.part.factory.partition(".")[0] if generator.part else ""
     packages = list(plugins.glob(f"*/{module}/__init__.py"))
     if not name or len(packages) != 1:
@@ -40,7 +40,7 @@ def bundle(source: Path, plugins: Path = PLUGINS) -> Path:
             f"{folder} is called {name!r} and its networks are in {module!r}: no place for it",
             f"bundle a model with a name, of a plugin in {plugins}",
         )
-    weights = (folder / checkpoint.WEIGHTS["generator"]).stat().st_size
+    weights = (folder / layout.WEIGHTS["generator"]).stat().st_size
     if weights > LARGEST:
         raise GanzooError(
             f"the weights of {folder} have {weights:,} bytes, more than {LARGEST:,}",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from ganzoo import checkpoint
+from ganzoo import checkpoint, layout
 
 MODEL = "ganzoo_healthy/models/healthy.shapes"
 """The bundled model, which the tests add to the healthy plugin."""
@@ -85,12 +85,12 @@ def make_all_images_the_same(plugin: Path) -> None:
 
 def forget_the_licence(plugin: Path) -> None:
     generator = checkpoint.load_generator(plugin / MODEL)
-    checkpoint.save(plugin / MODEL, generator, info=checkpoint.ModelInfo())
+    checkpoint.save(plugin / MODEL, generator, info=layout.ModelInfo())
 
 
 def add_six_megabytes(plugin: Path) -> None:
     (plugin / MODEL / "notes.txt").write_bytes(bytes(6_000_000))
-    checkpoint.write_sums(plugin / MODEL)
+    layout.write_sums(plugin / MODEL)
 
 
 FAULTS = [

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import ganzoo
-from ganzoo import checkpoint, registry
+from ganzoo import checkpoint, layout, registry
 from ganzoo.registry import ModelEntry
 from ganzoo.training import Recipe, find_recipe
 
@@ -34,7 +34,7 @@ def test_a_bundled_model_is_whole_small_and_licensed(entry: ModelEntry) -> None:
     assert entry.path is not None
     assert checkpoint.verify(entry.path) == []
     assert sum(file.stat().st_size for file in entry.path.iterdir()) <= 6_000_000
-    assert not checkpoint.has_discriminator(entry.path)
+    assert not layout.has_discriminator(entry.path)
     assert entry.license == "apache-2.0"
     assert entry.dataset_license not in ("", "unknown")
     assert f'ganzoo.load("{entry.name}")' in (entry.path / "README.md").read_text()
@@ -70,7 +70,7 @@ def test_its_recipe_is_the_one_that_the_plugin_brings(entry: ModelEntry) -> None
     then = Recipe.from_dict(record["recipe"]).resolve(shape, 10)
     assert now.digest() == then.digest()
     assert record["steps"] * now.recipe.batch == record["images"]
-    assert record["data"]["digest"] == checkpoint.read_config(entry.path).dataset.digest
+    assert record["data"]["digest"] == layout.read_config(entry.path).dataset.digest
     assert record["wall_seconds"] > 0 and record["versions"]["torch"]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from huggingface_hub import ModelCard as HubCard
 
-from ganzoo import checkpoint, files, hookimpl, plugins, provenance
+from ganzoo import files, hookimpl, layout, plugins, provenance
 from ganzoo.card import CLOSE, OPEN, make_card, write_card
 from ganzoo.errors import CheckpointError
 
@@ -275,12 +275,12 @@ def test_blocks_of_a_previous_card_are_taken_over(folder: Path, tmp_path: Path) 
 
 
 def test_the_line_in_the_sums_is_renewed_and_no_other(folder: Path) -> None:
-    checkpoint.write_sums(folder)
-    sums = checkpoint.read_sums(folder)
+    layout.write_sums(folder)
+    sums = layout.read_sums(folder)
     (folder / "training.json").write_text("{}", encoding="utf-8")  # edited behind our back
     write_card(folder)
     expected = {**sums, "README.md": files.sha256(folder / "README.md")}
-    assert checkpoint.read_sums(folder) == expected
+    assert layout.read_sums(folder) == expected
 
 
 def test_the_hook_changes_the_card(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import ganzoo
-from ganzoo import checkpoint, plugins
+from ganzoo import checkpoint, layout, plugins
 from ganzoo.errors import (
     CheckpointError,
     ConfigError,
@@ -47,7 +47,7 @@ def edit_config(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     config = json.loads((folder / "config.json").read_text())
     change(config)
     (folder / "config.json").write_text(json.dumps(config))
-    checkpoint.write_sums(folder)
+    layout.write_sums(folder)
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -86,9 +86,9 @@ def test_the_folder_is_complete(folder: Path) -> None:
     names = {"README.md", "SHA256SUMS", "config.json", "discriminator.safetensors",
              "model.safetensors", "samples.png"}  # fmt: skip
     assert set(files_of(folder)) == names
-    assert set(checkpoint.read_sums(folder)) == names - {"SHA256SUMS"}
+    assert set(layout.read_sums(folder)) == names - {"SHA256SUMS"}
     assert checkpoint.verify(folder) == []
-    config = checkpoint.read_config(folder)
+    config = layout.read_config(folder)
     assert (config.plugin, config.requires) == ("ganzoo-dcgan", "ganzoo-dcgan>=0.1,<0.2")
 
 
@@ -110,7 +110,7 @@ def test_a_flipped_bit_is_refused(folder: Path, name: str) -> None:
 
 
 def test_the_registrys_hash_takes_precedence(folder: Path) -> None:
-    digest = checkpoint.read_sums(folder)["model.safetensors"]
+    digest = layout.read_sums(folder)["model.safetensors"]
     checkpoint.load_generator(folder, sha256=digest)
     with pytest.raises(IntegrityError, match="was changed"):
         checkpoint.load_generator(folder, sha256="0" * 64)
@@ -196,7 +196,7 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_weight_files_are_refused(folder: Path, name: str) -> None:
     (folder / "model.safetensors").write_bytes(HOSTILE[name])
-    checkpoint.write_sums(folder)
+    layout.write_sums(folder)
     with pytest.raises(CheckpointError) as caught:
         checkpoint.load_generator(folder)
     assert "\n" not in str(caught.value) and "model.safetensors" in str(caught.value)
@@ -207,7 +207,7 @@ def test_values_that_are_not_finite_are_refused(folder: Path) -> None:
     tensors = load_file(path)
     tensors["layers.0.weight"][0, 0, 0, 0] = float("nan")
     save_file(tensors, path, metadata={"format": "pt"})
-    checkpoint.write_sums(folder)
+    layout.write_sums(folder)
     with pytest.raises(CheckpointError, match=r"'layers\.0\.weight' is not finite"):
         checkpoint.load_generator(folder)
 
@@ -215,7 +215,7 @@ def test_values_that_are_not_finite_are_refused(folder: Path) -> None:
 def test_half_a_file_is_refused(folder: Path) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
-    checkpoint.write_sums(folder)
+    layout.write_sums(folder)
     with pytest.raises(CheckpointError, match="its header promises"):
         checkpoint.load_generator(folder)
 

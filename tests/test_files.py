@@ -53,10 +53,10 @@ def test_refusals_of_the_system_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cannot write .*: (Not a directory|File exists)"):
         files.write_text(tmp_path / "file" / "a.txt", "x")
-    with pytest.raises(InputError, match="No space left on device: free some space"):
-        with files.replacing(tmp_path / "a.txt") as temporary:
-            temporary.write_text("x")
-            raise OSError(28, os.strerror(28), str(temporary))
+    full = pytest.raises(InputError, match="No space left on device: free some space")
+    with full, files.replacing(tmp_path / "a.txt") as temporary:
+        temporary.write_text("x")
+        raise OSError(28, os.strerror(28), str(temporary))
     assert names(tmp_path) == ["file"]
 
 

@@ -16,7 +16,7 @@ from broken_plugins import FAULTS, MODEL, Fault
 from click.testing import CliRunner
 
 import ganzoo
-from ganzoo import checkpoint, plugins
+from ganzoo import checkpoint, layout, plugins
 from ganzoo.cli import main
 from ganzoo.errors import PluginError
 from ganzoo.models import build
@@ -47,7 +47,7 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(HEALTHY, folder, ignore=COMPILED)
     with importable(folder):
         part = plugins.load().parts.get("generator", "healthy")
-        info = checkpoint.ModelInfo(license="apache-2.0", dataset_license="CC0-1.0")
+        info = layout.ModelInfo(license="apache-2.0", dataset_license="CC0-1.0")
         generator = build(part, part.make_config(part.tiny), seed=0)
         checkpoint.save(folder / MODEL, generator, name="healthy.shapes", info=info)
     return folder

@@ -447,7 +447,7 @@ def test_init_starts_from_a_models_networks(tmp_path: Path) -> None:
 def test_incompatible_parts_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(CompatibilityError, match="image shapes differ"):
         train(recipe("gan"), tmp_path / "run", settings=["generator.image_shape=[1,16,16]"])
-    assert not (tmp_path / "run" / "run.toml").exists()
+    assert not (tmp_path / "run").exists()
 
 
 def test_plan_measures_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,18 +70,18 @@ def _find(model: str) -> tuple[dict[str, Any], Path | None]:
 
 def _read_folder(folder: Path) -> dict[str, Any]:
     """What a model folder says: config.json, and the records of training and metrics."""
-    from ganzoo import checkpoint
+    from ganzoo import layout
     from ganzoo.configs import config_to_dict
     from ganzoo.errors import CheckpointError
 
     facts: dict[str, Any] = {
         "folder": str(folder),
-        **config_to_dict(checkpoint.read_config(folder)),
+        **config_to_dict(layout.read_config(folder)),
     }
     for record in ("training", "metrics"):
         path = folder / f"{record}.json"
         if path.is_file():
-            checkpoint.check_file(folder, path.name)
+            layout.check_file(folder, path.name)
             try:
                 facts[record] = json.loads(path.read_text(encoding="utf-8"))
             except ValueError as error:

@@ -17,11 +17,11 @@ def verify(model: str, as_json: bool) -> None:
     Checks the SHA-256 of every file, loads the weights strictly and generates a few images. Exits
     with 1 if anything is wrong.
     """
-    from ganzoo import checkpoint, loading
+    from ganzoo import checkpoint, layout, loading
 
     folder = loading.resolve_folder(model)
     if not folder.is_dir():
-        checkpoint.read_config(folder)  # says what it is instead
+        layout.read_config(folder)  # says what it is instead
     problems = checkpoint.verify(folder)
     row = {"model": model, "folder": str(folder), "ok": not problems, "problems": problems}
     print_rows([row], ["model", "ok", "folder"], as_json=as_json)

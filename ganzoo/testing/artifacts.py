@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ganzoo import checkpoint, plugins
+from ganzoo import checkpoint, layout, plugins
 from ganzoo.testing.results import CheckFailed
 from ganzoo.testing.subject import FileTarget
 from ganzoo.training.recipe import Recipe
@@ -29,19 +29,17 @@ def recipe_resolves(target: FileTarget) -> None:
 
 def model_intact(target: FileTarget) -> None:
     """The model folder is whole: each hash matches and the weights load strictly."""
-    for name in checkpoint.read_sums(target.path):
-        checkpoint.check_file(target.path, name)
+    for name in layout.read_sums(target.path):
+        layout.check_file(target.path, name)
     checkpoint.load_generator(target.path)
 
 
 def model_licensed(target: FileTarget) -> None:
     """The model names its licence and that of its data."""
-    config = checkpoint.read_config(target.path)
+    config = layout.read_config(target.path)
     for what, named in (("license", config.license), ("dataset.license", config.dataset.license)):
         if named in ("", "unknown"):
-            raise CheckFailed(
-                f"{what} in {checkpoint.CONFIG} is {named!r}", "name it and save again"
-            )
+            raise CheckFailed(f"{what} in {layout.CONFIG} is {named!r}", "name it and save again")
 
 
 def model_small(target: FileTarget) -> None:

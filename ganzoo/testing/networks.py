@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganzoo import checkpoint, parts
+from ganzoo import checkpoint, layout, parts
 from ganzoo.testing import reference
 from ganzoo.testing.declarations import BASES
 from ganzoo.testing.reference import BATCH
@@ -281,7 +281,7 @@ def weights_survive_saving(target: BuiltTarget) -> None:
     if target.kind == "discriminator":
         load = checkpoint.load_discriminator
     config = target.config
-    file = checkpoint.WEIGHTS[target.kind]
+    file = layout.WEIGHTS[target.kind]
 
     def save(folder: Path, module: Any) -> bytes:
         if target.kind == "generator":

@@ -66,26 +66,16 @@ def train(
     accelerator = _accelerator(recipe, device)
     main = accelerator.is_main_process
     _check_folder(out, recipe, resume)
-    with accelerator.main_process_first():  # it prepares the data for all
-        resolved, images = _with_data(recipe, progress and main)
-    own: list[object] = []
-    if main:
-        own.append(watching.JsonLog(out / "log.jsonl"))
-        if recipe.every.grid:
-            own.append(watching.SampleGrids(out / "grids", recipe.every.grid))
-        if tensorboard:
-            own.append(watching.TensorBoard(out / "tensorboard"))
-        if progress:
-            terminal = sys.stderr.isatty()
-            own.append(watching.ProgressBar() if terminal else watching.ProgressLines())
-    watchers = watching.Observers([*own, *observers])
-    if main and images.warning:
-        watchers.say(images.warning)
-    with _memory_errors(recipe):
-        trainer = _trainer(
-            resolved,
-            Setup(resolved, images, out, accelerator, watchers, _init_folder(init)),
+    with _no_empty_folder(out), _memory_errors(recipe):
+        with accelerator.main_process_first():  # it prepares the data for all
+            resolved, images = _with_data(recipe, progress and main)
+        watchers = watching.Observers(
+            [*(_own_observers(out, recipe, progress, tensorboard) if main else ()), *observers]
         )
+        if main and images.warning:
+            watchers.say(images.warning)
+        setup = Setup(resolved, images, out, accelerator, watchers, _init_folder(init))
+        trainer = _trainer(resolved, setup)
         if resume:
             path = trainer.resume()
             if main:
@@ -142,6 +132,21 @@ def _with_data(recipe: Recipe, progress: bool) -> tuple[Any, Any]:
     return recipe.resolve(images.image_shape, images.num_classes), images
 
 
+def _own_observers(out: Path, recipe: Recipe, progress: bool, tensorboard: bool) -> list[object]:
+    """The core's observers of a run, in the order in which they are told."""
+    from ganzoo.training import observers as watching
+
+    own: list[object] = [watching.JsonLog(out / "log.jsonl")]
+    if recipe.every.grid:
+        own.append(watching.SampleGrids(out / "grids", recipe.every.grid))
+    if tensorboard:
+        own.append(watching.TensorBoard(out / "tensorboard"))
+    if progress:
+        terminal = sys.stderr.isatty()
+        own.append(watching.ProgressBar() if terminal else watching.ProgressLines())
+    return own
+
+
 def _trainer(resolved: Any, setup: Any) -> Trainer:
     from ganzoo.parts import resolve
 
@@ -163,6 +168,17 @@ def _accelerator(recipe: Recipe, device: str | None) -> Any:
     AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
     precision = "bf16" if recipe.precision == "bf16" else "no"
     return Accelerator(cpu=device == "cpu", mixed_precision=precision)
+
+
+@contextlib.contextmanager
+def _no_empty_folder(out: Path) -> Iterator[None]:
+    """A run that is refused leaves no folder behind."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # it holds something
+            out.rmdir()
+        raise
 
 
 def _check_folder(out: Path, recipe: Recipe, resume: bool) -> None:

@@ -267,8 +267,9 @@ class ResolvedRecipe:
     def to_dict(self) -> dict[str, Any]:
         """The recipe with every setting spelled out, defaults included."""
         document = self.recipe.to_dict()
-        for role, (part, config) in self.chosen.items():
-            document[role] = {"part": part.name, **config_to_dict(config)}
+        for role, (_, config) in self.chosen.items():
+            # as it was asked for: plugin:name, where two plugins claim the name
+            document[role] = {"part": getattr(self.recipe, role).part, **config_to_dict(config)}
         return _set(document)
 
     def digest(self) -> str:

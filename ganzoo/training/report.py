@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import ganzoo
-from ganzoo import checkpoint, plugins
+from ganzoo import checkpoint, layout, plugins
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,7 +29,7 @@ def write_model(trainer: Trainer) -> None:
         discriminator=trainer.D,
         storage_dtype=recipe.model.storage_dtype,
         training=training_record(trainer),
-        info=checkpoint.ModelInfo(
+        info=layout.ModelInfo(
             license=recipe.model.license,
             summary=recipe.model.summary,
             dataset=data.source,

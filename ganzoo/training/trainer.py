@@ -21,7 +21,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from ganzoo import checkpoint, rng
+from ganzoo import checkpoint, layout, rng
 from ganzoo.data import ImageData
 from ganzoo.errors import DataError, InputError, TrainingError
 from ganzoo.models import Discriminator, Generator, build
@@ -424,7 +424,7 @@ class Trainer:
                 f" and its config ({folder}/config.json)",
             )
         self.G.load_state_dict(source.state_dict())
-        if checkpoint.has_discriminator(folder):
+        if layout.has_discriminator(folder):
             critic = checkpoint.load_discriminator(folder)
             if critic.config == self.D.config:
                 self.D.load_state_dict(critic.state_dict())

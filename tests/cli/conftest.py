@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from ganzoo import checkpoint, plugins
+from ganzoo import checkpoint, layout, plugins
 from ganzoo.cli import main
 from ganzoo.models import build
 
@@ -173,7 +173,7 @@ def model(site: Site) -> Path:
     package = site.install_tiny()
     part = plugins.load().parts.get("generator", "tiny")
     generator = build(part, part.make_config(), seed=0)
-    info = checkpoint.ModelInfo(dataset="shapes", classes=("circle", "square", "cross"))
+    info = layout.ModelInfo(dataset="shapes", classes=("circle", "square", "cross"))
     folder = checkpoint.save(
         package / "models" / "tiny.shapes", generator, name="tiny.shapes", info=info
     )

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from ganzoo import checkpoint
+from ganzoo import layout
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -39,7 +39,7 @@ def edited(model):
         document = json.loads((model / name).read_text())
         change(document)
         (model / name).write_text(json.dumps(document))
-        checkpoint.write_sums(model)
+        layout.write_sums(model)
 
     return edit
 
@@ -253,7 +253,7 @@ def test_truncated_weights(refused, model, out, cut):
     weights = (model / "model.safetensors").read_bytes()[:cut]
     (model / "model.safetensors").write_bytes(weights)
     assert "changed or damaged" in refused("generate", model, "-o", out / "grid.png")
-    checkpoint.write_sums(model)  # even with the hash of what is there
+    layout.write_sums(model)  # even with the hash of what is there
     message = refused("generate", model, "-o", out / "grid.png")
     assert "no sound safetensors file" in message
     result = refused_verify(model)
@@ -275,7 +275,7 @@ def test_weights_that_are_not_finite(refused, model, out):
     tensors = load_file(model / "model.safetensors")
     tensors["inner.bias"][0] = float("nan")
     save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
-    checkpoint.write_sums(model)
+    layout.write_sums(model)
     assert "'inner.bias' is not finite" in refused("generate", model, "-o", out / "grid.png")
 
 
@@ -289,7 +289,7 @@ def test_weights_that_do_not_fit_the_config(refused, model, edited, out):
 
 def test_weights_of_another_model(refused, model, out):
     save_file({"other": torch.zeros(2)}, model / "model.safetensors", metadata={"format": "pt"})
-    checkpoint.write_sums(model)
+    layout.write_sums(model)
     message = refused("generate", model, "-o", out / "grid.png")
     assert "it lacks 'embed.weight' (and 5 more)" in message
 
@@ -316,7 +316,7 @@ def test_config_that_is_wrong(refused, model, edited, out, change, said):
 @pytest.mark.parametrize("text", ["", "{", "[]", "\xff\xfe", "[" * 100_000])
 def test_config_that_is_no_json_object(refused, model, out, text):
     (model / "config.json").write_text(text, encoding="latin-1")
-    checkpoint.write_sums(model)
+    layout.write_sums(model)
     assert "config.json" in refused("generate", model, "-o", out / "grid.png")
 
 

@@ -1,0 +1,175 @@
+"""What a model folder looks like, read and checked without torch.
+
+config.json                what rebuilds the networks; names the plugin that is needed
+model.safetensors          the generator (averaged weights)
+discriminator.safetensors  optional
+training.json, metrics.json, samples.png, README.md
+SHA256SUMS                 the hash of every file, checked before a file is used
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ganzoo import files
+from ganzoo.configs import config_from_dict
+from ganzoo.errors import CheckpointError, IntegrityError, NotFoundError
+
+FORMAT = 1
+CONFIG, SUMS = "config.json", "SHA256SUMS"
+WEIGHTS = {"generator": "model.safetensors", "discriminator": "discriminator.safetensors"}
+KNOWN_FILES = (
+    CONFIG,
+    *WEIGHTS.values(),
+    "training.json",
+    "metrics.json",
+    "samples.png",
+    "README.md",
+)
+PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".tar", ".npz"}
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """A network in config.json: the part, its version that wrote the weights, its settings."""
+
+    part: str
+    version: int
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What the model was trained on. `content_crop` (top, left, height, width) is the part of the
+    image that has content, where the images were padded."""
+
+    name: str = ""
+    license: str = "unknown"
+    digest: str = ""
+    content_crop: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """config.json. `plugin` is the distribution, `requires` what to pip install to load this."""
+
+    format: int
+    name: str
+    plugin: str
+    requires: str
+    generator: NetworkConfig
+    discriminator: NetworkConfig | None = None
+    storage_dtype: Literal["float32", "float16"] = "float32"
+    license: str = "unknown"
+    summary: str = ""
+    dataset: DatasetInfo = DatasetInfo()
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model folder says beside its networks."""
+
+    license: str = "unknown"
+    summary: str = ""
+    dataset: str = ""
+    dataset_license: str = "unknown"
+    dataset_digest: str = ""
+    content_crop: tuple[int, ...] | None = None
+    classes: tuple[str, ...] = ()
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """Read and check config.json, without torch and before anything else of the folder is used.
+
+    Raises:
+        CheckpointError: no model folder, or a config that is damaged or from the future.
+        IntegrityError: the file is not the one that SHA256SUMS names.
+    """
+    folder = Path(folder)
+    _refuse_foreign(folder)
+    check_file(folder, CONFIG)
+    path = folder / CONFIG
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path} is no valid JSON: {error}", "get the folder afresh"
+        ) from error
+    if not isinstance(document, dict):
+        raise CheckpointError(f"{path} holds no JSON object", "get the folder afresh")
+    if document.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} has format {document.get('format')!r}, this ganzoo reads {FORMAT}",
+            "pip install --upgrade ganzoo",
+        )
+    return config_from_dict(ModelConfig, document, where=str(path))
+
+
+def has_discriminator(folder: Path) -> bool:
+    return (Path(folder) / WEIGHTS["discriminator"]).is_file()
+
+
+def _refuse_foreign(folder: Path) -> None:
+    if folder.is_file() and folder.suffix.lower() in PICKLES:
+        raise CheckpointError(
+            f"{folder} is a {folder.suffix} file, which can run code when opened",
+            "ganzoo loads model folders only; ask its author for safetensors",
+        )
+    if not folder.is_dir():
+        raise NotFoundError(f"there is no model folder {folder}", "check the path")
+    if not (folder / CONFIG).is_file():
+        raise CheckpointError(
+            f"{folder} is no model folder: it has no {CONFIG}", "give a model or run folder"
+        )
+
+
+# -- hashes --------------------------------------------------------------------------------------
+
+
+def read_sums(folder: Path) -> dict[str, str]:
+    """File name -> hash, from SHA256SUMS; only plain names are accepted."""
+    path = Path(folder) / SUMS
+    try:
+        text = path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} cannot be read", "get the folder afresh") from error
+    sums = {}
+    for line in text.splitlines():
+        match = re.fullmatch(r"([0-9a-f]{64}) [ *]([\w.\-]{1,255})", line)
+        if match is None or match[2] in sums:
+            raise CheckpointError(f"{path} has an odd line: {line[:80]!r}", "get the folder afresh")
+        sums[match[2]] = match[1]
+    return sums
+
+
+def check_file(folder: Path, name: str, sha256: str | None = None) -> str:
+    """Hash a file and compare with `sha256`, else with SHA256SUMS; returns the hash."""
+    expected = sha256 or read_sums(folder).get(name)
+    path = Path(folder) / name
+    if expected is None:
+        raise IntegrityError(f"{path} is not named in {SUMS}", "get the folder afresh")
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing", "get the folder afresh")
+    actual = files.sha256(path)
+    if actual != expected:
+        raise IntegrityError(
+            f"{path} was changed or damaged: its SHA-256 is {actual[:12]}…, not {expected[:12]}…",
+            "get the folder afresh",
+        )
+    return actual
+
+
+def write_sums(folder: Path) -> None:
+    """Write SHA256SUMS over every other file of the folder; whatever edits a folder calls it."""
+    lines = [
+        f"{files.sha256(path)}  {path.name}\n"
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.name != SUMS and not path.name.startswith(".")
+    ]
+    files.write_text(folder / SUMS, "".join(lines))

@@ -22,6 +22,12 @@ def test_latents_are_pinned() -> None:
     np.testing.assert_array_equal(z, np.array(GOLDEN, dtype=np.float32))
 
 
+def test_latents_are_the_draws_of_the_stream_z() -> None:
+    seeds = [3, 0, 2**63 - 1, 3]
+    for z, seed in zip(rng.latents(seeds, 101), seeds, strict=True):
+        np.testing.assert_array_equal(z, rng.philox(seed, "z").standard_normal(101, np.float32))
+
+
 def test_a_latent_is_of_its_seed_alone() -> None:
     many = rng.latents(range(20), 64)
     np.testing.assert_array_equal(rng.latents([7], 64)[0], many[7])

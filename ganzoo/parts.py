@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ganzoo.configs import config_from_dict, field_types
-from ganzoo.errors import CompatibilityError, NotFoundError, PluginError, nearest
+from ganzoo.errors import CompatibilityError, ConfigError, NotFoundError, PluginError, nearest
 
 KINDS: dict[str, str] = {
     "generator": "ganzoo_generators",
@@ -96,8 +96,19 @@ class Part:
         return resolved
 
     def make_config(self, settings: Mapping[str, Any] | None = None) -> Any:
-        """The config with `settings` applied, checked: unknown keys and wrong types are refused."""
-        return config_from_dict(self.config_class, settings or {}, where=f"{self.kind}.{self.name}")
+        """The config with `settings` applied, checked: unknown keys and wrong types are refused,
+        and so are classes where the part does not say that it takes labels."""
+        where = f"{self.kind}.{self.name}"
+        config = config_from_dict(self.config_class, settings or {}, where=where)
+        if getattr(config, "num_classes", 0) and not self.provided(config) & {
+            "conditional",
+            "classes",
+        }:
+            raise ConfigError(
+                f"{where} is unconditional, num_classes = {config.num_classes} does not apply",
+                "use a conditional part, or leave num_classes and conditional out",
+            )
+        return config
 
     def build(self, config: Any | None = None) -> Any:
         """Make the part. Imports its module, which for most kinds imports torch."""

@@ -117,7 +117,7 @@ def test_incompatible_parts_name_the_setting_and_the_parts_that_would_do() -> No
 def test_shapes_and_classes_must_agree() -> None:
     def check(**settings: Any) -> None:
         g = Part("g", "generator", "m:C", config="ganzoo.configs:GeneratorConfig")
-        d = Part("d", "discriminator", "m:C", config=HERE)
+        d = Part("d", "discriminator", "m:C", config=HERE, provides={"conditional"})
         chosen = {"generator": (g, g.make_config()), "discriminator": (d, d.make_config(settings))}
         parts.check_compatible(chosen, lambda role: [])
 
@@ -126,6 +126,13 @@ def test_shapes_and_classes_must_agree() -> None:
         check(image_shape=[3, 32, 32])
     with pytest.raises(CompatibilityError, match="num_classes differ"):
         check(num_classes=10)
+
+
+def test_classes_are_refused_by_a_part_that_takes_no_labels() -> None:
+    with pytest.raises(ConfigError, match=r"discriminator\.d is unconditional, num_classes = 3"):
+        Part("d", "discriminator", "m:C", config=HERE).make_config({"num_classes": 3})
+    conditional = Part("d", "discriminator", "m:C", config=HERE, provides={"conditional"})
+    assert conditional.make_config({"num_classes": 3}).num_classes == 3
 
 
 def test_what_cannot_be_resolved_says_why() -> None:

@@ -145,7 +145,6 @@ CHECKS: list[Check] = [
     Check(declarations.resolves, ("part",), gate=True),
     Check(declarations.config_round_trip, ("part",), gate=True),
     Check(declarations.unknown_settings_refused, ("part",)),
-    Check(declarations.classes_declared, ("part",)),
     # What its parts do, built.
     Check(networks.builds, BUILT, gate=True),
     Check(networks.seeded_weights, BUILT),

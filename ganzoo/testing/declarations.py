@@ -21,7 +21,7 @@ from ganzoo import configs, hookspecs, parts, plugins
 from ganzoo.errors import ConfigError
 from ganzoo.registry import ModelEntry
 from ganzoo.testing.results import CheckFailed
-from ganzoo.testing.subject import CLASSES, PartTarget, PluginTarget, paths_of
+from ganzoo.testing.subject import PartTarget, PluginTarget, paths_of
 
 # -- the plugin -----------------------------------------------------------------------------------
 
@@ -216,18 +216,3 @@ def unknown_settings_refused(target: PartTarget) -> None:
     except ConfigError:
         return
     raise CheckFailed("'no_such_setting' was accepted", "do not override make_config")
-
-
-def classes_declared(target: PartTarget) -> None:
-    """Asked for classes, a network takes labels and declares "conditional", or it refuses."""
-    if target.part.kind not in CONFIG_BASES:
-        return
-    try:
-        config = target.part.make_config({**target.part.tiny, "num_classes": CLASSES})
-    except ConfigError:
-        return
-    if not target.part.provided(config) & {"conditional", "classes"}:
-        raise CheckFailed(
-            f"num_classes = {CLASSES} is accepted, but it does not provide 'conditional'",
-            "use labels and declare it, or raise ConfigError in the config's __post_init__",
-        )

@@ -88,10 +88,7 @@ class ModelEntry:
             dataset_license=config.dataset.license,
             summary=config.summary,
             metrics=json.loads(metrics.read_text()) if metrics.exists() else {},
-            files={
-                name: {"sha256": digest, "size": (folder / name).stat().st_size}
-                for name, digest in layout.read_sums(folder).items()
-            },
+            files=_files(folder),
             path=folder,
         )
 
@@ -104,7 +101,8 @@ def list_models() -> list[ModelEntry]:
     found = {(entry.plugin, entry.name): entry for entry in _catalogue_models()}
     loaded = plugins.load()
     for plugin, answer in loaded.call("ganzoo_models"):
-        for entry in loaded.guard(plugin, functools.partial(_entries, answer)) or ():
+        listed = functools.partial(_entries, answer, plugin.distribution, found)
+        for entry in loaded.guard(plugin, listed) or ():
             known = found.get((entry.plugin, entry.name))
             if known is not None:
                 entry = replace(
@@ -151,14 +149,33 @@ def find(name: str) -> ModelEntry:
     raise NotFoundError(f"no model is called {name!r}", remedy or "ganzoo models lists them all")
 
 
-def _entries(answer: Any) -> list[ModelEntry]:
+def _entries(
+    answer: Any, distribution: str, known: Mapping[tuple[str, str], ModelEntry]
+) -> list[ModelEntry]:
     """What a plugin's `ganzoo_models` said, as entries."""
-    if isinstance(answer, Path):
-        if answer.suffix == ".toml":
-            return _read(answer)[1]
-        folders = sorted(answer.iterdir()) if answer.is_dir() else []
-        return [ModelEntry.from_folder(f) for f in folders if (f / layout.CONFIG).is_file()]
-    return list(answer)
+    if not isinstance(answer, Path):
+        return list(answer)
+    if answer.suffix == ".toml":
+        return _read(answer)[1]
+    entries = []
+    for folder in sorted(answer.iterdir()) if answer.is_dir() else ():
+        entry = known.get((distribution, folder.name))
+        if entry is not None and entry.files == _files(folder):
+            entries.append(replace(entry, path=folder))  # nothing to read that is not known
+        elif (folder / layout.CONFIG).is_file():
+            entries.append(ModelEntry.from_folder(folder))
+    return entries
+
+
+def _files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Hash and size of each file that the folder's SHA256SUMS names; {} for another folder."""
+    if not (folder / layout.SUMS).is_file():
+        return {}
+    return {
+        name: {"sha256": digest, "size": (folder / name).stat().st_size}
+        for name, digest in layout.read_sums(folder).items()
+        if (folder / name).is_file()
+    }
 
 
 # -- registry.toml ---------------------------------------------------------------------------------

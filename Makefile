@@ -82,11 +82,11 @@ help:
 # -- set-up: each step leaves a stamp when it is through, so that an interrupted one is done again ---
 
 $(VENV)/installed: $(VENV)/made pyproject.toml $(PLUGINS:%=%/pyproject.toml)
-	$(BIN)/python -m pip install $(OLDEST) -e . $(EDITABLE)
+	$(BIN)/python -m pip install $(OLDEST:%='%') -e . $(EDITABLE)
 	@touch $@
 
 $(VENV)/installed-tests: $(VENV)/made pyproject.toml $(PLUGINS:%=%/pyproject.toml)
-	$(BIN)/python -m pip install $(OLDEST) -e '.[test]' $(EDITABLE)
+	$(BIN)/python -m pip install $(OLDEST:%='%') -e '.[test]' $(EDITABLE)
 	@touch $@ $(VENV)/installed
 
 $(VENV)/made:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import tempfile
-from pathlib import Path
 
 import click
 import torch
@@ -22,7 +20,7 @@ AT_LEAST, BATCH = 1.2, 64
 @click.option("--size", default=64, show_default=True, help="Of the images without --model.")
 @click.option("-n", default=256, show_default=True)
 @click.option("--rounds", default=7, show_default=True)
-@click.option("--threads", default=1, show_default=True)
+@click.option("--threads", default=torch.get_num_threads(), show_default=True)
 def main(model: str | None, size: int, n: int, rounds: int, threads: int) -> None:
     torch.set_num_threads(threads)
     G = ganzoo.load(model) if model else untrained(size)
@@ -54,11 +52,12 @@ def main(model: str | None, size: int, n: int, rounds: int, threads: int) -> Non
 
 
 def untrained(size: int) -> Generator:
-    """DCGAN with the paper's widths, as a user would load it."""
+    """DCGAN with the paper's widths."""
     part = plugins.load().parts.get("generator", "dcgan")
-    G = build(part, part.make_config({"image_shape": [3, size, size]}), seed=0)
-    with tempfile.TemporaryDirectory() as folder:
-        return ganzoo.load(ganzoo.save(Path(folder, "dcgan"), G, name=f"untrained dcgan {size}"))
+    config = part.make_config({"image_shape": [3, size, size]})
+    G: Generator = build(part, config, seed=0).eval()
+    G.name = f"untrained dcgan {size}x{size}"
+    return G
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ def largest_difference(size: int, steps: int = 2) -> float:
 @click.option("--size", "sizes", multiple=True, type=int, default=sorted(AT_LEAST))
 @click.option("--rounds", default=7, show_default=True)
 @click.option("--steps", default=2, show_default=True, help="In a round, of each side.")
-@click.option("--threads", default=1, show_default=True)
+@click.option("--threads", default=torch.get_num_threads(), show_default=True)
 def main(sizes: tuple[int, ...], rounds: int, steps: int, threads: int) -> None:
     torch.set_num_threads(threads)
     results = {}

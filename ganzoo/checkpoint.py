@@ -190,7 +190,6 @@ def _load(folder: Path, role: str, sha256: str | None) -> Any:
     digest = layout.check_file(folder, path.name, sha256)
     part = _find_part(config, role, network.part)
 
-    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -209,8 +208,7 @@ def _load(folder: Path, role: str, sha256: str | None) -> Any:
         weights.fill(module, tensors or load_file(path), path)
     except SafetensorError as error:
         raise CheckpointError(f"{path} is damaged: {error}", "get the folder afresh") from error
-    # the layout in which convolutions are fastest on CPUs; files and images stay (N, C, H, W)
-    module.to(memory_format=torch.channels_last).eval().requires_grad_(False)
+    module.eval().requires_grad_(False)
     if role == "generator":
         module.name = config.name or folder.name
         module.record = {

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
+from torch.nn.functional import fold, one_hot
 
 import ganzoo
 from ganzoo_dcgan.config import DiscriminatorConfig, GeneratorConfig, levels
@@ -36,7 +36,7 @@ class Generator(ganzoo.Generator):
                 nn.ReLU(inplace=True),
             ]
             size, width = next_size, next_width
-        layers += [nn.ConvTranspose2d(width, image_channels, **geometry(size, full)), nn.Tanh()]
+        layers += [ToImage(width, image_channels, **geometry(size, full)), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.apply(initialise)
 
@@ -76,6 +76,20 @@ class Discriminator(ganzoo.Discriminator):
 def geometry(small: int, large: int) -> dict[str, int]:
     """The stride-2 convolution between two sizes: kernel 4, or 3 for 4 <-> 7."""
     return {"kernel_size": 4 if large == 2 * small else 3, "stride": 2, "padding": 1}
+
+
+class ToImage(nn.ConvTranspose2d):
+    """A transposed convolution to few channels. On CPUs torch's is made for many; in channels_last
+    its definition, a product and a sum of overlapping patches, takes half the time."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu" or not x.is_contiguous(memory_format=torch.channels_last):
+            return super().forward(x)
+        (n, c, h, w), (kernel, _), (stride, _) = x.shape, self.kernel_size, self.stride
+        size = [(side - 1) * stride - 2 * self.padding[0] + kernel for side in (h, w)]
+        patches = x.permute(0, 2, 3, 1).reshape(n, h * w, c) @ self.weight.flatten(1)
+        image = fold(patches.mT, size, kernel, padding=self.padding, stride=stride)
+        return image + self.bias[:, None, None]  # (N, c, h, w) -> (N, C, H, W)
 
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {

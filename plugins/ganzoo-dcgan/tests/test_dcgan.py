@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from ganzoo_dcgan.config import SIZES, DiscriminatorConfig, GeneratorConfig, levels
-from ganzoo_dcgan.networks import Discriminator, Generator
+from ganzoo_dcgan.networks import Discriminator, Generator, ToImage
 from torch import nn
 
 from ganzoo.errors import CompatibilityError, ConfigError
@@ -52,7 +52,7 @@ def test_batch_norm_is_everywhere_but_at_gs_output_and_ds_input() -> None:
     G = Generator(GeneratorConfig(image_shape=(3, 64, 64), width=4))
     D = Discriminator(DiscriminatorConfig(image_shape=(3, 64, 64), width=4))
     kinds = [type(layer).__name__ for layer in G.layers]
-    assert kinds == ["ConvTranspose2d", "BatchNorm2d", "ReLU"] * 4 + ["ConvTranspose2d", "Tanh"]
+    assert kinds == ["ConvTranspose2d", "BatchNorm2d", "ReLU"] * 4 + ["ToImage", "Tanh"]
     kinds = [type(layer).__name__ for layer in D.layers]
     assert kinds == ["Conv2d", "LeakyReLU"] + ["Conv2d", "BatchNorm2d", "LeakyReLU"] * 3 + [
         "Conv2d"
@@ -60,6 +60,22 @@ def test_batch_norm_is_everywhere_but_at_gs_output_and_ds_input() -> None:
     assert all(
         layer.negative_slope == 0.2 for layer in D.layers if hasattr(layer, "negative_slope")
     )
+
+
+@pytest.mark.parametrize(("size", "kernel"), [(4, 3), (8, 4)])
+def test_the_last_layer_is_a_transposed_convolution(size: int, kernel: int) -> None:
+    ours, torchs = (
+        kind(8, 3, kernel, stride=2, padding=1).to(memory_format=torch.channels_last)
+        for kind in (ToImage, nn.ConvTranspose2d)
+    )
+    torchs.load_state_dict(ours.state_dict())
+    x = torch.randn(4, 8, size, size).to(memory_format=torch.channels_last)
+    results = []
+    for layer in (ours, torchs):
+        images = layer(x.requires_grad_())
+        gradients = torch.autograd.grad(images.square().sum(), [x, layer.weight, layer.bias])
+        results.append([images.detach(), *gradients])
+    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-4)
 
 
 def test_initial_weights_are_the_papers() -> None:

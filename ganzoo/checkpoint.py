@@ -232,27 +232,11 @@ def _find_part(config: layout.ModelConfig, role: str, name: str) -> Part:
         if len(owners) == 1:
             return owners[0].part
         return loaded.parts.get(role, name)
-    except NotFoundError as error:
-        for plugin in loaded.found:
-            if plugin.distribution == config.plugin and plugin.error:
-                raise PluginError(
-                    f"{config.name or 'this model'} needs the plugin {config.plugin},"
-                    f" which is installed but broken ({plugin.error})",
-                    "ganzoo plugins shows more",
-                ) from error
+    except (NotFoundError, PluginError) as error:
         from ganzoo import registry
 
-        if config.plugin in registry.curated_distributions():
-            # `requires` is a stranger's text: only its version range may be taken over
-            version = re.match(r"[<>=!~,.\d]*$", config.requires.removeprefix(config.plugin))
-            remedy = f"pip install '{config.plugin}{version[0] if version else ''}'"
-        else:
-            remedy = f"its author names the plugin {config.plugin!r}, which ganzoo has not reviewed"
-        raise PluginError(
-            f"{config.name or 'this model'} needs the {role} {name!r} of a plugin that is not"
-            " installed",
-            remedy,
-        ) from error
+        what = f"{config.name or 'this model'} ({role} {name!r})"
+        raise registry.lacking(config.plugin, what, config.requires) from error
 
 
 def _upgrade(
@@ -280,7 +264,7 @@ def verify(folder: str | Path) -> list[str]:
             except CheckpointError as error:
                 problems.append(str(error))
         for path in sorted(folder.iterdir()):
-            if path.name not in sums and path.name != layout.SUMS:
+            if path.name not in {*sums, layout.SUMS} and not path.name.startswith("."):
                 problems.append(f"{path} is not named in {layout.SUMS}")
         images = load_generator(folder).sample(8)
         if not bool(images.isfinite().all()):

@@ -116,7 +116,7 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return value
-    if hint is float and type(value) is int:
+    if hint is float and type(value) is int and abs(value) < 1e300:
         return float(value)
     if hint in (int, float, str, bool) and type(value) is hint:
         return value

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ganzoo import checkpoint, hub, layout, registry
-from ganzoo.errors import InputError, NotFoundError
+from ganzoo.errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +46,8 @@ def load_discriminator(
 def _placed(network: N, device: str | torch.device | None) -> N:
     """The network on a device, which may be one that this machine does not have."""
     try:
+        if str(device).startswith("meta"):
+            raise RuntimeError("it holds no values")
         return network if device is None else network.to(device)
     except (RuntimeError, AssertionError) as error:  # torch raises either
         if "memory" in str(error):
@@ -71,17 +73,14 @@ def resolve_folder(source: str | Path, *, discriminator: bool = False) -> Path:
         hashes = {name: file["sha256"] for name, file in entry.files.items()}
         ref = hub.parse_uri(f"hf://{entry.repo}@{entry.revision}")
         return hub.fetch(ref, files_sha256=hashes, discriminator=discriminator)
-    reviewed = entry.plugin in registry.curated_distributions()
-    raise NotFoundError(
-        f"model {source!r} comes with the plugin {entry.plugin!r}, which is not installed",
-        f"pip install {entry.plugin}" if reviewed else "ganzoo has not reviewed that plugin",
-    )
+    raise registry.lacking(entry.plugin, f"model {source!r}")
 
 
 def is_path(source: str) -> bool:
     """Whether a string means a path and not a name: it has "/", a leading "." or a file's suffix
     that no model name has."""
-    return "/" in source or source.startswith(".") or Path(source).suffix in layout.PICKLES
+    suffix = Path(source).suffix.lower()
+    return "/" in source or source.startswith(".") or suffix in {*layout.PICKLES, ".safetensors"}
 
 
 def _model_of_run(path: Path) -> Path:

@@ -369,7 +369,7 @@ def build(part: Part, config: Any, *, seed: int | None = None) -> Any:
     with torch.random.fork_rng(devices=[]):
         if seed is not None:
             init = int(rng.philox(seed, f"init/{part.kind}").integers(0, 2**32, dtype=np.int64))
-            torch.manual_seed(init)
+            torch.default_generator.manual_seed(init)  # the CPU's alone, which fork_rng restores
         module = part.build(config)
     module.part = part
     return module

@@ -14,7 +14,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ganzoo.configs import config_from_dict, field_types
-from ganzoo.errors import CompatibilityError, ConfigError, NotFoundError, PluginError, nearest
+from ganzoo.errors import (
+    CompatibilityError,
+    ConfigError,
+    GanzooError,
+    NotFoundError,
+    PluginError,
+    nearest,
+)
 
 KINDS: dict[str, str] = {
     "generator": "ganzoo_generators",
@@ -144,9 +151,15 @@ class OwnedPart:
 class PartRegistry:
     """All parts of all plugins, by kind and name."""
 
-    def __init__(self, parts: Iterable[OwnedPart], *, missing: Mapping[str, str] | None = None):
+    def __init__(
+        self,
+        parts: Iterable[OwnedPart],
+        *,
+        missing: Callable[[str, str], GanzooError | None] = lambda kind, name: None,
+    ) -> None:
+        """`missing` tells of a kind and name what plugin would bring it, as the error to raise."""
         self._by_kind: dict[str, list[OwnedPart]] = {kind: [] for kind in KINDS}
-        self._missing = missing or {}
+        self._missing = missing
         for owned in parts:
             self._by_kind[owned.part.kind].append(owned)
 
@@ -180,11 +193,9 @@ class PartRegistry:
             owners = " and ".join(f"{o.distribution}" for o in found)
             choices = " or ".join(f"{o.plugin}:{bare}" for o in found)
             raise PluginError(f"{kind} {bare!r} is claimed by {owners}", f"ask for {choices}")
-        if bare in self._missing:
-            raise NotFoundError(
-                f"{kind} {bare!r} is in a plugin that is not installed",
-                f"pip install {self._missing[bare]}",
-            )
+        lacking = self._missing(kind, bare)
+        if lacking is not None:
+            raise lacking
         known = [o.part.name for o in self._by_kind[kind]]
         raise NotFoundError(f"no {kind} is called {name!r}", nearest(bare, known))
 

@@ -57,6 +57,8 @@ class Plugins:
         self.manager = pluggy.PluginManager(hookspecs.PROJECT)
         self.manager.add_hookspecs(hookspecs)
         self.found: list[Plugin] = []
+        self.left_out: dict[str, str] = {}
+        """Distribution -> entry point, of those that GANZOO_PLUGINS leaves out."""
         if os.environ.get("GANZOO_TRACE") == "1":
             self.manager.trace.root.setwriter(sys.stderr.write)
             self.manager.enable_tracing()
@@ -78,6 +80,7 @@ class Plugins:
             claims.setdefault(entry.name, set()).add(entry.distribution)
         for entry in entry_points:
             if selection is not None and entry.name not in selection:
+                self.left_out[entry.distribution] = entry.name
                 continue
             plugin = Plugin(entry.name, entry.distribution, entry.version, entry.value)
             self.found.append(plugin)
@@ -172,9 +175,9 @@ class Plugins:
         for kind, hook in KINDS.items():
             for plugin, result in self.call(hook):
                 self.guard(plugin, functools.partial(_collect_parts, owned, plugin, kind, result))
-        from ganzoo.registry import curated_parts  # the catalogue is read only once it is needed
+        from ganzoo.registry import missing_part  # the catalogue is read only once it is needed
 
-        return PartRegistry(owned, missing=curated_parts())
+        return PartRegistry(owned, missing=missing_part)
 
 
 def _collect(caller: Any, arguments: dict[str, Any]) -> Any:
@@ -201,8 +204,10 @@ def _unmet_core_range(requires: Iterable[str]) -> str:
     from ganzoo import __version__
 
     for text in requires:
-        match = re.fullmatch(r"ganzoo\s*\(?([^;()\[\]]*)\)?\s*", text, re.IGNORECASE)
-        if match and not _fits(__version__, match[1]):
+        match = re.fullmatch(
+            r"ganzoo\s*(?:\[[^\]]*\])?\s*\(?([^;()\[\]]*)\)?\s*(;.*)?", text, re.IGNORECASE
+        )
+        if match and not _fits(__version__, match[1]) and _applies(match[2]):
             return f"needs ganzoo{match[1].strip()}, installed is {__version__}"
     return ""
 
@@ -225,6 +230,18 @@ def _fits(version: str, ranges: str) -> bool:
     return all(
         (numbers(version) >= numbers(bound[2])) == (bound[1] == ">=") for bound in bounds if bound
     )
+
+
+def _applies(marker: str | None) -> bool:
+    """Whether a requirement's marker, such as `; python_version < "3.12"`, holds here."""
+    if not marker:
+        return True
+    from packaging.markers import InvalidMarker, Marker
+
+    try:
+        return Marker(marker.lstrip("; ")).evaluate({"extra": ""})
+    except InvalidMarker:
+        return False
 
 
 @functools.cache

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -14,7 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo import layout, plugins
-from ganzoo.errors import ConfigError, GanzooError, NotFoundError, PluginError, nearest
+from ganzoo.errors import (
+    CheckpointError,
+    ConfigError,
+    GanzooError,
+    NotFoundError,
+    PluginError,
+    nearest,
+)
 
 FORMAT = 1
 
@@ -87,7 +96,7 @@ class ModelEntry:
             license=config.license,
             dataset_license=config.dataset.license,
             summary=config.summary,
-            metrics=json.loads(metrics.read_text()) if metrics.exists() else {},
+            metrics=_json(metrics) if metrics.exists() else {},
             files=_files(folder),
             path=folder,
         )
@@ -134,37 +143,89 @@ def find(name: str) -> ModelEntry:
             f"model {bare!r} is claimed by {' and '.join(e.plugin for e in matching)}",
             f"ask for {choices}",
         )
-    remedy = nearest(bare, [e.name for e in known])
-    arch = bare.partition(".")[0]
-    missing = curated_parts().get(arch)
+    arch, what = bare.partition(".")[0], f"model {name!r}"
     for plugin in plugins.load().found:
-        if plugin.error and (plugin.name == arch or plugin.distribution == missing):
-            raise PluginError(
-                f"no model is called {name!r}, and the plugin {plugin.distribution} is broken"
-                f" ({plugin.error})",
+        if plugin.error and plugin.name == arch:
+            raise lacking(plugin.distribution, what)
+    if (missing := missing_part("generator", arch, what)) is not None:
+        raise missing
+    remedy = nearest(bare, [e.name for e in known])
+    raise NotFoundError(f"no model is called {name!r}", remedy or "ganzoo models lists them all")
+
+
+def lacking(distribution: str, what: str, requires: str = "") -> PluginError:
+    """The error for `what` (a model, a part, a recipe), whose plugin is not at work.
+
+    Args:
+        distribution: of the plugin. Only a reviewed one's name is put behind `pip install`.
+        requires: the requirement that a stranger states; only its version range is taken over.
+    """
+    loaded = plugins.load()
+    named = f"{what} needs the plugin {distribution}"
+    for plugin in loaded.found:
+        if plugin.distribution == distribution and plugin.error:
+            return PluginError(
+                f"{named}, which is installed but broken ({plugin.error})",
                 "ganzoo plugins shows more",
             )
-    if missing and missing not in {p.distribution for p in plugins.load().found}:
-        remedy = f"pip install {missing}, which brings the {arch} models"
-    raise NotFoundError(f"no model is called {name!r}", remedy or "ganzoo models lists them all")
+    if distribution in loaded.left_out:
+        entry_point = loaded.left_out[distribution]
+        return PluginError(
+            f"{named}, which GANZOO_PLUGINS leaves out", f"add {entry_point} to GANZOO_PLUGINS"
+        )
+    if any(plugin.distribution == distribution for plugin in loaded.found):
+        return PluginError(f"{what} is not in the installed {distribution}", "update that plugin")
+    if distribution not in curated_distributions():
+        return PluginError(
+            f"{what} needs the plugin {distribution!r}, which is not installed",
+            "ganzoo has not reviewed that plugin",
+        )
+    version = re.match(r"[<>=!~,.\d]+$", requires.removeprefix(distribution))
+    wanted = f"'{distribution}{version[0]}'" if version else distribution
+    return PluginError(f"{named}, which is not installed", f"pip install {wanted}")
+
+
+def missing_part(kind: str, name: str, what: str = "") -> PluginError | None:
+    """The error for a part that a reviewed plugin would bring, if that plugin is not at work."""
+    distribution = curated_parts().get(name)
+    working = {p.distribution for p in plugins.load().found if not p.error}
+    if distribution is None or distribution in working:
+        return None
+    return lacking(distribution, what or f"{kind} {name!r}")
 
 
 def _entries(
     answer: Any, distribution: str, known: Mapping[tuple[str, str], ModelEntry]
 ) -> list[ModelEntry]:
     """What a plugin's `ganzoo_models` said, as entries."""
-    if not isinstance(answer, Path):
+    if not isinstance(answer, (str, os.PathLike)):
+        for entry in answer:
+            if not isinstance(entry, ModelEntry):
+                raise PluginError(f"ganzoo_models returned a {type(entry).__name__}, no ModelEntry")
         return list(answer)
-    if answer.suffix == ".toml":
-        return _read(answer)[1]
+    path = Path(answer)
+    if path.suffix == ".toml":
+        return _read(path)[1]
     entries = []
-    for folder in sorted(answer.iterdir()) if answer.is_dir() else ():
+    for folder in sorted(path.iterdir()) if path.is_dir() else ():
         entry = known.get((distribution, folder.name))
-        if entry is not None and entry.files == _files(folder):
-            entries.append(replace(entry, path=folder))  # nothing to read that is not known
-        elif (folder / layout.CONFIG).is_file():
-            entries.append(ModelEntry.from_folder(folder))
+        try:
+            if entry is not None and entry.files == _files(folder):
+                entries.append(replace(entry, path=folder))  # nothing to read that is not known
+            elif (folder / layout.CONFIG).is_file():
+                entries.append(ModelEntry.from_folder(folder))
+        except GanzooError:  # damaged: it is listed, and whoever loads it is told what is wrong
+            entry = entry or ModelEntry(folder.name, distribution, folder.name.partition(".")[0])
+            entries.append(replace(entry, path=folder))
     return entries
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is no valid JSON: {error}") from error
+    return document if isinstance(document, dict) else {}
 
 
 def _files(folder: Path) -> dict[str, dict[str, Any]]:
@@ -241,7 +302,7 @@ def _catalogue_models() -> list[ModelEntry]:
 def _parsed(path: Path, stamp: tuple[int, int]) -> dict[str, Any]:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ConfigError(f"{path} is no valid TOML: {error}", "mend that line") from error
     if document.get("format") != FORMAT:
         raise ConfigError(

@@ -42,10 +42,10 @@ def philox(seed: int, stream: str, *index: int) -> np.random.Generator:
     Key = (seed, stream_key(stream)); the index fills the upper words of the 256-bit counter, so
     each has 2^64 blocks of its own.
     """
-    counter = [0, *index, *([0] * (3 - len(index)))]
-    return np.random.Generator(
-        np.random.Philox(key=[check_seed(seed), stream_key(stream)], counter=counter)
-    )
+    # arrays, because NumPy would make a list with a number of 64 bits float64, and round it
+    key = np.array([check_seed(seed), stream_key(stream)], dtype=np.uint64)
+    counter = np.array([0, *index, *([0] * (3 - len(index)))], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
 def latents(seeds: Sequence[int], z_dim: int) -> np.ndarray:

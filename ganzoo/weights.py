@@ -83,7 +83,9 @@ def read_header(path: Path) -> Header:
             if not re.fullmatch(r"[\w.\-]{1,512}", name):
                 raise fail(f"the tensor name {name[:40]!r}")
             start, end = entry["data_offsets"]
-            shape = tuple(int(n) for n in entry["shape"])
+            shape = tuple(entry["shape"])
+            if any(type(n) is not int for n in (*shape, start, end)):
+                raise fail(f"the entry of {name!r}")
             if set(entry) != {"dtype", "shape", "data_offsets"} or min(shape, default=0) < 0:
                 raise fail(f"the entry of {name!r}")
             out[name] = (_DTYPES[entry["dtype"]], shape)

@@ -138,7 +138,7 @@ def test_added_and_removed_files_are_seen(folder: Path) -> None:
          "does not fit its config: it lacks"),
         (lambda c: c["generator"].update(version=7), CheckpointError, "version 7 of generator"),
         (lambda c: c["generator"].update(part="gan"), ConfigError, "generator.config"),
-        (lambda c: c["generator"].update(part="os:system"), PluginError, "plugin that is not"),
+        (lambda c: c["generator"].update(part="os:system"), PluginError, "not in the installed"),
     ],
 )  # fmt: skip
 def test_a_config_that_does_not_fit_is_refused(
@@ -153,12 +153,17 @@ def test_a_config_that_does_not_fit_is_refused(
 @pytest.mark.parametrize(
     ("plugin", "requires", "remedy"),
     [
-        ("ganzoo-gan", "ganzoo-gan>=0.1,<0.2", r"pip install 'ganzoo-gan>=0\.1,<0\.2'"),
-        ("ganzoo-gan", "ganzoo-gan @ evil; x", r"pip install 'ganzoo-gan'"),
-        ("evil", "evil", "which ganzoo has not reviewed"),
+        ("ganzoo-new", "ganzoo-new>=0.1,<0.2", r"pip install 'ganzoo-new>=0\.1,<0\.2'$"),
+        ("ganzoo-new", "ganzoo-new @ evil; x", r"pip install ganzoo-new$"),
+        ("evil", "evil", "ganzoo has not reviewed that plugin"),
+        ("ganzoo-gan", "ganzoo-gan", "not in the installed ganzoo-gan: update that plugin"),
     ],
 )
-def test_a_missing_plugin_is_named(folder: Path, plugin: str, requires: str, remedy: str) -> None:
+def test_a_missing_plugin_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, plugin: str, requires: str, remedy: str
+) -> None:
+    monkeypatch.setattr("ganzoo.registry.curated_distributions", lambda: {"ganzoo-new"})
+
     def change(config: dict[str, Any]) -> None:
         config.update(plugin=plugin, requires=requires)
         config["generator"]["part"] = "absent"
@@ -166,7 +171,7 @@ def test_a_missing_plugin_is_named(folder: Path, plugin: str, requires: str, rem
     edit_config(folder, change)
     with pytest.raises(PluginError, match=remedy) as caught:
         checkpoint.load_generator(folder)
-    assert ("pip install" in str(caught.value)) == (plugin != "evil")
+    assert ("pip install" in str(caught.value)) == (plugin == "ganzoo-new")
 
 
 def raw(header: bytes, body: bytes = b"") -> bytes:
@@ -187,6 +192,7 @@ HOSTILE = {
     "path as name": raw(b'{"../../x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', b"\0" * 4),
     "unknown dtype": raw(b'{"a":{"dtype":"F99","shape":[1],"data_offsets":[0,4]}}', b"\0" * 4),
     "extra field": raw(b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":1}}', b"\0" * 4),
+    "huge size": raw(b'{"a":{"dtype":"F32","shape":[Infinity],"data_offsets":[0,4]}}', b"\0" * 4),
     "negative size": raw(b'{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}', b"\0" * 4),
     "trailing bytes": raw(b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', b"\0" * 9),
     "other tensors": raw(b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', b"\0" * 4),

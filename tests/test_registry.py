@@ -15,6 +15,7 @@ from ganzoo import checkpoint, hookimpl, layout, plugins, registry
 from ganzoo.errors import ConfigError, IntegrityError, NotFoundError, PluginError
 from ganzoo.models import build
 from ganzoo.registry import ModelEntry
+from ganzoo.training import find_recipe, recipes
 
 Bring = Callable[..., None]
 
@@ -88,10 +89,20 @@ def test_a_broken_folder_is_its_plugins_fault_alone(tmp_path: Path, bring: Bring
     (folder / "config.json").write_text("{}")
     bring("a", tmp_path / "models")
     bring("c", [entry("gan.three")])
-    names = {e.name for e in registry.list_models()}
-    assert "gan.three" in names and "gan.one" not in names
+    model_folder(tmp_path / "models" / "gan.two", "gan.two")
+    assert {"gan.one", "gan.two", "gan.three"} <= {e.name for e in registry.list_models()}
+    with pytest.raises(IntegrityError, match=r"config\.json was changed or damaged"):
+        ganzoo.load("gan.one")
+    assert ganzoo.load("gan.two").sample(1).isfinite().all()
+
+
+@pytest.mark.parametrize("answer", [["x"], [3], 3])
+def test_an_answer_of_another_type_is_its_plugins_fault(bring: Bring, answer: Any) -> None:
+    bring("a", answer)
+    bring("c", [entry("gan.three")])
+    assert "gan.three" in {e.name for e in registry.list_models()}
     (broken,) = (p for p in plugins.load().found if p.name == "a")
-    assert "config.json was changed or damaged" in broken.error
+    assert broken.error
 
 
 def test_unknown_models_name_the_nearest_or_the_plugin() -> None:
@@ -101,19 +112,65 @@ def test_unknown_models_name_the_nearest_or_the_plugin() -> None:
 
 def test_a_missing_reviewed_plugin_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "curated_parts", lambda: {"wgan": "ganzoo-wgan"})
-    with pytest.raises(NotFoundError, match="pip install ganzoo-wgan, which brings the wgan"):
+    monkeypatch.setattr(registry, "curated_distributions", lambda: {"ganzoo-wgan"})
+    missing = r"needs the plugin ganzoo-wgan, which is not installed: pip install ganzoo-wgan$"
+    with pytest.raises(PluginError, match=rf"model 'wgan\.mnist' {missing}"):
         registry.find("wgan.mnist")
+    with pytest.raises(PluginError, match=rf"recipe 'wgan\.mnist' {missing}"):
+        find_recipe("wgan.mnist")
+
+
+@pytest.mark.parametrize("what", ["broken", "left out"])
+def test_a_plugin_that_is_installed_is_not_called_missing(
+    monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """With the real catalogue: the model is known, its plugin is there but not at work."""
+    loaded = plugins.Plugins()
+    if what == "broken":
+        module = types.ModuleType("ganzoo_dcgan")
+        module.GANZOO_API = 99  # type: ignore[attr-defined]
+        loaded.add(module, name="dcgan", distribution="ganzoo-dcgan", version="1")
+        cause = r"which is installed but broken \(is written for hook API 99"
+    else:
+        monkeypatch.setenv("GANZOO_PLUGINS", "gan")
+        loaded.discover()
+        cause = "which GANZOO_PLUGINS leaves out: add dcgan to GANZOO_PLUGINS"
+    monkeypatch.setattr(plugins, "load", lambda: loaded)
+    for ask in (lambda: ganzoo.load("dcgan.mnist"), lambda: find_recipe("dcgan.mnist"),
+                lambda: loaded.parts.get("discriminator", "dcgan")):  # fmt: skip
+        with pytest.raises(PluginError, match=f"needs the plugin ganzoo-dcgan, {cause}"):
+            ask()
 
 
 @pytest.mark.parametrize(
     ("plugin", "remedy"),
-    [("ganzoo-dcgan", "pip install ganzoo-dcgan"), ("stranger", "has not reviewed that plugin")],
+    [("ganzoo-later", "pip install ganzoo-later"), ("stranger", "has not reviewed that plugin")],
 )
-def test_an_unbundled_model_says_how_to_get_it(bring: Bring, plugin: str, remedy: str) -> None:
+def test_an_unbundled_model_says_how_to_get_it(
+    bring: Bring, monkeypatch: pytest.MonkeyPatch, plugin: str, remedy: str
+) -> None:
+    monkeypatch.setattr(registry, "curated_distributions", lambda: {"ganzoo-later"})
     bring("a", [entry("gan.far", plugin=plugin)])
-    with pytest.raises(NotFoundError, match=remedy) as caught:
+    with pytest.raises(PluginError, match=remedy) as caught:
         ganzoo.load("gan.far")
-    assert ("pip install" in str(caught.value)) == (plugin == "ganzoo-dcgan")
+    assert ("pip install" in str(caught.value)) == (plugin == "ganzoo-later")
+
+
+def test_a_recipe_that_two_plugins_bring_is_told_apart(tmp_path: Path, bring: Bring) -> None:
+    found = recipes()
+    assert "gan.mnist" in found
+    module = types.ModuleType("second")
+    module.ganzoo_recipes = hookimpl(lambda: [found["gan.mnist"]])  # type: ignore[attr-defined]
+    module.ganzoo_recipes.__name__ = "ganzoo_recipes"
+    loaded = plugins.load()
+    loaded.add(module, name="second", distribution="ganzoo-second", version="1")
+    try:
+        with pytest.raises(PluginError, match=r"ask for gan:gan\.mnist or second:gan\.mnist"):
+            find_recipe("gan.mnist")
+        assert find_recipe("second:gan.mnist").name == "gan.mnist"
+    finally:
+        loaded.manager.unregister(module)
+        loaded.found[:] = [p for p in loaded.found if p.name != "second"]
 
 
 def test_two_plugins_that_claim_a_model_are_told_apart(bring: Bring) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -87,7 +88,8 @@ def test_two_processes_run_with_batch_norm_per_rank(tmp_path: Path) -> None:
 
 
 def launch_two(family: str, folder: Path) -> Path:
-    """Through `accelerate launch`, as a user would, on two CPU processes."""
+    """On two CPU processes (gloo), with the launcher that `accelerate launch` uses for GPUs; with
+    --cpu Accelerate itself starts only one."""
     script, run = folder / "two.py", folder / "two"
     script.write_text(TWO)
     done = run_python(
@@ -98,23 +100,16 @@ def launch_two(family: str, folder: Path) -> Path:
         launch=(
             sys.executable,
             "-m",
-            "accelerate.commands.launch",
-            "--cpu",
-            "--num_processes",
-            "2",
-            "--num_machines",
-            "1",
-            "--mixed_precision",
-            "no",
-            "--dynamo_backend",
-            "no",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc_per_node=2",
         ),
     )
     assert done.returncode == 0, done.stderr[-2000:]
+    record = json.loads((run / "model" / "training.json").read_text())
+    assert record["hardware"]["processes"] == 2
     return run
 
 
 def losses(run: Path) -> list[float]:
-    import json
-
     return [json.loads(line)["D/real"] for line in (run / "log.jsonl").read_text().splitlines()]

@@ -48,6 +48,17 @@ def test_seeds_out_of_range_are_refused(seed: object) -> None:
         rng.check_seed(seed)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("stream", ["z", "noise", "init/generator", "torch/0", "order"])
+def test_large_seeds_and_keys_are_not_rounded(stream: str) -> None:
+    """A list with a 64-bit number becomes float64 in NumPy, which would make neighbours equal."""
+    expected = np.random.Generator(
+        np.random.Philox(key=np.array([2**62 + 1, rng.stream_key(stream)], dtype=np.uint64))
+    ).random(4)
+    np.testing.assert_array_equal(rng.philox(2**62 + 1, stream).random(4), expected)
+    assert not np.array_equal(rng.philox(2**62, stream).random(4), expected)
+    assert any(rng.stream_key(s) >= 2**63 for s in ("noise", "init/generator"))
+
+
 def test_streams_and_steps_differ() -> None:
     first = rng.philox(3, "z", 5).random(4)
     for other in (rng.philox(4, "z", 5), rng.philox(3, "y", 5), rng.philox(3, "z", 6)):

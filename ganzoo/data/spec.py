@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ganzoo.errors import InputError, NotFoundError, PluginError, nearest
 
@@ -83,13 +85,18 @@ def data_sources() -> dict[str, dict[str, DataSource]]:
     from ganzoo import plugins
 
     found: dict[str, dict[str, DataSource]] = {}
-    for plugin, sources in plugins.load().call("ganzoo_datasets"):
-        for source in sources:
-            if isinstance(source, DataSource):
-                found.setdefault(source.name, {})[plugin.name] = source
-            else:
-                plugin.error = f"ganzoo_datasets returned a {type(source).__name__}, no DataSource"
+    loaded = plugins.load()
+    for plugin, sources in loaded.call("ganzoo_datasets"):
+        for source in loaded.guard(plugin, functools.partial(_checked, sources)) or ():
+            found.setdefault(source.name, {})[plugin.name] = source
     return found
+
+
+def _checked(sources: Iterable[Any]) -> list[DataSource]:
+    for source in sources:
+        if not isinstance(source, DataSource):
+            raise PluginError(f"ganzoo_datasets returned a {type(source).__name__}, no DataSource")
+    return list(sources)
 
 
 def resolve(

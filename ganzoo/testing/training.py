@@ -42,9 +42,8 @@ class Play:
             step = reference.make_step(self.G, self.D, role=role, index=index)
             found[f"{name} (lazy)"] = self.loss.lazy_term(step, role, name)
         if role == "discriminator":
-            self.loss.after_discriminator_step(
-                reference.make_step(self.G, self.D, role=role, index=index)
-            )
+            step = reference.make_step(self.G, self.D, role=role, index=index)
+            self.loss.after_discriminator_step(step, self.D)
         return found
 
     def values(self, *, index: int = 0) -> dict[str, float]:

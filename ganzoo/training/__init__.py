@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganzoo import files
+from ganzoo import files, layout
 from ganzoo.errors import ConfigError, InputError, TrainingError
 from ganzoo.training.recipe import DataConfig, Recipe, find_recipe, recipes
 
@@ -46,7 +46,8 @@ def train(
         data: replaces the recipe's data source, as `--data` does.
         settings: `key=value` changes, as `--set` does.
         resume: go on from the newest whole checkpoint of `out`, bit for bit as if it had never
-            stopped. The recipe must be the same; its length and intervals may differ.
+            stopped. The recipe must be the same; its intervals may differ, and its length where no
+            learning rate follows it.
         init: a model (name, folder, hf://) to start from.
         steps: stop after so many steps of this call, with a checkpoint.
         device: "cpu" or "cuda"; by default a GPU where there is one.
@@ -107,8 +108,10 @@ def plan(
     setup = Setup(resolved, images, Path(), _accelerator(recipe, device), Observers())
     import torch
 
-    with _memory_errors(recipe), torch.random.fork_rng():
-        return dry_run(_trainer(resolved, setup))
+    with _memory_errors(recipe):
+        trainer = _trainer(resolved, setup)
+        with torch.random.fork_rng(_cuda(trainer)):
+            return dry_run(trainer)
 
 
 def _configured(recipe: Recipe | str | Path, data: str | None, settings: Sequence[str]) -> Recipe:
@@ -157,17 +160,19 @@ def _trainer(resolved: Any, setup: Any) -> Trainer:
 
 def _accelerator(recipe: Recipe, device: str | None) -> Any:
     """Accelerate decides where this process computes, and with how many others."""
-    import torch
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
     if device not in (None, "cpu", "cuda", "mps"):
         raise InputError(f"no device is called {device!r}", "use cpu, cuda or mps")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("there is no CUDA device here", "use --device cpu, or leave it out")
-    AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        # an earlier run of this process may have had another device or precision
+        AcceleratorState._reset_state(reset_partial_state=True)
     precision = "bf16" if recipe.precision == "bf16" else "no"
-    return Accelerator(cpu=device == "cpu", mixed_precision=precision)
+    accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
+    if device is not None and accelerator.device.type != device:
+        raise InputError(f"there is no {device} device here", "use --device cpu, or leave it out")
+    return accelerator
 
 
 @contextlib.contextmanager
@@ -184,6 +189,9 @@ def _no_empty_folder(out: Path) -> Iterator[None]:
 def _check_folder(out: Path, recipe: Recipe, resume: bool) -> None:
     """A new run needs a new folder; a resumed one the folder of the same recipe."""
     path = out / "run.toml"
+    model = out / "model"
+    if model.exists() and not (model / layout.CONFIG).exists():
+        raise TrainingError(f"{model} is in the way: it is no model folder", "use another --out")
     if not resume:
         if path.exists() and any((out / "checkpoints").glob("[0-9]*")):
             raise TrainingError(f"{out} holds a run already", "--resume to go on, or another --out")
@@ -197,8 +205,7 @@ def _check_folder(out: Path, recipe: Recipe, resume: bool) -> None:
 
 def _compare(former: Recipe, recipe: Recipe, out: Path) -> None:
     """Refuse to resume under another recipe, naming the first thing that differs."""
-    length = ("name", "kimg", "every", "model")
-    old, new = _flat(former.to_dict(), length), _flat(recipe.to_dict(), length)
+    old, new = _flat(former.to_dict(), recipe.free), _flat(recipe.to_dict(), recipe.free)
     # run.toml spells every default out; what the recipe leaves to a default may not differ from it
     for key in sorted(new):
         if key not in old or old[key] != new[key]:
@@ -229,9 +236,7 @@ def _init_folder(init: str | Path | None) -> Path | None:
 def _to_toml(document: dict[str, Any]) -> str:
     import tomli_w
 
-    text = tomli_w.dumps(document)
-    tomllib.loads(text)
-    return text
+    return tomli_w.dumps(document)
 
 
 def _run(trainer: Trainer, steps: int | None) -> None:
@@ -241,7 +246,7 @@ def _run(trainer: Trainer, steps: int | None) -> None:
     trainer.observers.notify("ganzoo_train_start", trainer=trainer)
     try:
         # steps seed torch's global generators for layers that draw from them: given back at the end
-        with _stopping_on_signals(trainer), torch.random.fork_rng():
+        with _stopping_on_signals(trainer), torch.random.fork_rng(_cuda(trainer)):
             trainer.fit(steps)
     except BaseException as raised:
         error = raised
@@ -252,6 +257,11 @@ def _run(trainer: Trainer, steps: int | None) -> None:
         raise KeyboardInterrupt(
             f"stopped at step {trainer.step}; go on with --out {trainer.folder} --resume"
         )
+
+
+def _cuda(trainer: Trainer) -> list[Any]:
+    """The devices, beside the CPU, whose random state a run moves."""
+    return [trainer.device] if trainer.device.type == "cuda" else []
 
 
 @contextlib.contextmanager

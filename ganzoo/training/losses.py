@@ -45,8 +45,8 @@ class Loss(nn.Module):
         """A term of `intervals`, unscaled: the trainer multiplies it by its interval."""
         raise NotImplementedError
 
-    def after_discriminator_step(self, step: Step) -> None:
-        """Called after D's optimiser has stepped; weight clipping is done here."""
+    def after_discriminator_step(self, step: Step, D: nn.Module) -> None:
+        """Called after D's optimiser has stepped; weight clipping changes D's parameters here."""
 
 
 class _CrossEntropy(Loss):

@@ -6,6 +6,7 @@ torch is not needed for that, so an impossible mix is refused at once.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import tomllib
@@ -14,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ganzoo import plugins
+from ganzoo import plugins, registry
 from ganzoo.configs import check_range, config_from_dict, config_to_dict
-from ganzoo.errors import ConfigError, DataError, NotFoundError, nearest
+from ganzoo.errors import ConfigError, DataError, NotFoundError, PluginError, nearest
 from ganzoo.parts import Part, check_compatible
 from ganzoo.rng import MAX_SEED
 
@@ -56,7 +57,11 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         check_range("lr", self.lr, 0.0, 10.0)
         for beta in self.betas:
-            check_range("betas", beta, 0.0, 1.0)
+            check_range("betas", beta, 0.0, 0.999999)
+        check_range("eps", self.eps, 0.0, 1.0)
+        check_range("alpha", self.alpha, 0.0, 1.0)
+        check_range("momentum", self.momentum, 0.0, 0.999999)
+        check_range("weight_decay", self.weight_decay, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -85,9 +90,11 @@ class EMAConfig:
         if self.half_life_kimg is not None:
             check_range("half_life_kimg", self.half_life_kimg, 1e-6, 1e9)
         if self.decay is not None:
-            check_range("decay", self.decay, 0.0, 1.0)
+            check_range("decay", self.decay, 0.0, 0.9999999)
         if self.rampup is not None:
             check_range("rampup", self.rampup, 1e-6, 1e6)
+            if self.half_life_kimg is None:
+                raise ConfigError("rampup shortens a half-life", "set half_life_kimg, not decay")
 
 
 @dataclass(frozen=True)
@@ -148,7 +155,7 @@ class Recipe:
     def __post_init__(self) -> None:
         check_range("batch", self.batch, 1, 2**20)
         check_range("accumulation", self.accumulation, 1, self.batch)
-        check_range("kimg", self.kimg, 0.0, 1e9)
+        check_range("kimg", self.kimg, 1e-3, 1e9)
         check_range("seed", self.seed, 0, MAX_SEED)
         if self.batch % self.accumulation:
             raise ConfigError(
@@ -162,8 +169,10 @@ class Recipe:
         try:
             document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
-            raise NotFoundError(f"cannot read the recipe {path}: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise NotFoundError(
+                f"cannot read the recipe {path}: {error.strerror}", "check the path"
+            ) from error
+        except ValueError as error:
             raise ConfigError(f"{path} is no valid TOML: {error}", "mend that line") from error
         return cls.from_dict({"name": Path(path).stem, **document})
 
@@ -200,10 +209,9 @@ class Recipe:
             if not equals:
                 raise ConfigError(f"--set {setting!r} has no value", "write key=value")
             keys = [key.strip() for key in path.split(".")]
-            if keys == ["ema", "decay"]:
-                document["ema"].pop("half_life_kimg", None)
-            if keys == ["ema", "half_life_kimg"]:
-                document["ema"].pop("decay", None)
+            for key, other in (("decay", "half_life_kimg"), ("half_life_kimg", "decay")):
+                if keys == ["ema", key] and isinstance(document["ema"], dict):
+                    document["ema"].pop(other, None)  # exactly one of the two may be set
             if len(keys) == 1 and keys[0] in ROLES:
                 document[keys[0]] = {"part": text.strip()}
                 continue
@@ -214,6 +222,13 @@ class Recipe:
                     raise ConfigError(f"--set {setting}: {key!r} is no table", "check the key")
             table[keys[-1]] = _toml_value(text.strip())
         return Recipe.from_dict(document)
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """What a resume may change: not the length, where a learning rate follows it."""
+        rates = (self.optimizer.generator.schedule, self.optimizer.discriminator.schedule)
+        fixed = all(rate == "constant" for rate in rates)
+        return ("name", "every", "model", *(("kimg",) if fixed else ()))
 
     @property
     def images(self) -> int:
@@ -273,19 +288,29 @@ class ResolvedRecipe:
         return _set(document)
 
     def digest(self) -> str:
-        """SHA-256 of what decides the weights: not the length, the intervals or the card."""
+        """SHA-256 of what decides the weights."""
         document = self.to_dict()
-        for key in ("name", "kimg", "every", "model"):
+        for key in self.recipe.free:
             document.pop(key, None)
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def recipes() -> dict[str, Path]:
-    """Recipe name -> path, of all plugins."""
-    found: dict[str, Path] = {}
-    for _, paths in plugins.load().call("ganzoo_recipes"):
-        found.update({Path(path).stem: Path(path) for path in paths})
-    return dict(sorted(found.items()))
+    """Recipe name -> path, of all plugins; one that two plugins claim is `plugin:name` for each."""
+    found: dict[str, dict[str, Path]] = {}
+    loaded = plugins.load()
+    for plugin, answer in loaded.call("ganzoo_recipes"):
+        for path in loaded.guard(plugin, functools.partial(_paths, answer)) or ():
+            found.setdefault(path.stem, {})[plugin.name] = path
+    return {
+        name if len(owners) == 1 else f"{owner}:{name}": path
+        for name, owners in sorted(found.items())
+        for owner, path in owners.items()
+    }
+
+
+def _paths(answer: Iterable[Any]) -> list[Path]:
+    return [Path(path) for path in answer]
 
 
 def find_recipe(source: str | Path) -> Recipe:
@@ -293,15 +318,23 @@ def find_recipe(source: str | Path) -> Recipe:
     if isinstance(source, Path) or source.endswith(".toml"):
         return Recipe.load(Path(source))
     known = recipes()
-    if source not in known:
-        raise NotFoundError(f"no recipe is called {source!r}", nearest(source, known))
-    return Recipe.load(known[source])
+    if source in known:
+        return Recipe.load(known[source])
+    claims = [name for name in known if name.endswith(f":{source}")]
+    if claims:
+        owners = " and ".join(name.partition(":")[0] for name in claims)
+        raise PluginError(
+            f"recipe {source!r} is claimed by the plugins {owners}",
+            f"ask for {' or '.join(claims)}",
+        )
+    lacking = registry.missing_part("generator", source.partition(".")[0], f"recipe {source!r}")
+    raise lacking or NotFoundError(f"no recipe is called {source!r}", nearest(source, known))
 
 
 def _toml_value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except ValueError:  # of TOML, or of a number with thousands of digits
         return text  # a bare word, such as norm=layer
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import resource
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -49,6 +48,7 @@ def training_record(trainer: Trainer) -> dict[str, Any]:
         "steps": trainer.step,
         "images": trainer.images,
         "wall_seconds": round(trainer.wall_seconds, 1),
+        "init": trainer.init,
         "data": _data(trainer),
         "versions": {
             "ganzoo": ganzoo.__version__,
@@ -84,7 +84,10 @@ def device_name(device: torch.device) -> str:
 
 
 def dry_run(trainer: Trainer, steps: int = 4) -> dict[str, Any]:
-    """Measure a few steps of a run that is thrown away: memory, throughput and time to the end."""
+    """Measure a few steps of a run that is thrown away: memory, throughput and time to the end.
+
+    `memory_bytes` is None where the system does not say (on Windows without a GPU).
+    """
     if trainer.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(trainer.device)
     trainer.train_step()  # the first step allocates and selects kernels
@@ -95,22 +98,29 @@ def dry_run(trainer: Trainer, steps: int = 4) -> dict[str, Any]:
         trainer.step += 1
     trainer.collect_logs()  # waits for the device
     seconds = (time.perf_counter() - started) / steps
-    if trainer.device.type == "cuda":
-        memory = torch.cuda.max_memory_allocated(trainer.device)
-    else:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        memory = peak if sys.platform == "darwin" else peak * 1024
     return {
         "recipe": trainer.resolved.to_dict(),
         "parameters": {"generator": _count(trainer.G), "discriminator": _count(trainer.D)},
         "data": _data(trainer),
         "device": device_name(trainer.device),
-        "memory_bytes": memory,
+        "memory_bytes": _peak_memory(trainer.device),
         "steps": trainer.total_steps,
         "seconds_per_step": seconds,
         "images_per_second": trainer.images_per_step / seconds,
         "eta_seconds": seconds * trainer.total_steps,
     }
+
+
+def _peak_memory(device: torch.device) -> int | None:
+    """The most bytes that were in use on the GPU, or else in this process; None if unknown."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _count(network: nn.Module) -> int:

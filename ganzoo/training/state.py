@@ -40,8 +40,8 @@ def save(trainer: Trainer, *, keep: int) -> Path:
     """Write the state of a run, and remove all but the newest `keep` checkpoints."""
     path = trainer.folder / "checkpoints" / f"{trainer.step:09d}"
     with files.replacing_folder(path) as temporary:
-        tensors = temporary / "state.safetensors"
-        save_file(_tensors(trainer), tensors, metadata=METADATA)
+        path_of_tensors = temporary / "state.safetensors"
+        save_file(tensors(trainer), path_of_tensors, metadata=METADATA)
         state = {
             "step": trainer.step,
             "images": trainer.images,
@@ -50,8 +50,9 @@ def save(trainer: Trainer, *, keep: int) -> Path:
             "data": trainer.data.digest,
             "device": trainer.device.type,
             "processes": trainer.world,
+            "init": trainer.init,
             "extra": trainer.extra_state(),
-            "sha256": files.sha256(tensors),
+            "sha256": files.sha256(path_of_tensors),
         }
         (temporary / "state.json").write_text(json.dumps(state, indent=1) + "\n")
     for old in folders(trainer.folder)[keep:]:
@@ -97,7 +98,7 @@ def load(trainer: Trainer) -> Path:
     raise TrainingError(f"{trainer.folder} has no checkpoint", "start without --resume")
 
 
-def _tensors(trainer: Trainer) -> dict[str, Tensor]:
+def tensors(trainer: Trainer) -> dict[str, Tensor]:
     out = {
         f"{prefix}.{name}": tensor
         for prefix, module in trainer.modules().items()
@@ -132,6 +133,7 @@ def _restore(trainer: Trainer, state: dict[str, Any], tensors: dict[str, Tensor]
         optimizer.load_state_dict({"state": restored, "param_groups": groups})
     trainer.step = state["step"]
     trainer.wall_seconds = state["wall_seconds"]
+    trainer.init = state.get("init")
     trainer.load_extra_state(state["extra"])
 
 
@@ -151,9 +153,14 @@ def _trained(network: nn.Module, parameters: list[nn.Parameter]) -> list[tuple[s
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         state = json.loads((path / "state.json").read_text())
+        missing = {"step", "wall_seconds", "recipe", "data", "device", "processes", "extra"} - set(
+            state
+        )
+        if missing:
+            raise CheckpointError(f"checkpoint {path} is damaged: no {', '.join(sorted(missing))}")
         tensors = path / "state.safetensors"
         if files.sha256(tensors) != state["sha256"]:
             raise CheckpointError(f"checkpoint {path} is damaged: its hash does not match")
         return state, load_file(tensors)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
         raise CheckpointError(f"checkpoint {path} is damaged: {error}") from error

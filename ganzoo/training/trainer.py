@@ -71,6 +71,7 @@ class Trainer:
         seed = self.recipe.seed
         self.G: Generator = self._make("generator", seed)
         self.D: Discriminator = self._make("discriminator", seed)
+        self.init: dict[str, str] | None = None
         if setup.init is not None:
             self._init_from(setup.init)
         self.ema: Generator = copy.deepcopy(self.G).eval().requires_grad_(False)
@@ -96,6 +97,7 @@ class Trainer:
         self.wall_seconds = 0.0
         self.stop = False
         self.means = Means(self.device)
+        self._real_scores: list[Tensor] = []
         self._last_real: tuple[int, Tensor, Tensor | None] | None = None
 
     # -- the run -----------------------------------------------------------------------------------
@@ -150,20 +152,25 @@ class Trainer:
         fakes: list[Tensor] | None = None
         for critic in range(self.config.n_critic):
             steps = self._steps("discriminator", critic)
-            if self._reuses_fake:
-                fakes = [step.fake for step in steps]
-                for step in steps:
-                    step.given_fake = step.fake.detach()
-                    del step.fake
+            if self._reuses_fake:  # made once, with the graph that G's step needs
+                fakes = [
+                    self._network_G("generator", self.step, 0)(s.z, s.fake_labels) for s in steps
+                ]
+                for step, fake in zip(steps, fakes, strict=True):
+                    step.given_fake = fake.detach()
+            self._real_scores = []
             self._update("discriminator", steps)
             self._lazy_updates("discriminator", steps)
-            self.loss.after_discriminator_step(steps[0])
+            self.loss.after_discriminator_step(steps[0], self.D)
+            if self.augment is not None and self._real_scores:
+                self.augment.after_discriminator_step(torch.cat(self._real_scores))
         steps = self._steps("generator", self.config.n_critic - 1)
         if fakes is not None:
             for step, fake in zip(steps, fakes, strict=True):
                 step.given_fake = fake
         self._update("generator", steps)
         self._lazy_updates("generator", steps)
+        self._share_buffers()
         average(self.ema, self.G, self._ema_decay())
 
     # -- one update --------------------------------------------------------------------------------
@@ -230,15 +237,13 @@ class Trainer:
         flat = self.accelerator.reduce(flat, reduction="mean")
         for grad, mean in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
             grad.copy_(mean.view_as(grad))
-        for buffer in self._shared_buffers():
-            buffer.copy_(self.accelerator.reduce(buffer, reduction="mean"))
 
-    def _shared_buffers(self) -> Iterator[Tensor]:
-        """Floating-point state of loss and augmentation, equal on all processes."""
-        for module in (self.loss, self.augment):
+    def _share_buffers(self) -> None:
+        """Average the floating-point state of loss and augmentation over processes."""
+        for module in (self.loss, self.augment) if self.world > 1 else ():
             for buffer in module.buffers() if module is not None else ():
                 if buffer.is_floating_point():
-                    yield buffer
+                    buffer.copy_(self.accelerator.reduce(buffer, reduction="mean"))
 
     # -- what a step is made of --------------------------------------------------------------------
 
@@ -271,7 +276,7 @@ class Trainer:
                 z=z.chunk(parts)[i],
                 fake_labels=None if fake_labels is None else fake_labels.chunk(parts)[i],
                 G=self._network_G(role, update, i),
-                D=self._network_D(role, update, i),
+                D=self._network_D(role, update, i, real.chunk(parts)[i]),
                 D_plain=self.D_plain,
                 rng=self._draws(f"loss/{role}/{i}", update),
                 log=self.means.add,
@@ -301,23 +306,23 @@ class Trainer:
 
     def _network_G(self, role: Role, update: int, part: int) -> Any:
         draws = self._draws(f"G/{role}/{part}", update)
-        # D's step needs no graph of G, unless G's step is going to use it
-        needs_graph = role == "generator" or self._reuses_fake
 
         def call(z: Tensor, labels: Tensor | None = None) -> Tensor:
-            with torch.set_grad_enabled(needs_graph), self._autocast():
+            graph = role == "generator" and torch.is_grad_enabled()  # D's step has no use for one
+            with torch.set_grad_enabled(graph), self._autocast():
                 return self.G.train_forward(z, labels, draws)
 
         return call
 
-    def _network_D(self, role: Role, update: int, part: int) -> Any:
+    def _network_D(self, role: Role, update: int, part: int, real: Tensor) -> Any:
         draws = self._draws(f"augment/{role}/{part}", update)
 
         def call(x: Tensor, labels: Tensor | None = None) -> Tensor:
             with self._autocast():
-                if self.augment is not None:
-                    x = self.augment(x, draws)
-                scores: Tensor = self.D(x, labels)
+                seen = x if self.augment is None else self.augment(x, draws)
+                scores: Tensor = self.D(seen, labels)
+            if self.augment is not None and role == "discriminator" and x is real:
+                self._real_scores.append(scores.detach().float())
             return scores.float()
 
         return call
@@ -389,10 +394,9 @@ class Trainer:
             self.observers.notify(
                 "ganzoo_step_end", trainer=self, step=self.step, logs=self.collect_logs()
             )
-        for prefix, module in self.modules().items():
-            for name, tensor in module.state_dict().items():
-                if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-                    raise self._diverged(f"{prefix}.{name} is not finite")
+        for name, tensor in state.tensors(self).items():
+            if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+                raise self._diverged(f"{name} is not finite")
         if self.accelerator.is_main_process:
             path = state.save(self, keep=self.recipe.every.keep)
             write_model(self)
@@ -412,11 +416,16 @@ class Trainer:
     def _make(self, role: str, seed: int) -> Any:
         part, config = self.resolved.chosen[role]
         module = build(part, config, seed=seed)
-        return module.to(self.device, memory_format=self._memory_format).train()
+        module = module.to(self.device).train()
+        for parameter in module.parameters():
+            if parameter.ndim == 4:  # the memory format is one of images and their kernels
+                parameter.data = parameter.data.contiguous(memory_format=self._memory_format)
+        return module
 
     def _init_from(self, folder: Path) -> None:
         """Start from a model folder's networks, which must be of the recipe's parts and configs."""
         source = checkpoint.load_generator(folder)
+        self.init = {"model": source.name, "weights_sha256": source.record["weights_sha256"]}
         if source.part is not self.resolved.part("generator") or source.config != self.G.config:
             raise InputError(
                 f"--init {folder} holds another generator than the recipe",
@@ -426,8 +435,10 @@ class Trainer:
         self.G.load_state_dict(source.state_dict())
         if layout.has_discriminator(folder):
             critic = checkpoint.load_discriminator(folder)
-            if critic.config == self.D.config:
+            if critic.part is self.D.part and critic.config == self.D.config:
                 self.D.load_state_dict(critic.state_dict())
+                return
+        self.observers.say(f"{folder} has no such discriminator: D starts anew")
 
     def _check_batch(self) -> None:
         recipe = self.recipe

@@ -53,9 +53,23 @@ def test_unknown_model_names_the_nearest(refused, model, out):
     assert "did you mean tiny.shapes?" in refused("info", "tiny.shape")
 
 
-def test_model_of_a_curated_plugin_that_is_missing_says_pip_install(refused, model, out):
-    message = refused("generate", "dcgan.nothing", "-o", out / "grid.png")
-    assert "pip install ganzoo-dcgan" in message
+@pytest.fixture
+def reviewed(monkeypatch):
+    """A reviewed plugin that is not installed."""
+    monkeypatch.setattr("ganzoo.registry.curated_parts", lambda: {"later": "ganzoo-later"})
+    monkeypatch.setattr("ganzoo.registry.curated_distributions", lambda: {"ganzoo-later"})
+
+
+def test_a_curated_plugin_that_is_missing_says_pip_install(refused, reviewed, model, out):
+    message = refused("generate", "later.nothing", "-o", out / "grid.png")
+    assert message.endswith("is not installed: pip install ganzoo-later")
+    message = refused("train", "later.nothing", "--data", "shapes", "--out", out / "run")
+    assert message.endswith("is not installed: pip install ganzoo-later")
+
+
+def test_a_curated_plugin_that_is_left_out_says_so(refused, model, out):
+    message = refused("generate", "dcgan.mnist", "-o", out / "grid.png")
+    assert message.endswith("which GANZOO_PLUGINS leaves out: add dcgan to GANZOO_PLUGINS")
 
 
 def test_folder_of_a_missing_plugin(refused, model, site, tmp_path, out):
@@ -66,24 +80,24 @@ def test_folder_of_a_missing_plugin(refused, model, site, tmp_path, out):
     assert "pip install" not in message  # the name is not a reviewed one: anyone may have taken it
 
 
-def test_folder_of_a_curated_plugin_that_is_missing(refused, model, edited, out):
+def test_folder_of_a_curated_plugin_that_is_missing(refused, reviewed, model, edited, out):
     def curated(config):
-        config["plugin"], config["requires"] = "ganzoo-dcgan", "ganzoo-dcgan>=0.1,<0.2"
-        config["generator"]["part"] = "dcgan"
+        config["plugin"], config["requires"] = "ganzoo-later", "ganzoo-later>=0.1,<0.2"
+        config["generator"]["part"] = "later"
 
     edited(curated)
     message = refused("generate", model, "-o", out / "grid.png")
-    assert "pip install 'ganzoo-dcgan>=0.1,<0.2'" in message
+    assert message.endswith("pip install 'ganzoo-later>=0.1,<0.2'")
 
 
-def test_folder_cannot_choose_what_is_installed(refused, model, edited, out):
+def test_folder_cannot_choose_what_is_installed(refused, reviewed, model, edited, out):
     def evil(config):
-        config["plugin"], config["requires"] = "ganzoo-dcgan", "evil-package"
-        config["generator"]["part"] = "dcgan"
+        config["plugin"], config["requires"] = "ganzoo-later", "evil-package"
+        config["generator"]["part"] = "later"
 
     edited(evil)
     message = refused("generate", model, "-o", out / "grid.png")
-    assert message.endswith(": pip install 'ganzoo-dcgan'")
+    assert message.endswith(": pip install ganzoo-later")
 
 
 def test_broken_plugin(refused, model, tmp_path, site, out):
@@ -139,6 +153,13 @@ def test_two_plugins_that_claim_a_part(ganzoo, refused, model, site, tmp_path, o
         (["--labels", "0,9"], "no class 9"),
         (["--labels", "0,1", "-n", "3"], "2 labels for 3 images"),
         (["--labels", "0", "--class", "0"], "give one of the two"),
+        (["--class", "0-2"], "--class takes one class: use --labels 0-2"),
+        (["--class", "2-0"], "the classes 2-0 are none: write 0-2"),
+        (["--labels", "1,2-0"], "the classes 2-0 are none: write 0-2"),
+        (["--seeds", "1,2", "--seed", "0"], "--seed and --seeds are both given"),
+        (["--steps", "9"], "--steps is for an animation: add --interpolate"),
+        (["--fps", "9"], "--fps is for an animation: add --interpolate"),
+        (["--columns", "2", "-n", "1"], "--columns is for a grid: leave it out"),
         (["--seed", "-1"], "seed -1 is out of range"),
         (["--seed", str(2**63)], "out of range"),
         (["--seed", str(2**63 - 2), "-n", "5"], "out of range"),
@@ -173,6 +194,9 @@ def test_options_out_of_range(refused, model, out, arguments, said):
         ("a.gif", ["--interpolate", "-n", "1"], "one seed leads nowhere"),
         ("a.gif", ["--interpolate", "--labels", "0,1"], "keeps to one class"),
         ("files", ["--seeds", "1,1"], "a seed is given twice"),
+        ("files", ["--columns", "2"], "--columns is for a grid"),
+        ("a.npz", ["--columns", "2"], "--columns is for a grid"),
+        ("a.gif", ["--columns", "2", "--interpolate"], "--columns is for a grid"),
     ],
     ids=str,
 )
@@ -201,7 +225,8 @@ def test_classes_of_an_unconditional_model(refused, model, edited, out):
 def test_output_folder_that_is_a_file(refused, model, tmp_path, name):
     (tmp_path / "file").write_text("in the way")
     message = refused("generate", "tiny.shapes", "-o", f"{tmp_path}/file/{name}")
-    assert str(tmp_path / "file") in message
+    assert message.startswith(f"cannot write {tmp_path}/file/")
+    assert message.endswith(f": {tmp_path}/file is a file: choose another folder")
     assert (tmp_path / "file").read_text() == "in the way"
 
 
@@ -213,27 +238,35 @@ def test_full_disk(refused, model, out, monkeypatch, name):
     monkeypatch.setattr(os, "fsync", full)
     arguments = ["--interpolate"] if name.endswith("gif") else []
     message = refused("generate", "tiny.shapes", "-o", f"{out}/{name}", *arguments)
-    assert "No space left on device" in message
-    assert "free some space" in message
+    image = "seed000000.png" if name == "folder/" else ""
+    assert message == (
+        f"cannot write {out}/{name}{image}: No space left on device:"
+        " free some space or choose another place"
+    )
 
 
-@pytest.mark.parametrize("name", ["grid.png", "arrays.npz"])
+@pytest.mark.parametrize("name", ["grid.png", "arrays.npz", "walk.gif"])
 def test_refused_write_in_a_process_of_its_own(shell, model, out, name):
     """The kernel refuses the write itself: no file may grow beyond 2,000 bytes."""
 
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 
-    result = shell("generate", "tiny.shapes", "-n", 500, "-o", out / name, preexec_fn=limit)
+    walk = ("--interpolate", "-n", "4") if name == "walk.gif" else ("-n", "500")
+    result = shell("generate", "tiny.shapes", *walk, "-o", name, cwd=out, preexec_fn=limit)
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
-    assert line.startswith("error: cannot write ")
-    assert "File too large" in line
+    remedy = "free some space or choose another place"
+    assert line == f"error: cannot write {name}: File too large: {remedy}"
 
 
 def test_run_folder_that_is_a_file(refused, model, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    assert "cannot write" in refused("train", "tiny", "--out", tmp_path / "file" / "run")
+    for run in (tmp_path / "file", tmp_path / "file" / "run"):
+        message = refused("train", "tiny", "--out", run)
+        assert message == (
+            f"cannot write {run}: {tmp_path / 'file'} is a file: choose another folder"
+        )
 
 
 # -- model folders ---------------------------------------------------------------------------------
@@ -300,7 +333,7 @@ def test_weights_of_another_model(refused, model, out):
         (lambda c: c["generator"]["config"].update(widht=4), "did you mean width?"),
         (lambda c: c["generator"]["config"].update(width="4"), "use int"),
         (lambda c: c["generator"]["config"].update(z_dim=0), "z_dim = 0 is out of range"),
-        (lambda c: c["generator"].update(part="tinny"), "plugin that is not installed"),
+        (lambda c: c["generator"].update(part="tinny"), "is not in the installed ganzoo-tiny"),
         (lambda c: c.update(colour="red"), "has no setting 'colour'"),
         (lambda c: c.update(storage_dtype="int4"), "use one of 'float32', 'float16'"),
         (lambda c: c.update(format=99), "has format 99"),
@@ -407,6 +440,12 @@ def test_mixed_sizes_need_a_resize(ganzoo, refused, model, pictures, out, tmp_pa
     [
         (["tinny"], "no recipe is called 'tinny': did you mean tiny?"),
         (["nowhere.toml"], "cannot read the recipe"),
+        (["tiny", "--kimg", "0"], "kimg = 0.0 is out of range"),
+        (["tiny", "--kimg", "nan"], "kimg = nan is out of range"),
+        (["tiny", "--dry-run", "--init", "tiny.shapes"], "--dry-run takes no --init: leave"),
+        (["tiny", "--dry-run", "--resume"], "--dry-run takes no --resume"),
+        (["tiny", "--dry-run", "--tensorboard"], "--dry-run takes no --tensorboard"),
+        (["tiny", "--dry-run", "--steps", "2"], "--dry-run takes no --steps"),
         (["tiny", "--set", "bach=3"], "did you mean batch?"),
         (["tiny", "--set", "batch=many"], "use int"),
         (["tiny", "--set", "batch"], "write key=value"),
@@ -425,6 +464,7 @@ def test_recipes_and_settings(refused, model, out, arguments, said):
 
 def test_train_without_a_place_or_a_recipe(refused, model, out):
     assert "give --out FOLDER" in refused("train", "tiny")
+    assert "give --out FOLDER" in refused("train", "tiny", "--out", "")
     assert "no recipe is named" in refused("train", "--out", out / "run")
 
 

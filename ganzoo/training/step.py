@@ -22,7 +22,7 @@ class Step:
         real: real images (N, C, H, W) in [-1, 1], not augmented.
         labels: their classes, int64 (N,), or None where the model is unconditional.
         z: latents (N, z_dim); `fake_labels`: the classes asked of G, or None.
-        G: (z, labels) -> images, under the run's precision and blending.
+        G: (z, labels) -> float32 images, under the run's precision and blending.
         D: (images, labels) -> float32 scores (N,), with augmentation and the run's precision.
         D_plain: D in float32 on the images as they are, for gradient penalties.
         rng: where the loss draws from.

@@ -268,15 +268,16 @@ class Trainer:
         )
         real_labels = labels if conditional else None
         parts = self.recipe.accumulation
+        reals = real.chunk(parts)
         return [
             Step(
                 index=self.step,
-                real=real.chunk(parts)[i],
+                real=reals[i],
                 labels=None if real_labels is None else real_labels.chunk(parts)[i],
                 z=z.chunk(parts)[i],
                 fake_labels=None if fake_labels is None else fake_labels.chunk(parts)[i],
                 G=self._network_G(role, update, i),
-                D=self._network_D(role, update, i, real.chunk(parts)[i]),
+                D=self._network_D(role, update, i, reals[i]),
                 D_plain=self.D_plain,
                 rng=self._draws(f"loss/{role}/{i}", update),
                 log=self.means.add,
@@ -310,7 +311,8 @@ class Trainer:
         def call(z: Tensor, labels: Tensor | None = None) -> Tensor:
             graph = role == "generator" and torch.is_grad_enabled()  # D's step has no use for one
             with torch.set_grad_enabled(graph), self._autocast():
-                return self.G.train_forward(z, labels, draws)
+                images = self.G.train_forward(z, labels, draws)
+            return images.float()
 
         return call
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,63 +20,113 @@ def replacing(path: Path) -> Iterator[Path]:
     unwritable folder and a full disk become an `InputError`.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
-    try:
-        with writable(path.parent):
+    temporary = path.with_name(f"{_hidden(path)}.{os.getpid()}.tmp{path.suffix[:16]}")
+    with writable(path.parent, path):
+        try:
             yield temporary
             with open(temporary, "rb") as file:
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder that replaces the folder `path` as a whole on success."""
-    import shutil
-    import tempfile  # the two take 4 ms that a listing does without
+    """Yield a temporary folder that replaces the folder `path` as a whole on success.
 
+    A folder cannot take the place of another in one move: the former one steps aside first. What
+    a process leaves that is killed in between, the next call puts right.
+    """
     path = Path(path)
-    with writable(path.parent):
-        for stale in path.parent.glob(f".{path.name}.*.tmp"):  # of a process that was killed
-            shutil.rmtree(stale, ignore_errors=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    with writable(path.parent, path):
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+        _put_right(path)
+        temporary, old = (
+            path.with_name(f"{_hidden(path)}.{os.getpid()}.{kind}") for kind in ("tmp", "old")
+        )
         try:
-            temporary.chmod(0o755)  # mkdtemp makes it private
+            temporary.mkdir()
             yield temporary
             for file in temporary.rglob("*"):
                 if file.is_file():
                     with open(file, "rb") as opened:
                         os.fsync(opened.fileno())
             if path.exists():
-                old = temporary.with_suffix(".old")
                 os.replace(path, old)
-                os.replace(temporary, path)
-                shutil.rmtree(old)
-            else:
-                os.replace(temporary, path)
+            os.replace(temporary, path)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            _put_right(path)
+
+
+def _put_right(path: Path) -> None:
+    """Bring a former folder back that has no successor, and clear what else was left beside `path`.
+
+    What other processes that are alive have there is theirs.
+    """
+    import glob
+    import shutil
+
+    import psutil  # type: ignore[import-untyped]
+
+    for left in path.parent.glob(f"{glob.escape(_hidden(path))}.*"):
+        _, pid, kind = left.name.rsplit(".", 2)
+        if not pid.isdigit() or (int(pid) != os.getpid() and psutil.pid_exists(int(pid))):
+            continue
+        if kind == "old" and not path.exists():
+            os.replace(left, path)
+        elif kind in ("old", "tmp"):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _hidden(path: Path) -> str:
+    """How temporary names for `path` begin: short, for a name may be as long as the system allows,
+    and another for another name."""
+    return f".{path.stem[:24]}-{zlib.crc32(os.fsencode(path.name)):08x}"
+
+
+class _Refused(InputError):
+    """The system refused to write a file."""
+
+    def __init__(self, error: OSError, target: Path) -> None:
+        self.error = error
+        why, remedy = error.strerror, "choose a folder that you may write to"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            remedy = "free some space or choose another place"
+        elif error.errno in (errno.EEXIST, errno.ENOTDIR):
+            for path in (target, *target.parents):
+                if path.is_file():
+                    why, remedy = f"{path} is a file", "choose another folder"
+        super().__init__(f"cannot write {target}: {why}", remedy)
 
 
 @contextlib.contextmanager
-def writable(folder: Path) -> Iterator[None]:
-    """Make `folder`, and turn the system's refusals to write into one clear line."""
+def writable(folder: Path, target: Path | None = None) -> Iterator[None]:
+    """Make `folder`, and turn the system's refusals to write there into one clear line.
+
+    The line names `target`, which is what the user knows: not a temporary name in `folder`.
+    """
+    folder = Path(folder)
+    target = target or folder
     try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         yield
+    except _Refused as refused:  # a file within a temporary folder
+        raise _Refused(refused.error, target) from refused.error
     except OSError as error:
-        if error.errno is None:
+        if error.errno is None or not _is_about(error, folder):
             raise
-        where = error.filename or folder
-        remedy = (
-            "free some space or choose another place"
-            if error.errno == 28
-            else ("choose a folder that you may write to")
-        )
-        raise InputError(f"cannot write {where}: {error.strerror}", remedy) from error
+        raise _Refused(error, target) from error
+
+
+def _is_about(error: OSError, folder: Path) -> bool:
+    """Whether the error is about what is in `folder` or on the way to it; writes name no file."""
+    if not isinstance(error.filename, str):
+        return True
+    path = Path(error.filename)
+    return path == folder or folder in path.parents or path in folder.parents
 
 
 def write_text(path: Path, text: str) -> None:

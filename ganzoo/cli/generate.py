@@ -32,7 +32,7 @@ MAX_IMAGES = 10_000_000
 @click.command()
 @model_argument
 @click.option("-n", "--n", "n", type=int, help="How many images (16, or one for each seed given).")
-@click.option("--seed", type=int, default=0, help="Seed of the first image; image k has seed + k.")
+@click.option("--seed", type=int, help="Seed of the first image (0); image k has seed + k.")
 @click.option("--seeds", help="The seeds themselves, such as 0-63,100.")
 @click.option("--class", "label", help="One class for all images, by number or name.")
 @click.option("--labels", help="A class for each image, such as 0-9 or 3,1,4.")
@@ -42,8 +42,8 @@ MAX_IMAGES = 10_000_000
     "--noise", type=click.Choice(["const", "random", "none"]), help="Noise of each layer."
 )
 @click.option("--interpolate", is_flag=True, help="Walk from seed to seed and back: an animation.")
-@click.option("--steps", type=click.IntRange(1), default=24, help="Frames from seed to seed.")
-@click.option("--fps", type=click.IntRange(1, 100), default=24, help="Frames a second.")
+@click.option("--steps", type=click.IntRange(1), help="Frames from seed to seed (24).")
+@click.option("--fps", type=click.IntRange(1, 100), help="Frames a second (24).")
 @click.option(
     "-o", "--out", help="grid.png, a folder/, arrays.npz, or walk.gif with --interpolate."
 )
@@ -61,7 +61,7 @@ MAX_IMAGES = 10_000_000
 def generate(
     model: str,
     n: int | None,
-    seed: int,
+    seed: int | None,
     seeds: str | None,
     label: str | None,
     labels: str | None,
@@ -69,8 +69,8 @@ def generate(
     truncation_cutoff: int | None,
     noise: str | None,
     interpolate: bool,
-    steps: int,
-    fps: int,
+    steps: int | None,
+    fps: int | None,
     out: str | None,
     form: str | None,
     columns: int | None,
@@ -95,17 +95,25 @@ def generate(
         raise InputError("--class and --labels are both given", "give one of the two")
     if batch_size < 1:
         raise InputError(f"--batch-size {batch_size} is too small", "use 1 or more")
+    for option, given in (("--steps", steps), ("--fps", fps)):
+        if given is not None and not interpolate:
+            raise InputError(f"{option} is for an animation", "add --interpolate")
+    one = None if label is None else parse_labels(label)
+    if one is not None and len(one) > 1:
+        raise InputError("--class takes one class", f"use --labels {label}")
     asked = None if labels is None else parse_labels(labels)
     chosen = find_seeds(n, seed, seeds, None if asked is None else len(asked))
     name = Path(model).name.rpartition(":")[2] or "images"
-    target = find_target(out, form, interpolate=interpolate, n=len(chosen), name=name)
+    target = find_target(out or None, form, interpolate=interpolate, n=len(chosen), name=name)
+    if columns is not None and target.form != "grid":
+        raise InputError("--columns is for a grid", "leave it out, or use --format grid")
 
     from ganzoo import loading
 
     generator = loading.load(model, device=device)
     classes: int | list[int] | None = None
-    if label is not None:
-        classes = find_classes(generator, parse_labels(label))[0]
+    if one is not None:
+        classes = find_classes(generator, one)[0]
     elif asked is not None:
         classes = find_classes(generator, asked)
     elif interpolate and generator.num_classes:
@@ -121,7 +129,7 @@ def generate(
         mark=not no_mark,
     )
     try:
-        job.write(target, columns=columns, steps=steps, fps=fps)
+        job.write(target, columns=columns, steps=steps or 24, fps=fps or 24)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -183,9 +191,13 @@ def find_target(
     return Target("image" if single else "grid", Path(out or f"{name}.png"))
 
 
-def find_seeds(n: int | None, seed: int, seeds: str | None, labels: int | None) -> Sequence[int]:
+def find_seeds(
+    n: int | None, seed: int | None, seeds: str | None, labels: int | None
+) -> Sequence[int]:
     """The seed of each image: --seeds, else -n of them from --seed on (one for each label)."""
     if seeds is not None:
+        if seed is not None:
+            raise InputError("--seed and --seeds are both given", "give one of the two")
         chosen = parse_seeds(seeds)
         if n is not None and n != len(chosen):
             raise InputError(f"-n {n}, but --seeds names {len(chosen)}", "give one of the two")
@@ -193,7 +205,7 @@ def find_seeds(n: int | None, seed: int, seeds: str | None, labels: int | None) 
     n = (labels or 16) if n is None else n
     if n < 1:
         raise InputError(f"-n {n} is too small", "ask for 1 image or more")
-    check_seed(seed)
+    seed = check_seed(seed or 0)
     check_seed(seed + _checked_count(n) - 1)
     return range(seed, seed + n)
 
@@ -229,8 +241,11 @@ def parse_labels(text: str) -> list[int | str]:
         match = re.fullmatch(r"(\d{1,7})(?:-(\d{1,7}))?", part)
         if match is None:
             labels.append(part)
-        else:
-            labels += range(int(match[1]), int(match[2] or match[1]) + 1)
+            continue
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise InputError(f"the classes {part} are none", f"write {last}-{first}")
+        labels += range(first, last + 1)
     return labels
 
 

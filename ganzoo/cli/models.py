@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,32 +53,26 @@ def info(model: str, as_json: bool) -> None:
     MODEL is a name (see `ganzoo models`), a folder (runs/1) or hf://owner/name. A model of the
     catalogue that is not here yet is shown without downloading it.
     """
-    facts, folder = _find(model)
-    if folder is not None:
-        facts |= _read_folder(folder)
-    print_facts(facts, as_json=as_json)
-
-
-def _find(model: str) -> tuple[dict[str, Any], Path | None]:
-    """What the catalogue says about a model, and its folder if it is here."""
     from ganzoo import loading, registry
 
     if loading.is_path(model):  # hf:// as well
-        return {}, loading.resolve_folder(model)
-    entry = registry.find(model)
-    return entry.to_dict(), entry.path
+        folder = loading.resolve_folder(model)
+        records = _read_folder(folder)
+        entry = replace(registry.ModelEntry.from_folder(folder), path=None)  # no plugin bundles it
+    else:
+        entry = registry.find(model)
+        records = {} if entry.path is None else _read_folder(entry.path)
+    print_facts({**entry.to_dict(), **records}, as_json=as_json)
 
 
 def _read_folder(folder: Path) -> dict[str, Any]:
-    """What a model folder says: config.json, and the records of training and metrics."""
+    """What a model folder says beyond its entry, under the name of each JSON file in it."""
     from ganzoo import layout
     from ganzoo.configs import config_to_dict
     from ganzoo.errors import CheckpointError
 
-    facts: dict[str, Any] = {
-        "folder": str(folder),
-        **config_to_dict(layout.read_config(folder)),
-    }
+    config = config_to_dict(layout.read_config(folder))
+    facts: dict[str, Any] = {"folder": str(folder), "config": config}
     for record in ("training", "metrics"):
         path = folder / f"{record}.json"
         if path.is_file():

@@ -71,7 +71,8 @@ def as_text(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {as_text(item)}" for key, item in value.items()) or "-"
     if isinstance(value, (list, tuple, set, frozenset)):
-        return ", ".join(map(as_text, sorted(value) if isinstance(value, frozenset) else value))
+        items = sorted(value) if isinstance(value, frozenset) else value
+        return ", ".join(map(as_text, items)) or "-"
     return " ".join(str(value).split())
 
 

@@ -22,7 +22,7 @@ def recipe_names(ctx: click.Context, parameter: click.Parameter, incomplete: str
 @click.command()
 @click.argument("recipe", required=False, shell_complete=recipe_names)
 @click.option("--data", help="mnist, shapes, folder:PATH, zip:PATH, hf:owner/name, …")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="The run folder.")
+@click.option("-o", "--out", "folder", type=click.Path(), help="The run folder.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting.")
 @click.option("--kimg", type=float, help="Length in thousands of images; --set kimg=… for short.")
 @click.option("--steps", type=click.IntRange(1), help="Stop after so many steps; --resume goes on.")
@@ -35,7 +35,7 @@ def recipe_names(ctx: click.Context, parameter: click.Parameter, incomplete: str
 def train(
     recipe: str | None,
     data: str | None,
-    out: Path | None,
+    folder: str | None,
     settings: tuple[str, ...],
     kimg: float | None,
     steps: int | None,
@@ -60,6 +60,17 @@ def train(
     Ctrl-C writes a checkpoint and stops. On several GPUs or machines:
     accelerate launch -m ganzoo train …
     """
+    out = Path(folder) if folder else None
+    if dry_run:
+        no_run = {
+            "--resume": resume,
+            "--init": init,
+            "--steps": steps,
+            "--tensorboard": tensorboard,
+        }
+        for option, given in no_run.items():
+            if given:
+                raise InputError(f"--dry-run takes no {option}", "leave one of the two out")
     if out is None and not dry_run:
         raise InputError("there is no place for the run", "give --out FOLDER, or --dry-run")
     if recipe is None:
@@ -102,7 +113,9 @@ def train(
 def readable(report: dict[str, Any]) -> dict[str, Any]:
     """The report of a dry run with its numbers for people."""
     facts = dict(report)
-    facts["memory"] = f"{facts.pop('memory_bytes') / 2**20:,.0f} MiB"
+    memory = facts.pop("memory_bytes")
+    if memory is not None:
+        facts["memory"] = f"{memory / 2**20:,.0f} MiB"
     facts["seconds_per_step"] = f"{facts['seconds_per_step']:.3g}"
     facts["images_per_second"] = f"{facts['images_per_second']:.4g}"
     facts["time"] = str(timedelta(seconds=round(facts.pop("eta_seconds"))))

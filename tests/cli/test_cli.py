@@ -89,9 +89,22 @@ def test_info_of_a_name_and_of_a_folder(ganzoo, model):
     for source in ("tiny.shapes", model):
         (facts,) = json.loads(ganzoo("info", source, "--json").stdout)
         assert facts["name"] == "tiny.shapes"
-        assert facts["classes"] == ["circle", "square", "cross"]
-        assert facts["generator"]["part"] == "tiny"
-    assert "circle, square, cross" in ganzoo("info", "tiny.shapes").stdout
+        assert facts["bundled"] is (source == "tiny.shapes")
+        assert facts["config"]["classes"] == ["circle", "square", "cross"]
+        assert facts["config"]["generator"]["part"] == "tiny"
+    text = ganzoo("info", "tiny.shapes").stdout
+    assert "config.classes\tcircle, square, cross\n" in text
+    assert "aliases\t-\n" in text
+
+
+def test_info_and_models_agree_on_what_both_say(ganzoo, model):
+    listed = json.loads(ganzoo("models", "--json").stdout)
+    (entry,) = [entry for entry in listed if entry["name"] == "tiny.shapes"]
+    assert (entry["dataset"], entry["classes"]) == ("shapes", 3)
+    (facts,) = json.loads(ganzoo("info", "tiny.shapes", "--json").stdout)
+    assert {key: facts[key] for key in entry} == entry
+    (facts,) = json.loads(ganzoo("info", model, "--json").stdout)
+    assert {key: facts[key] for key in entry} == {**entry, "bundled": False}
 
 
 def test_verify_says_ok(ganzoo, model):

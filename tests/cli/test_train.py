@@ -92,6 +92,21 @@ def test_dry_run_reports_and_writes_nothing(ganzoo, model, tmp_path, monkeypatch
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_dry_run_where_the_system_counts_no_memory(ganzoo, model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
+    (report,) = json.loads(ganzoo("train", "tiny", "--dry-run", "--json").stdout)
+    assert report["memory_bytes"] is None
+    result = ganzoo("train", "tiny", "--dry-run")
+    assert result.exit_code == 0
+    assert "memory" not in result.stdout
+
+
+def test_the_run_folder_may_have_a_long_name(ganzoo, model, tmp_path):
+    run = tmp_path / ("r" * 255)
+    assert ganzoo("train", "tiny", "--out", run, "--steps", 1).exit_code == 0
+    assert ganzoo("verify", run).exit_code == 0
+
+
 def test_tensorboard(ganzoo, model, tmp_path):
     pytest.importorskip("tensorboard")
     result = ganzoo("train", "tiny", "--out", tmp_path / "run", "--tensorboard")

@@ -160,10 +160,11 @@ class Trainer:
                     step.given_fake = fake.detach()
             self._real_scores = []
             self._update("discriminator", steps)
+            real_scores = list(self._real_scores)
             self._lazy_updates("discriminator", steps)
             self.loss.after_discriminator_step(steps[0], self.D)
-            if self.augment is not None and self._real_scores:
-                self.augment.after_discriminator_step(torch.cat(self._real_scores))
+            if self.augment is not None and real_scores:
+                self.augment.after_discriminator_step(torch.cat(real_scores))
         steps = self._steps("generator", self.config.n_critic - 1)
         if fakes is not None:
             for step, fake in zip(steps, fakes, strict=True):

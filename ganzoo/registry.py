@@ -84,6 +84,8 @@ class ModelEntry:
         """The entry of a model folder, from its own files."""
         config = layout.read_config(folder)
         shape = config.generator.config.get("image_shape", (0, 0, 0))
+        if not isinstance(shape, (list, tuple)) or [type(n) for n in shape] != [int] * 3:
+            raise ConfigError(f"{folder}: image_shape = {shape!r} is no shape", "use [C, H, W]")
         metrics = folder / "metrics.json"
         return cls(
             name=config.name,

@@ -8,6 +8,7 @@ much memory is taken before it is known to fit the file: the module is first mad
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +30,6 @@ _MAX_HEADER = 4 << 20  # a header of 4 MiB describes some 40,000 tensors
 def write(path: Path, network: nn.Module, storage_dtype: str) -> None:
     """Write a state dict; with "float16", the parameters (not the buffers) as float16."""
     import torch
-    from safetensors.torch import save_file
 
     parameters = {name for name, _ in network.named_parameters()}
     half = torch.float16 if storage_dtype == "float16" else None
@@ -41,7 +41,22 @@ def write(path: Path, network: nn.Module, storage_dtype: str) -> None:
             if not bool(tensor.isfinite().all()):
                 raise CheckpointError(f"{name} does not fit float16", "store it as float32")
         tensors[name] = tensor
-    save_file(tensors, path, metadata={"format": "pt"})  # one key: more are not byte-stable
+    write_tensors(path, tensors)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write a safetensors file; what the system refuses is an `OSError`, as for any other file."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        # one metadata key: with more, the bytes differ from run to run
+        save_file(dict(tensors), path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 _DTYPES = {"F16": "float16", "F32": "float32", "F64": "float64", "BF16": "bfloat16",

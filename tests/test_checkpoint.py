@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import struct
 from collections.abc import Callable
 from dataclasses import replace
@@ -298,3 +299,18 @@ def upgrade(version: int, config: dict[str, Any], state: dict[str, Any]) -> tupl
     assert version == 1
     config["width"] = config.pop("channels")
     return config, {k.replace("net", "layers"): v for k, v in state.items()}
+
+
+def test_a_full_disk_is_one_line_for_weights_too(tmp_path: Path) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    former = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(GanzooError, match="cannot write .*model: .*: free some space"):
+            checkpoint.save(tmp_path / "model", networks()[0])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, former)
+    assert list(tmp_path.iterdir()) == []

@@ -14,16 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ganzoo import files
+from ganzoo import files, weights
 from ganzoo.errors import CheckpointError, TrainingError
 
 if TYPE_CHECKING:
     from ganzoo.training.trainer import Trainer
-
-METADATA = {"format": "pt"}  # one key: with more, a safetensors file is not byte-stable
 
 
 def folders(run: Path) -> list[Path]:
@@ -41,7 +39,7 @@ def save(trainer: Trainer, *, keep: int) -> Path:
     path = trainer.folder / "checkpoints" / f"{trainer.step:09d}"
     with files.replacing_folder(path) as temporary:
         path_of_tensors = temporary / "state.safetensors"
-        save_file(tensors(trainer), path_of_tensors, metadata=METADATA)
+        weights.write_tensors(path_of_tensors, tensors(trainer))
         state = {
             "step": trainer.step,
             "images": trainer.images,

@@ -52,6 +52,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     try:
         # one metadata key: with more, the bytes differ from run to run
         save_file(dict(tensors), path, metadata={"format": "pt"})
+        path.chmod(0o644)  # safetensors makes it private; the other files of a folder are not
     except SafetensorError as error:
         number = re.search(r"os error (\d+)", str(error))
         if number is None:

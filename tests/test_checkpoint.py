@@ -308,7 +308,7 @@ def test_a_full_disk_is_one_line_for_weights_too(tmp_path: Path) -> None:
     former = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
-        with pytest.raises(GanzooError, match="cannot write .*model: .*: free some space"):
+        with pytest.raises(GanzooError, match=r"cannot write .*model: .*: free some space"):
             checkpoint.save(tmp_path / "model", networks()[0])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -54,8 +54,8 @@ def ganzoo_losses() -> Iterable[Part]:  # type: ignore[empty-body]
     """Return the losses that this plugin brings.
 
     Each item is a `Part` of kind "loss" whose factory is a subclass of
-    `ganzoo.training.losses.Loss`. `requires={"discriminator": {"per-sample"}}` states what a loss
-    needs of the other parts; a mix that lacks it is refused before training starts.
+    `ganzoo.training.losses.Loss`. `requires={"discriminator": {"gradient-penalty"}}` states what a
+    loss needs of the other parts; a mix that lacks it is refused before training starts.
     """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -81,6 +81,9 @@ class Generator(nn.Module):
 
     part: Part | None = None
     """The part that this was built from; set by `build`."""
+
+    shared_buffers: ClassVar[tuple[str, ...]] = ()
+    """Names of buffers that several processes average after each step of training (`w_avg`)."""
 
     name: str = ""
     """What to call it in messages and provenance: the registry name, folder or arch."""

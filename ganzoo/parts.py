@@ -40,6 +40,7 @@ CAPABILITIES: dict[str, str] = {
     "layer-noise": "takes noise='const', 'random' or 'none'",
     "progressive": "takes lod=, 0 for full resolution, and grows by blending",
     "per-sample": "each score depends on its own image only (no batch norm)",
+    "gradient-penalty": "its gradient with respect to an image may be penalised (no batch norm)",
     "classes": "outputs(x, labels).classes are class logits",
     "features": "outputs(x, labels).features are intermediate features",
     "reconstruction": "outputs(x, labels).reconstruction is an image",

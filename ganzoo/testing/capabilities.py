@@ -10,7 +10,7 @@ import copy
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganzoo.errors import InputError
 from ganzoo.testing import networks
@@ -155,6 +155,28 @@ def per_sample(target: BuiltTarget) -> None:
             f"the score of one image changes by {off:.2g} with its batch mates",
             "do not declare it, or only for settings without batch norm and minibatch statistics",
         )
+
+
+def gradient_penalty(target: BuiltTarget) -> None:
+    """A penalty on the gradient of the scores reaches its parameters, and it has no batch norm."""
+    network = target.build().train()
+    if any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules()):
+        raise CheckFailed(
+            "it has batch norm, under which an image has no gradient of its own",
+            "do not declare it, or only for settings without batch norm",
+        )
+    x, labels = inputs(target)
+    x.requires_grad_()
+    score = call(network, x, labels).sum()
+    (slope,) = torch.autograd.grad(score, x, create_graph=True)
+    if not slope.requires_grad:
+        raise CheckFailed("its gradient has no gradient", "use operations that are differentiable")
+    torch.autograd.backward(slope.square().sum())
+    grads = [p.grad for p in network.parameters() if p.grad is not None]
+    if not any(bool(grad.any()) for grad in grads):
+        raise CheckFailed("a penalty reaches no parameter", "let the slope depend on the weights")
+    if not all(bool(grad.isfinite().all()) for grad in grads):
+        raise CheckFailed("a penalty's gradient is not finite", "look for sqrt or / at 0")
 
 
 def outputs_agree(target: BuiltTarget) -> None:

@@ -161,6 +161,7 @@ CHECKS: list[Check] = [
     Check(capabilities.layer_noise, ("generator",), provides={"layer-noise"}),
     Check(capabilities.progressive, NETWORKS, provides={"progressive"}, gate=True),
     Check(capabilities.per_sample, ("discriminator",), provides={"per-sample"}),
+    Check(capabilities.gradient_penalty, ("discriminator",), provides={"gradient-penalty"}),
     Check(capabilities.outputs_agree, ("discriminator",), provides=capabilities.OUTPUTS, gate=True),
     Check(capabilities.classes, ("discriminator",), provides={"classes"}),
     Check(capabilities.features, ("discriminator",), provides={"features"}),

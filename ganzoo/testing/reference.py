@@ -70,7 +70,7 @@ DISCRIMINATOR = Part(
     kind="discriminator",
     factory=f"{__name__}:ReferenceDiscriminator",
     config="ganzoo.configs:DiscriminatorConfig",
-    provides=frozenset({"conditional", "per-sample"}),
+    provides=frozenset({"conditional", "per-sample", "gradient-penalty"}),
 )
 
 
@@ -165,6 +165,9 @@ def make_step(
         scores: Tensor = D(x, labels, **of_D)
         return scores
 
+    def outputs_D(x: Tensor, labels: Tensor | None = None) -> Any:
+        return D.outputs(x, labels, **of_D)
+
     D.requires_grad_(role == "discriminator")
     return Step(
         index=index,
@@ -175,6 +178,8 @@ def make_step(
         G=call_G,
         D=call_D,
         D_plain=call_D,
+        D_outputs=outputs_D,
+        generator=G,
         rng=Draws(0, f"check/loss/{role}", index),
         log=lambda name, value: None,
     )

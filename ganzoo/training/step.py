@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
+from ganzoo.models import Generator
 from ganzoo.rng import Draws
 
 Network = Callable[[Tensor, Tensor | None], Tensor]
@@ -27,6 +29,8 @@ class Step:
         D_plain: D in float32 on the images as they are, for gradient penalties.
         rng: where the loss draws from.
         log: log(name, value): a scalar for the log that no one minimises.
+        D_outputs: as D, but the named tuple of `outputs`, of critics that give more than a score.
+        generator: G's module, for terms in w space (`mapping`, `synthesis`), in float32.
     """
 
     index: int
@@ -39,6 +43,8 @@ class Step:
     D_plain: Network
     rng: Draws
     log: Callable[[str, Tensor], None]
+    D_outputs: Callable[[Tensor, Tensor | None], Any] | Any = None
+    generator: Generator | Any = None
     given_fake: Tensor | None = field(default=None, repr=False)
 
     @functools.cached_property

@@ -12,7 +12,7 @@ import contextlib
 import copy
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from ganzoo import checkpoint, layout, rng
 from ganzoo.data import ImageData
@@ -240,11 +241,15 @@ class Trainer:
             grad.copy_(mean.view_as(grad))
 
     def _share_buffers(self) -> None:
-        """Average the floating-point state of loss and augmentation over processes."""
-        for module in (self.loss, self.augment) if self.world > 1 else ():
-            for buffer in module.buffers() if module is not None else ():
-                if buffer.is_floating_point():
-                    buffer.copy_(self.accelerator.reduce(buffer, reduction="mean"))
+        """Average the floating-point state of loss and augmentation, and G's shared buffers, over
+        processes."""
+        if self.world == 1:
+            return
+        modules = [self.loss] if self.augment is None else [self.loss, self.augment]
+        buffers = [buffer for module in modules for buffer in module.buffers()]
+        for buffer in [*buffers, *map(self.G.get_buffer, self.G.shared_buffers)]:
+            if buffer.is_floating_point():
+                buffer.copy_(self.accelerator.reduce(buffer, reduction="mean"))
 
     # -- what a step is made of --------------------------------------------------------------------
 
@@ -280,6 +285,8 @@ class Trainer:
                 G=self._network_G(role, update, i),
                 D=self._network_D(role, update, i, reals[i]),
                 D_plain=self.D_plain,
+                D_outputs=self._outputs_D(role, update, i, reals[i]),
+                generator=self.G,
                 rng=self._draws(f"loss/{role}/{i}", update),
                 log=self.means.add,
             )
@@ -318,15 +325,27 @@ class Trainer:
         return call
 
     def _network_D(self, role: Role, update: int, part: int, real: Tensor) -> Any:
+        return self._seen_by_D(self.D, role, update, part, real)
+
+    def _outputs_D(self, role: Role, update: int, part: int, real: Tensor) -> Any:
+        # a critic without further outputs is never asked for them: the loss requires one that has
+        outputs = getattr(self.D, "outputs", None)
+        return outputs and self._seen_by_D(outputs, role, update, part, real)
+
+    def _seen_by_D(
+        self, judge: Callable[..., Any], role: Role, update: int, part: int, real: Tensor
+    ) -> Any:
+        """`judge` (D or its `outputs`) under augmentation and the run's precision."""
         draws = self._draws(f"augment/{role}/{part}", update)
 
-        def call(x: Tensor, labels: Tensor | None = None) -> Tensor:
+        def call(x: Tensor, labels: Tensor | None = None) -> Any:
             with self._autocast():
                 seen = x if self.augment is None else self.augment(x, draws)
-                scores: Tensor = self.D(seen, labels)
+                judged = tree_map_only(Tensor, Tensor.float, judge(seen, labels))
             if self.augment is not None and role == "discriminator" and x is real:
-                self._real_scores.append(scores.detach().float())
-            return scores.float()
+                scores = judged if isinstance(judged, Tensor) else judged.score
+                self._real_scores.append(scores.detach())
+            return judged
 
         return call
 

@@ -31,7 +31,8 @@ def ganzoo_generators():
 
 @hookimpl
 def ganzoo_discriminators():
-    return [Part(name="tiny", kind="discriminator", provides={"conditional", "per-sample"},
+    return [Part(name="tiny", kind="discriminator",
+                 provides={"conditional", "per-sample", "gradient-penalty"},
                  factory="tiny_plugin.networks:TinyCritic",
                  config="ganzoo.configs:DiscriminatorConfig")]
 

@@ -45,7 +45,9 @@ class DiscriminatorConfig(ganzoo.DiscriminatorConfig):
 
     @property
     def provides(self) -> frozenset[str]:
-        return frozenset() if self.norm == "batch" else frozenset({"per-sample"})
+        if self.norm == "batch":
+            return frozenset()
+        return frozenset({"per-sample", "gradient-penalty"})
 
 
 def check_size(image_shape: tuple[int, int, int]) -> None:

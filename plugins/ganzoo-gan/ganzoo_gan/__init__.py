@@ -38,7 +38,7 @@ def ganzoo_discriminators() -> Iterable[Part]:
             factory="ganzoo_gan.networks:Discriminator",
             config="ganzoo_gan.config:DiscriminatorConfig",
             tiny={"image_shape": [1, 8, 8], "widths": [32, 16]},
-            provides=frozenset({"per-sample", "conditional"}),
+            provides=frozenset({"per-sample", "gradient-penalty", "conditional"}),
             summary="Fully connected: two LeakyReLU layers and a raw score",
             paper=_PAPER,
         )

@@ -20,7 +20,7 @@ class DiscriminatorConfig(ganzoo.DiscriminatorConfig):
 
     @property
     def provides(self) -> frozenset[str]:
-        return frozenset({"per-sample"} if self.norm == "none" else ())
+        return frozenset({"per-sample", "gradient-penalty"} if self.norm == "none" else ())
 
 
 @dataclass(frozen=True)

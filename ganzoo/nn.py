@@ -1,0 +1,102 @@
+"""Layers that several families share.
+
+Equalised learning rate, pixel norm and minibatch standard deviation: Karras et al. 2018,
+"Progressive Growing of GANs for Improved Quality, Stability, and Variation", sections 3 and 4.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, conv2d, interpolate, linear
+
+
+class EqualizedLinear(nn.Module):
+    """A linear layer of weights from N(0, 1) that are scaled as they are used (section 4.1).
+
+    The scale is `gain` / sqrt(fan_in), He's constant: under Adam, whose steps do not depend on the
+    scale of a gradient, all layers then learn at one rate. `lr_multiplier` m makes a layer learn at
+    m times that rate (StyleGAN's mapping): weights start at N(0, 1 / m^2), and weights and bias are
+    multiplied by m.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        gain: float = 1.0,
+        lr_multiplier: float = 1.0,
+        bias: bool = True,
+        bias_init: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
+        start = torch.full((out_features,), bias_init / lr_multiplier)
+        self.bias = nn.Parameter(start) if bias else None
+        self.scale = gain / math.sqrt(in_features) * lr_multiplier
+        self.bias_scale = lr_multiplier
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_features) -> (N, out_features)."""
+        bias = (
+            self.bias if self.bias is None or self.bias_scale == 1 else self.bias * self.bias_scale
+        )
+        return linear(x, self.weight * self.scale, bias)
+
+
+class EqualizedConv2d(nn.Module):
+    """A convolution with padding k // 2, its weights scaled as in `EqualizedLinear`; the bias is
+    not scaled."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        gain: float = 1.0,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        shape = (out_channels, in_channels, kernel_size, kernel_size)
+        self.weight = nn.Parameter(torch.randn(shape))
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        self.scale = gain / math.sqrt(in_channels * kernel_size**2)
+        self.padding = kernel_size // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) -> (N, out_channels, H, W)."""
+        return conv2d(x, self.weight * self.scale, self.bias, padding=self.padding)
+
+
+def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
+    """x / sqrt(mean of x^2 over the channels + eps), at each pixel (section 4.2); x (N, C, …)."""
+    return x * (x.square().mean(dim=1, keepdim=True) + eps).rsqrt()
+
+
+def minibatch_stddev(x: Tensor, group_size: int = 4, eps: float = 1e-8) -> Tensor:
+    """Append one channel, the mean standard deviation within groups of images (section 3).
+
+    x (N, C, H, W) -> (N, C + 1, H, W). Images i, i + M, i + 2M, … form a group, of M groups; their
+    biased deviation is averaged over channels and pixels. Where N is not divisible by `group_size`,
+    groups are of the largest divisor of N below it.
+    """
+    n, channels, height, width = x.shape
+    size = next(size for size in range(min(group_size, n), 0, -1) if n % size == 0)
+    groups = x.float().reshape(size, n // size, channels, height, width)  # (G, M, C, H, W)
+    deviation = (groups.var(dim=0, correction=0) + eps).sqrt().mean(dim=(1, 2, 3))  # (M,)
+    channel = deviation.to(x.dtype).repeat(size)[:, None, None, None]
+    return torch.cat([x, channel.expand(n, 1, height, width)], dim=1)
+
+
+def upsample_nearest(x: Tensor, factor: int = 2) -> Tensor:
+    """(N, C, H, W) -> (N, C, factor H, factor W): each pixel becomes a square."""
+    return x if factor == 1 else interpolate(x, scale_factor=float(factor), mode="nearest")
+
+
+def downsample_box(x: Tensor, factor: int = 2) -> Tensor:
+    """(N, C, H, W) -> (N, C, H / factor, W / factor): the means of squares."""
+    return x if factor == 1 else avg_pool2d(x, factor)

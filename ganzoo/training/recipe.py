@@ -123,6 +123,17 @@ class Publication:
 
 
 @dataclass(frozen=True)
+class About:
+    """What a recipe is for: "small" takes minutes to an hour or two on a CPU, "standard" hours on
+    one GPU, "paper" what the paper took. `expected` is its result, `source` where its settings
+    come from."""
+
+    scale: Literal["small", "standard", "paper"] = "small"
+    expected: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that decides a run. Two runs of one recipe on one kind of device are identical.
 
@@ -151,6 +162,7 @@ class Recipe:
     channels_last: bool = True
     every: Every = Every()
     model: Publication = Publication()
+    about: About = About()
 
     def __post_init__(self) -> None:
         check_range("batch", self.batch, 1, 2**20)
@@ -228,7 +240,7 @@ class Recipe:
         """What a resume may change: not the length, where a learning rate follows it."""
         rates = (self.optimizer.generator.schedule, self.optimizer.discriminator.schedule)
         fixed = all(rate == "constant" for rate in rates)
-        return ("name", "every", "model", *(("kimg",) if fixed else ()))
+        return ("name", "every", "model", "about", *(("kimg",) if fixed else ()))
 
     @property
     def images(self) -> int:

@@ -2,15 +2,19 @@
 
 Equalised learning rate, pixel norm and minibatch standard deviation: Karras et al. 2018,
 "Progressive Growing of GANs for Improved Quality, Stability, and Variation", sections 3 and 4.
+Low-pass filters around changes of resolution: Zhang 2019, "Making Convolutional Networks
+Shift-Invariant Again"; Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN".
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, conv2d, interpolate, linear
+from torch.nn.functional import avg_pool2d, conv2d, conv_transpose2d, interpolate, linear
 
 
 class EqualizedLinear(nn.Module):
@@ -100,3 +104,42 @@ def upsample_nearest(x: Tensor, factor: int = 2) -> Tensor:
 def downsample_box(x: Tensor, factor: int = 2) -> Tensor:
     """(N, C, H, W) -> (N, C, H / factor, W / factor): the means of squares."""
     return x if factor == 1 else avg_pool2d(x, factor)
+
+
+# -- resampling with a low-pass filter -------------------------------------------------------------
+
+
+def fir_kernel(taps: Sequence[float] = (1, 3, 3, 1), *, gain: float = 1.0) -> Tensor:
+    """The separable filter (T, T) of `taps`, with a sum of `gain`; to be kept as a buffer."""
+    line = torch.tensor(taps, dtype=torch.float32)
+    return torch.outer(line, line) * (gain / line.sum().square())
+
+
+def fir_blur(x: Tensor, kernel: Tensor, *, padding: int, stride: int = 1) -> Tensor:
+    """Filter each channel of zero-padded x: (N, C, H, W) -> (N, C, H + 2 padding - T + 1, …).
+
+    The kernel is symmetric, so that this correlation is a convolution. In channels_last it is as
+    cheap as two passes over x on CPUs, and a separable pair of filters is not cheaper.
+    """
+    channels = x.shape[1]
+    weight = kernel.to(x.dtype).expand(channels, 1, *kernel.shape)
+    return conv2d(x, weight, padding=padding, stride=stride, groups=channels)
+
+
+def fir_downsample(x: Tensor, kernel: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, C, H / 2, W / 2), filtered before every second pixel is kept."""
+    return fir_blur(x, kernel, padding=len(kernel) // 2 - 1, stride=2)
+
+
+def fir_upsample(x: Tensor, kernel: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, C, 2 H, 2 W): zeros between the pixels, filtered. A constant keeps its
+    value where the kernel has a gain of 4."""
+    channels = x.shape[1]
+    weight = kernel.to(x.dtype).expand(channels, 1, *kernel.shape)
+    padding = len(kernel) // 2 - 1
+    return conv_transpose2d(x, weight, stride=2, padding=padding, groups=channels)
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager[None]:
+    """What is computed within is in the precision of its inputs, also in a mixed-precision run."""
+    return torch.autocast(x.device.type, enabled=False)

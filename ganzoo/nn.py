@@ -91,7 +91,8 @@ def minibatch_stddev(x: Tensor, group_size: int = 4, eps: float = 1e-8) -> Tenso
     n, channels, height, width = x.shape
     size = next(size for size in range(min(group_size, n), 0, -1) if n % size == 0)
     groups = x.float().reshape(size, n // size, channels, height, width)  # (G, M, C, H, W)
-    deviation = (groups.var(dim=0, correction=0) + eps).sqrt().mean(dim=(1, 2, 3))  # (M,)
+    variance = (groups - groups.mean(dim=0)).square().mean(dim=0)  # `var` is ten times as slow
+    deviation = (variance + eps).sqrt().mean(dim=(1, 2, 3))  # (M,)
     channel = deviation.to(x.dtype).repeat(size)[:, None, None, None]
     return torch.cat([x, channel.expand(n, 1, height, width)], dim=1)
 
@@ -128,7 +129,11 @@ def fir_blur(x: Tensor, kernel: Tensor, *, padding: int, stride: int = 1) -> Ten
 
 def fir_downsample(x: Tensor, kernel: Tensor) -> Tensor:
     """(N, C, H, W) -> (N, C, H / 2, W / 2), filtered before every second pixel is kept."""
-    return fir_blur(x, kernel, padding=len(kernel) // 2 - 1, stride=2)
+    padding = len(kernel) // 2 - 1
+    if x.device.type == "cpu" and x.dtype == torch.bfloat16:
+        # twice the work forward, but a strided depthwise convolution takes 20 times it backward
+        return fir_blur(x, kernel, padding=padding)[:, :, ::2, ::2]
+    return fir_blur(x, kernel, padding=padding, stride=2)
 
 
 def fir_upsample(x: Tensor, kernel: Tensor) -> Tensor:

@@ -139,10 +139,11 @@ class StyledConv(nn.Module):
             x = fir_blur(x, self.fir, padding=1)
         else:
             x = conv2d(x, self.weight, padding=1)
-        bias = (self.bias * SQRT2)[:, None, None].to(x.dtype)
-        x = torch.addcmul(bias, x, demodulation[:, :, None, None].to(x.dtype))
+        # one new tensor, on which the rest is done in place: at these sizes memory is what costs
+        x = x * demodulation[:, :, None, None].to(x.dtype)
+        x = x.add_((self.bias * SQRT2)[:, None, None].to(x.dtype))
         if noise is not None:
-            x = x + (noise * (self.noise_strength * SQRT2)).to(x.dtype)
+            x = x.add_((noise * (self.noise_strength * SQRT2)).to(x.dtype))
         x = leaky_relu(x, 0.2, inplace=True)
         return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
@@ -166,10 +167,12 @@ class ToImage(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         with without_autocast(w):
             weight = self.weight * (self.affine(w) * self.scale)[:, None]  # (N, image, in)
-        image = (weight.to(x.dtype) @ x.flatten(2)).float() + self.bias[:, None]  # (N, image, HW)
+        pixels = x.permute(0, 2, 3, 1)  # (N, H, W, in): as they lie in channels_last, also backward
+        image = pixels.flatten(1, 2) @ weight.to(x.dtype).mT  # (N, HW, image)
+        image = image.float() + self.bias
         if self.clamp is not None:
             image = image.clamp(-self.clamp, self.clamp)
-        return image.unflatten(2, x.shape[2:])
+        return image.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
 
 
 class Discriminator(ganzoo.Discriminator):

@@ -119,7 +119,7 @@ def _configured(recipe: Recipe | str | Path, data: str | None, settings: Sequenc
         recipe = find_recipe(recipe)
     recipe = recipe.with_settings(settings)
     if data is not None:
-        recipe = replace(recipe, data=replace(recipe.data, source=data))
+        recipe = replace(recipe, data=recipe.data.with_source(data))
     if not recipe.data.source:
         raise ConfigError("the recipe names no data", "--data mnist, or folder:PATH, zip:PATH")
     return recipe

@@ -151,7 +151,7 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {
 
 def dcgan_init(module: nn.Module) -> None:
     """All weights from a zero-centred normal distribution of deviation 0.02; for `apply`."""
-    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
         nn.init.normal_(module.weight, 0.0, 0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)

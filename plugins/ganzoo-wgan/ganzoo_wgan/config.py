@@ -10,6 +10,9 @@ from ganzoo.configs import check_range, check_square
 
 SIZES = (16, 28, 32, 64, 128)
 
+_OF_EACH_IMAGE = frozenset({"per-sample", "gradient-penalty"})
+"""What every norm but batch norm leaves a critic."""
+
 
 @dataclass(frozen=True)
 class WeightClippingConfig:
@@ -98,7 +101,3 @@ class ResNetCriticConfig(ganzoo.DiscriminatorConfig):
     @property
     def provides(self) -> frozenset[str]:
         return _OF_EACH_IMAGE
-
-
-_OF_EACH_IMAGE = frozenset({"per-sample", "gradient-penalty"})
-"""What every norm but batch norm leaves a critic."""

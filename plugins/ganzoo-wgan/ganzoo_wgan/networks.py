@@ -1,0 +1,73 @@
+"""DCGAN's networks as Gulrajani et al. 2017, "Improved Training of Wasserstein GANs", have them in
+section 4: the critic's batch norm becomes layer norm, because a penalty on the gradient of a score
+is one of its image alone.
+
+With num_classes > 0, the one-hot label joins z in G, and joins the image as constant maps in D.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+import ganzoo
+from ganzoo.nn import NORMS, ToImage, dcgan_init, geometry, pyramid
+from ganzoo_wgan.config import CriticConfig, GeneratorConfig
+
+
+class Generator(ganzoo.Generator):
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__(config)
+        channels, full, _ = config.image_shape
+        (size, width), *above = pyramid(full, config.width, config.max_width)
+        layers: list[nn.Module] = [
+            nn.Linear(config.z_dim + config.num_classes, width * size**2, bias=False),
+            nn.Unflatten(1, (width, size, size)),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+        ]
+        for next_size, next_width in above:
+            layers += [
+                nn.ConvTranspose2d(width, next_width, **geometry(size, next_size), bias=False),
+                nn.BatchNorm2d(next_width),
+                nn.ReLU(inplace=True),
+            ]
+            size, width = next_size, next_width
+        layers += [ToImage(width, channels, **geometry(size, full)), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+        self.apply(dcgan_init)
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        self.check_labels(labels)
+        if labels is not None:
+            z = torch.cat([z, one_hot(labels, self.num_classes).to(z.dtype)], dim=1)
+        return self.layers(z)  # (N, Z) -> (N, C, H, W)
+
+
+class Critic(ganzoo.Discriminator):
+    def __init__(self, config: CriticConfig) -> None:
+        super().__init__(config)
+        channels, full, _ = config.image_shape
+        (size, width), *below = pyramid(full, config.width, config.max_width)[::-1]
+        layers: list[nn.Module] = [
+            nn.Conv2d(channels + config.num_classes, width, **geometry(size, full)),
+            nn.LeakyReLU(0.2),
+        ]
+        for next_size, next_width in below:
+            layers += [
+                nn.Conv2d(width, next_width, **geometry(next_size, size)),
+                NORMS[config.norm](next_width),
+                nn.LeakyReLU(0.2),
+            ]
+            size, width = next_size, next_width
+        layers += [nn.Flatten(), nn.Linear(width * size**2, 1)]
+        self.layers = nn.Sequential(*layers)
+        self.apply(dcgan_init)
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        self.check_labels(labels)
+        if labels is not None:
+            maps = one_hot(labels, self.num_classes).to(x.dtype)[:, :, None, None]
+            x = torch.cat([x, maps.expand(-1, -1, *x.shape[2:])], dim=1)
+        return self.layers(x).squeeze(1)  # (N, C, H, W) -> (N,)

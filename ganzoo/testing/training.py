@@ -41,17 +41,18 @@ class Play:
         for name in self.loss.intervals.get(role, {}):
             step = reference.make_step(self.G, self.D, role=role, index=index)
             found[f"{name} (lazy)"] = self.loss.lazy_term(step, role, name)
-        if role == "discriminator":
-            step = reference.make_step(self.G, self.D, role=role, index=index)
-            self.loss.after_discriminator_step(step, self.D)
         return found
 
     def values(self, *, index: int = 0) -> dict[str, float]:
-        return {
-            f"{role} {name}": float(value.detach())
-            for role in ROLES
-            for name, value in self.terms(role, index=index).items()
-        }
+        """The values of all terms of an update of D, which is then told so, and of one of G."""
+        found = {}
+        for role in ROLES:
+            for name, value in self.terms(role, index=index).items():
+                found[f"{role} {name}"] = float(value.detach())
+            if role == "discriminator":
+                step = reference.make_step(self.G, self.D, role=role, index=index)
+                self.loss.after_discriminator_step(step, self.D)
+        return found
 
 
 # -- losses ---------------------------------------------------------------------------------------

@@ -21,4 +21,14 @@ def ganzoo_augmentations() -> Iterable[Part]:
             paper="Zhao et al. 2020, Differentiable Augmentation for Data-Efficient GAN Training,"
             " arXiv:2006.10738",
         ),
+        Part(
+            name="ada",
+            kind="augmentation",
+            factory="ganzoo_stylegan.augmentations.ada:ADA",
+            config="ganzoo_stylegan.augmentations.config:ADAConfig",
+            tiny={"p": 0.5},
+            summary="Twelve transformations with a probability that follows how much D overfits",
+            paper="Karras et al. 2020, Training Generative Adversarial Networks with Limited Data,"
+            " arXiv:2006.06676",
+        ),
     ]

@@ -75,7 +75,11 @@ def save(
         license=info.license,
         summary=info.summary,
         dataset=layout.DatasetInfo(
-            info.dataset, info.dataset_license, info.dataset_digest, info.content_crop
+            name=info.dataset,
+            license=info.dataset_license,
+            digest=info.dataset_digest,
+            content_crop=info.content_crop,
+            credit=info.dataset_credit,
         ),
         classes=tuple(info.classes),
     )
@@ -150,9 +154,15 @@ def _owner(generator: Generator) -> tuple[str, str]:
 def _info_of(config: layout.ModelConfig) -> layout.ModelInfo:
     data = config.dataset
     return layout.ModelInfo(
-        config.license, config.summary, data.name, data.license, data.digest, data.content_crop,
-        config.classes,
-    )  # fmt: skip
+        license=config.license,
+        summary=config.summary,
+        dataset=data.name,
+        dataset_license=data.license,
+        dataset_digest=data.digest,
+        dataset_credit=data.credit,
+        content_crop=data.content_crop,
+        classes=config.classes,
+    )
 
 
 # -- reading -------------------------------------------------------------------------------------

@@ -45,13 +45,14 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What the model was trained on. `content_crop` (top, left, height, width) is the part of the
-    image that has content, where the images were padded."""
+    """What the model was trained on, and whom to credit for it. `content_crop` (top, left, height,
+    width) is the part of the image that has content, where the images were padded."""
 
     name: str = ""
     license: str = "unknown"
     digest: str = ""
     content_crop: tuple[int, ...] | None = None
+    credit: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class ModelInfo:
     dataset: str = ""
     dataset_license: str = "unknown"
     dataset_digest: str = ""
+    dataset_credit: str = ""
     content_crop: tuple[int, ...] | None = None
     classes: tuple[str, ...] = ()
 

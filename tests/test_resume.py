@@ -105,7 +105,7 @@ def launch_two(family: str, folder: Path) -> Path:
             "--nproc_per_node=2",
         ),
     )
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.returncode == 0, done.stderr[-10_000:]
     record = json.loads((run / "model" / "training.json").read_text())
     assert record["hardware"]["processes"] == 2
     return run

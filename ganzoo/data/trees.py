@@ -43,9 +43,12 @@ def open_zip(request: DataRequest) -> RawData:
 
 
 def _path(request: DataRequest) -> Path:
+    """The path as it is given, or else below `GANZOO_DATA`."""
     try:
         path = Path(request.location).expanduser()
-        path.exists()
+        below = Path(os.environ.get("GANZOO_DATA", ""), path)
+        if not path.exists() and below.exists():
+            path = below
     except (RuntimeError, OSError, ValueError) as error:  # no such user, or an impossible name
         raise DataError(f"{request.spec} is no path: {error}", "give the path as it is") from error
     return path

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -119,7 +120,7 @@ def _configured(recipe: Recipe | str | Path, data: str | None, settings: Sequenc
         recipe = find_recipe(recipe)
     recipe = recipe.with_settings(settings)
     if data is not None:
-        recipe = replace(recipe, data=replace(recipe.data, source=data))
+        recipe = replace(recipe, data=recipe.data.with_source(data))
     if not recipe.data.source:
         raise ConfigError("the recipe names no data", "--data mnist, or folder:PATH, zip:PATH")
     return recipe
@@ -170,6 +171,9 @@ def _accelerator(recipe: Recipe, device: str | None) -> Any:
         AcceleratorState._reset_state(reset_partial_state=True)
     precision = "bf16" if recipe.precision == "bf16" else "no"
     accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
+    if accelerator.num_processes > 1:
+        # else gloo's threads, cut off by another process that is gone already, abort this one
+        atexit.register(accelerator.state.destroy_process_group)
     if device is not None and accelerator.device.type != device:
         raise InputError(f"there is no {device} device here", "use --device cpu, or leave it out")
     return accelerator

@@ -34,11 +34,24 @@ class Choice:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which images: a source as `--data` takes it, and the size and channels to bring them to."""
+    """Which images: a source as `--data` takes it, and the size and channels to bring them to.
+
+    Of a folder or an archive, nothing but the images is known: `name`, `license` and `credit` (whom
+    to name) say the rest, for the model's card. They belong to the source, and go with it.
+    """
 
     source: str = ""
     resolution: int | None = None
     channels: int | None = None
+    name: str | None = None
+    license: str | None = None
+    credit: str | None = None
+
+    def with_source(self, source: str) -> DataConfig:
+        """These settings for other images."""
+        if source == self.source:
+            return self
+        return DataConfig(source, self.resolution, self.channels)
 
 
 @dataclass(frozen=True)
@@ -232,6 +245,8 @@ class Recipe:
                 table = table.setdefault(key, {})
                 if not isinstance(table, dict):
                     raise ConfigError(f"--set {setting}: {key!r} is no table", "check the key")
+            if keys == ["data", "source"]:
+                table = document["data"] = config_to_dict(self.data.with_source(text.strip()))
             table[keys[-1]] = _toml_value(text.strip())
         return Recipe.from_dict(document)
 

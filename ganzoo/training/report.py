@@ -31,8 +31,9 @@ def write_model(trainer: Trainer) -> None:
         info=layout.ModelInfo(
             license=recipe.model.license,
             summary=recipe.model.summary,
-            dataset=data.source,
-            dataset_license=data.license,
+            dataset=recipe.data.name or data.source,
+            dataset_license=recipe.data.license or data.license,
+            dataset_credit=recipe.data.credit or "",
             dataset_digest=data.digest,
             content_crop=data.content_crop,
             classes=data.classes if trainer.G.num_classes else (),

@@ -2,15 +2,18 @@
 
 Equalised learning rate, pixel norm and minibatch standard deviation: Karras et al. 2018,
 "Progressive Growing of GANs for Improved Quality, Stability, and Variation", sections 3 and 4.
+The convolutions, norms and initial weights of a DCGAN: Radford et al. 2015, "Unsupervised
+Representation Learning with Deep Convolutional Generative Adversarial Networks", sections 3 and 4.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, conv2d, interpolate, linear
+from torch.nn.functional import avg_pool2d, conv2d, fold, interpolate, linear
 
 
 class EqualizedLinear(nn.Module):
@@ -100,3 +103,58 @@ def upsample_nearest(x: Tensor, factor: int = 2) -> Tensor:
 def downsample_box(x: Tensor, factor: int = 2) -> Tensor:
     """(N, C, H, W) -> (N, C, H / factor, W / factor): the means of squares."""
     return x if factor == 1 else avg_pool2d(x, factor)
+
+
+# -- DCGAN -----------------------------------------------------------------------------------------
+
+
+def pyramid(size: int, width: int, max_width: int) -> list[tuple[int, int]]:
+    """(size, channels) from 4x4 up to half the full size: 4, 8, 16, … or 4, 7, 14 for 28x28.
+
+    The largest has `width` channels; each below has twice as many, up to `max_width`.
+    """
+    sizes = [size // 2]
+    while sizes[0] > 4:
+        sizes.insert(0, (sizes[0] + 1) // 2)
+    ups = range(len(sizes))[::-1]
+    return [(s, min(width << up, max_width)) for up, s in zip(ups, sizes, strict=True)]
+
+
+def geometry(small: int, large: int) -> dict[str, int]:
+    """The stride-2 convolution between two sizes: kernel 4, or 3 for 4 <-> 7."""
+    return {"kernel_size": 4 if large == 2 * small else 3, "stride": 2, "padding": 1}
+
+
+class ToImage(nn.ConvTranspose2d):
+    """A transposed convolution to few channels. On CPUs torch's is made for many; in channels_last
+    its definition, a product and a sum of overlapping patches, takes half the time."""
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        if x.device.type != "cpu" or not x.is_contiguous(memory_format=torch.channels_last):
+            return super().forward(x)
+        (n, c, h, w), (kernel, _), (stride, _) = x.shape, self.kernel_size, self.stride
+        padding = int(self.padding[0])
+        height, width = ((side - 1) * stride - 2 * padding + kernel for side in (h, w))
+        patches = x.permute(0, 2, 3, 1).reshape(n, h * w, c) @ self.weight.flatten(1)
+        image = fold(patches.mT, (height, width), kernel, padding=padding, stride=stride)
+        return image if self.bias is None else image + self.bias[:, None, None]  # (N, C, H, W)
+
+
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "batch": nn.BatchNorm2d,
+    "layer": lambda width: nn.GroupNorm(1, width),
+    "instance": lambda width: nn.GroupNorm(width, width),
+    "none": lambda width: nn.Identity(),
+}
+"""Name of a critic's norm -> the layer for so many channels."""
+
+
+def dcgan_init(module: nn.Module) -> None:
+    """All weights from a zero-centred normal distribution of deviation 0.02; for `apply`."""
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, (nn.BatchNorm2d, nn.GroupNorm)) and module.affine:
+        nn.init.normal_(module.weight, 1.0, 0.02)
+        nn.init.zeros_(module.bias)

@@ -198,7 +198,9 @@ def augmentation_state_in_buffers(target: BuiltTarget) -> None:
     augment, restored = target.build().train(), target.build().train()
     for index in range(3):
         _augmented(augment, index=index)
-        augment.after_discriminator_step(torch.full((reference.BATCH,), 5.0))
+        augment.after_discriminator_step(
+            torch.full((reference.BATCH,), 5.0), lambda name, value: None
+        )
     restored.load_state_dict(augment.state_dict())
     if difference(_augmented(augment, index=3), _augmented(restored, index=3)):
         raise CheckFailed("restored, it gives other images", "register_buffer what it remembers")

@@ -2,6 +2,8 @@
 
 Equalised learning rate, pixel norm and minibatch standard deviation: Karras et al. 2018,
 "Progressive Growing of GANs for Improved Quality, Stability, and Variation", sections 3 and 4.
+Low-pass filters around changes of resolution: Zhang 2019, "Making Convolutional Networks
+Shift-Invariant Again"; Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN".
 The convolutions, norms and initial weights of a DCGAN: Radford et al. 2015, "Unsupervised
 Representation Learning with Deep Convolutional Generative Adversarial Networks", sections 3 and 4.
 """
@@ -9,11 +11,19 @@ Representation Learning with Deep Convolutional Generative Adversarial Networks"
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, conv2d, fold, interpolate, linear
+from torch.nn.functional import (
+    avg_pool2d,
+    conv2d,
+    conv_transpose2d,
+    fold,
+    interpolate,
+    linear,
+)
 
 
 class EqualizedLinear(nn.Module):
@@ -90,7 +100,8 @@ def minibatch_stddev(x: Tensor, group_size: int = 4, eps: float = 1e-8) -> Tenso
     n, channels, height, width = x.shape
     size = next(size for size in range(min(group_size, n), 0, -1) if n % size == 0)
     groups = x.float().reshape(size, n // size, channels, height, width)  # (G, M, C, H, W)
-    deviation = (groups.var(dim=0, correction=0) + eps).sqrt().mean(dim=(1, 2, 3))  # (M,)
+    variance = (groups - groups.mean(dim=0)).square().mean(dim=0)  # `var` is ten times as slow
+    deviation = (variance + eps).sqrt().mean(dim=(1, 2, 3))  # (M,)
     channel = deviation.to(x.dtype).repeat(size)[:, None, None, None]
     return torch.cat([x, channel.expand(n, 1, height, width)], dim=1)
 
@@ -103,6 +114,49 @@ def upsample_nearest(x: Tensor, factor: int = 2) -> Tensor:
 def downsample_box(x: Tensor, factor: int = 2) -> Tensor:
     """(N, C, H, W) -> (N, C, H / factor, W / factor): the means of squares."""
     return x if factor == 1 else avg_pool2d(x, factor)
+
+
+# -- resampling with a low-pass filter -------------------------------------------------------------
+
+
+def fir_kernel(taps: Sequence[float] = (1, 3, 3, 1), *, gain: float = 1.0) -> Tensor:
+    """The separable filter (T, T) of `taps`, with a sum of `gain`; to be kept as a buffer."""
+    line = torch.tensor(taps, dtype=torch.float32)
+    return torch.outer(line, line) * (gain / line.sum().square())
+
+
+def fir_blur(x: Tensor, kernel: Tensor, *, padding: int, stride: int = 1) -> Tensor:
+    """Filter each channel of zero-padded x: (N, C, H, W) -> (N, C, H + 2 padding - T + 1, …).
+
+    The kernel is symmetric, so that this correlation is a convolution. In channels_last it is as
+    cheap as two passes over x on CPUs, and a separable pair of filters is not cheaper.
+    """
+    channels = x.shape[1]
+    weight = kernel.to(x.dtype).expand(channels, 1, *kernel.shape)
+    return conv2d(x, weight, padding=padding, stride=stride, groups=channels)
+
+
+def fir_downsample(x: Tensor, kernel: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, C, H / 2, W / 2), filtered before every second pixel is kept."""
+    padding = len(kernel) // 2 - 1
+    if x.device.type == "cpu" and x.dtype == torch.bfloat16:
+        # twice the work forward, but a strided depthwise convolution takes 20 times it backward
+        return fir_blur(x, kernel, padding=padding)[:, :, ::2, ::2]
+    return fir_blur(x, kernel, padding=padding, stride=2)
+
+
+def fir_upsample(x: Tensor, kernel: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, C, 2 H, 2 W): zeros between the pixels, filtered. A constant keeps its
+    value where the kernel has a gain of 4."""
+    channels = x.shape[1]
+    weight = kernel.to(x.dtype).expand(channels, 1, *kernel.shape)
+    padding = len(kernel) // 2 - 1
+    return conv_transpose2d(x, weight, stride=2, padding=padding, groups=channels)
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager[None]:
+    """What is computed within is in the precision of its inputs, also in a mixed-precision run."""
+    return torch.autocast(x.device.type, enabled=False)
 
 
 # -- DCGAN -----------------------------------------------------------------------------------------

@@ -127,9 +127,15 @@ class Generator(nn.Module):
         """
         raise NotImplementedError
 
-    def train_forward(self, z: Tensor, labels: Tensor | None, rng: rng.Draws) -> Tensor:
-        """What training calls; families with training-only behaviour (style mixing) override it."""
-        images: Tensor = self(z, labels)
+    def train_forward(
+        self, z: Tensor, labels: Tensor | None, rng: rng.Draws, **options: Any
+    ) -> Tensor:
+        """What training calls; families with training-only behaviour (style mixing) override it.
+
+        `options` are those of `forward` that a trainer sets: `lod=` by one that lets networks grow,
+        and only for a generator that provides "progressive".
+        """
+        images: Tensor = self(z, labels, **options)
         return images
 
     def check_labels(self, labels: Tensor | None) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,29 +25,34 @@ def average(ema: nn.Module, network: nn.Module, decay: float) -> None:
         target.copy_(source)
 
 
-def with_fresh_statistics(generator: Generator) -> Generator:
+def with_fresh_statistics(
+    generator: Generator, options: Mapping[str, Any] | None = None
+) -> Generator:
     """A copy whose batch-norm statistics are its own: measured on its images of fixed latents.
 
-    Copied statistics belong to the weights of the last step, not to their average.
+    Copied statistics belong to the weights of the last step, not to their average. `options` are
+    those of `forward` under which it is measured (`lod`).
     """
     copied = copy.deepcopy(generator).eval()
     if any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in copied.modules()):
         starts = range(0, _STATISTICS_BATCHES * _STATISTICS_BATCH, _STATISTICS_BATCH)
         with torch.no_grad():
-            update_bn((range(s, s + _STATISTICS_BATCH) for s in starts), _OfSeeds(copied))
+            update_bn(
+                (range(s, s + _STATISTICS_BATCH) for s in starts), _OfSeeds(copied, options or {})
+            )
     return copied.eval()
 
 
 class _OfSeeds(nn.Module):
     """G as a function of seeds, as `sample` would call it, for torch's `update_bn`."""
 
-    def __init__(self, generator: Generator) -> None:
+    def __init__(self, generator: Generator, options: Mapping[str, Any]) -> None:
         super().__init__()
-        self.generator = generator
+        self.generator, self.options = generator, options
 
     def forward(self, seeds: range) -> Tensor:
         G = self.generator
         z = torch.from_numpy(rng.latents(seeds, G.z_dim)).to(G.device)
         labels = torch.tensor(seeds, device=G.device) % G.num_classes if G.num_classes else None
-        images: Tensor = G(z, labels)
+        images: Tensor = G(z, labels, **self.options)
         return images

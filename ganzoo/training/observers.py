@@ -99,7 +99,7 @@ class SampleGrids:
             self._due = step + self.every - step % self.every
 
     def _write(self, trainer: Trainer) -> None:
-        images = trainer.averaged().sample(self.n)
+        images = trainer.averaged().sample(self.n, **trainer.options("generator"))
         provenance.save_grid(
             images.to_uint8(),
             self.folder / f"{trainer.step:09d}.png",
@@ -156,7 +156,7 @@ class ProgressLines:
         self._last = now
         left = ""
         if logs.get("images_per_second"):
-            images = (trainer.total_steps - step) * trainer.images_per_step
+            images = trainer.images_at(trainer.total_steps) - trainer.images
             seconds = round(images / logs["images_per_second"])
             left = f"  {timedelta(seconds=seconds)} left"
         sys.stderr.write(f"step {step:,}/{trainer.total_steps:,}  {_summary(logs)}{left}\n")

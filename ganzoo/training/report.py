@@ -91,14 +91,18 @@ def dry_run(trainer: Trainer, steps: int = 4) -> dict[str, Any]:
     """
     if trainer.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(trainer.device)
-    trainer.train_step()  # the first step allocates and selects kernels
-    trainer.step += 1
-    started = time.perf_counter()
-    for _ in range(steps):
-        trainer.train_step()
+    total = 0.0
+    for stretch in trainer.stretches():
+        trainer.step = stretch.start
+        trainer.train_step()  # the first step allocates and selects kernels
         trainer.step += 1
-    trainer.collect_logs()  # waits for the device
-    seconds = (time.perf_counter() - started) / steps
+        trainer.collect_logs()
+        started = time.perf_counter()
+        for _ in range(steps):
+            trainer.train_step()
+            trainer.step += 1
+        trainer.collect_logs()  # waits for the device
+        total += (time.perf_counter() - started) / steps * len(stretch)
     return {
         "recipe": trainer.resolved.to_dict(),
         "parameters": {"generator": _count(trainer.G), "discriminator": _count(trainer.D)},
@@ -106,9 +110,9 @@ def dry_run(trainer: Trainer, steps: int = 4) -> dict[str, Any]:
         "device": device_name(trainer.device),
         "memory_bytes": _peak_memory(trainer.device),
         "steps": trainer.total_steps,
-        "seconds_per_step": seconds,
-        "images_per_second": trainer.images_per_step / seconds,
-        "eta_seconds": seconds * trainer.total_steps,
+        "seconds_per_step": total / trainer.total_steps,
+        "images_per_second": trainer.images_at(trainer.total_steps) / total,
+        "eta_seconds": total,
     }
 
 

@@ -35,7 +35,7 @@ from ganzoo.training.means import Means
 from ganzoo.training.observers import Observers
 from ganzoo.training.optimizers import learning_rate, make_optimizer
 from ganzoo.training.order import DataOrder
-from ganzoo.training.recipe import ResolvedRecipe
+from ganzoo.training.recipe import OptimizerConfig, ResolvedRecipe
 from ganzoo.training.report import write_model
 from ganzoo.training.step import Step
 
@@ -98,28 +98,56 @@ class Trainer:
         self.wall_seconds = 0.0
         self.stop = False
         self.means = Means(self.device)
-        self._real_scores: list[Tensor] = []
+        self._real_scores: dict[int, Tensor] = {}
         self._last_real: tuple[int, Tensor, Tensor | None] | None = None
 
-    # -- the run -----------------------------------------------------------------------------------
+    # -- what follows from the step: a trainer with a schedule overrides these ---------------------
+
+    @property
+    def batch(self) -> int:
+        """Images of one update at this step, over all processes."""
+        return self.recipe.batch
 
     @property
     def images_per_step(self) -> int:
-        return self.recipe.batch * self.config.n_critic
+        return self.batch * self.config.n_critic
+
+    def images_at(self, step: int) -> int:
+        """Real images shown to D in the steps before `step`."""
+        return step * self.images_per_step
 
     @property
     def images(self) -> int:
-        return self.step * self.images_per_step
+        return self.images_at(self.step)
 
     @property
     def total_steps(self) -> int:
         return math.ceil(self.recipe.images / self.images_per_step)
 
+    def stretches(self) -> list[range]:
+        """The steps of the run, parted where their cost changes; a dry run measures each part."""
+        return [range(self.total_steps)]
+
+    def options(self, role: Role) -> dict[str, Any]:
+        """Keyword options that `forward` of a network gets at this step (`lod`)."""
+        return {}
+
+    def optimizer_config(self, role: Role) -> OptimizerConfig:
+        """The optimiser's settings at this step, of which the learning rate may change."""
+        config: OptimizerConfig = getattr(self.recipe.optimizer, role)
+        return config
+
+    def batches(self) -> dict[str, int]:
+        """Every batch size of the run, by the setting that it comes from."""
+        return {"batch": self.recipe.batch}
+
+    # -- the run -----------------------------------------------------------------------------------
+
     def fit(self, steps: int | None = None) -> None:
         """Train until the recipe's length (or for `steps` more steps), or until `stop` is set."""
         every = self.recipe.every
         last = self.total_steps if steps is None else min(self.total_steps, self.step + steps)
-        started, started_step = time.perf_counter(), self.step
+        started, started_images = time.perf_counter(), self.images
         wall_before = self.wall_seconds
         done = self.step >= last
         while not done:
@@ -131,8 +159,7 @@ class Trainer:
                 seconds = time.perf_counter() - started
                 self.wall_seconds = wall_before + seconds
                 if seconds > 0:
-                    rate = (self.step - started_step) * self.images_per_step / seconds
-                    logs["images_per_second"] = rate
+                    logs["images_per_second"] = (self.images - started_images) / seconds
                 self.observers.notify("ganzoo_step_end", trainer=self, step=self.step, logs=logs)
             if done or (every.checkpoint and self.step % every.checkpoint == 0):
                 self.save()
@@ -159,13 +186,14 @@ class Trainer:
                 ]
                 for step, fake in zip(steps, fakes, strict=True):
                     step.given_fake = fake.detach()
-            self._real_scores = []
+            self._real_scores = {}
             self._update("discriminator", steps)
-            real_scores = list(self._real_scores)
+            real_scores = list(self._real_scores.values())
             self._lazy_updates("discriminator", steps)
             self.loss.after_discriminator_step(steps[0], self.D)
             if self.augment is not None and real_scores:
-                self.augment.after_discriminator_step(torch.cat(real_scores))
+                scores = self.accelerator.gather(torch.cat(real_scores))
+                self.augment.after_discriminator_step(scores, self._log_augment)
         steps = self._steps("generator", self.config.n_critic - 1)
         if fakes is not None:
             for step, fake in zip(steps, fakes, strict=True):
@@ -195,8 +223,8 @@ class Trainer:
                 for name, value in terms.items():
                     self.means.add(f"{role[0].upper()}/{name}", value)
         self._reduce(role)
-        fraction = (self.step * self.images_per_step) / max(1, self.recipe.images)
-        config = getattr(self.recipe.optimizer, role)
+        fraction = self.images / max(1, self.recipe.images)
+        config = self.optimizer_config(role)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config, fraction, self.loss.intervals.get(role, {}))
         optimizer.step()
@@ -260,9 +288,9 @@ class Trainer:
 
     def _steps(self, role: Role, critic: int) -> list[Step]:
         """The micro-batches of one update: the global batch, this rank's rows, split."""
-        n = self.recipe.batch // self.world
+        n = self.batch // self.world
         update = self.step * self.config.n_critic + critic
-        real, labels = self._real(update)
+        real, labels = self._real(critic)
         conditional = self.G.num_classes > 0
         reused = role == "generator" and self._reuses_fake
         stream = "discriminator" if reused else role
@@ -293,20 +321,20 @@ class Trainer:
             for i in range(parts)
         ]
 
-    def _real(self, update: int) -> tuple[Tensor, Tensor | None]:
+    def _real(self, critic: int) -> tuple[Tensor, Tensor | None]:
         """This rank's real images of an update, in [-1, 1], and their labels, on the device.
 
         Kept for the update of G that follows on the same images.
         """
-        if self._last_real is None or self._last_real[0] != update:
-            batch = self.recipe.batch
-            indices = self.order.indices(update * batch, batch)[self.rank :: self.world]
+        position = self.images + critic * self.batch
+        if self._last_real is None or self._last_real[0] != position:
+            indices = self.order.indices(position, self.batch)[self.rank :: self.world]
             pixels, labels = self.data.batch(indices)
             real = pixels.to(self.device, non_blocking=True).to(
                 torch.float32, memory_format=self._memory_format
             )
             labels = None if labels is None else labels.to(self.device, non_blocking=True)
-            self._last_real = (update, real.div_(127.5).sub_(1), labels)
+            self._last_real = (position, real.div_(127.5).sub_(1), labels)
         return self._last_real[1:]
 
     @property
@@ -319,7 +347,7 @@ class Trainer:
         def call(z: Tensor, labels: Tensor | None = None) -> Tensor:
             graph = role == "generator" and torch.is_grad_enabled()  # D's step has no use for one
             with torch.set_grad_enabled(graph), self._autocast():
-                images = self.G.train_forward(z, labels, draws)
+                images = self.G.train_forward(z, labels, draws, **self.options("generator"))
             return images.float()
 
         return call
@@ -341,18 +369,22 @@ class Trainer:
         def call(x: Tensor, labels: Tensor | None = None) -> Any:
             with self._autocast():
                 seen = x if self.augment is None else self.augment(x, draws)
-                judged = tree_map_only(Tensor, Tensor.float, judge(seen, labels))
+                judged = judge(seen, labels, **self.options("discriminator"))
+                judged = tree_map_only(Tensor, Tensor.float, judged)
             if self.augment is not None and role == "discriminator" and x is real:
                 scores = judged if isinstance(judged, Tensor) else judged.score
-                self._real_scores.append(scores.detach())
+                self._real_scores[part] = scores.detach()  # once, if a loss asks several times
             return judged
 
         return call
 
+    def _log_augment(self, name: str, value: Tensor) -> None:
+        self.means.add(f"augment/{name}", value)
+
     def D_plain(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """D in float32 without augmentation."""
         with torch.autocast(self.device.type, enabled=False):
-            scores: Tensor = self.D(x.float(), labels)
+            scores: Tensor = self.D(x.float(), labels, **self.options("discriminator"))
         return scores
 
     def _autocast(self) -> Any:
@@ -431,7 +463,7 @@ class Trainer:
 
     def averaged(self) -> Generator:
         """The generator as it is published: averaged, its batch statistics recomputed."""
-        return with_fresh_statistics(self.ema)
+        return with_fresh_statistics(self.ema, self.options("generator"))
 
     # -- making the parts --------------------------------------------------------------------------
 
@@ -463,16 +495,17 @@ class Trainer:
         self.observers.say(f"{folder} has no such discriminator: D starts anew")
 
     def _check_batch(self) -> None:
-        recipe = self.recipe
-        pieces = self.world * recipe.accumulation
-        if recipe.batch % pieces:
+        pieces = self.world * self.recipe.accumulation
+        odd = {name: batch for name, batch in self.batches().items() if batch % pieces}
+        if odd:
             raise InputError(
-                f"batch {recipe.batch} is not divisible by {self.world} processes"
-                f" x accumulation {recipe.accumulation}",
-                f"--set batch={max(1, recipe.batch // pieces) * pieces}",
+                f"batch {' and '.join(map(str, odd.values()))} is not divisible by"
+                f" {self.world} processes x accumulation {self.recipe.accumulation}",
+                " ".join(f"--set {k}={max(1, v // pieces) * pieces}" for k, v in odd.items()),
             )
-        if len(self.data) < recipe.batch:
-            raise DataError(
-                f"the data set has {len(self.data)} images, fewer than a batch of {recipe.batch}",
-                f"--set batch={len(self.data)} or use more data",
-            )
+        for name, batch in self.batches().items():
+            if len(self.data) < batch:
+                raise DataError(
+                    f"the data set has {len(self.data)} images, fewer than a batch of {batch}",
+                    f"--set {name}={len(self.data)} or use more data",
+                )

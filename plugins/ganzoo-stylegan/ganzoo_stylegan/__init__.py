@@ -1,4 +1,4 @@
-"""StyleGAN2 (Karras et al. 2020) as a ganzoo plugin."""
+"""StyleGAN2 (Karras et al. 2020), ADA and DiffAugment as a ganzoo plugin."""
 
 from __future__ import annotations
 
@@ -76,6 +76,31 @@ def ganzoo_losses() -> Iterable[Part]:
             },
             summary="r1 with path length regularisation of G, lazily",
             paper=_STYLEGAN2,
+        ),
+    ]
+
+
+@hookimpl
+def ganzoo_augmentations() -> Iterable[Part]:
+    return [
+        Part(
+            name="diffaugment",
+            kind="augmentation",
+            factory="ganzoo_stylegan.augmentations.diffaugment:DiffAugment",
+            config="ganzoo_stylegan.augmentations.config:DiffAugmentConfig",
+            summary="Random colour, translation and cutout of every image that D sees",
+            paper="Zhao et al. 2020, Differentiable Augmentation for Data-Efficient GAN Training,"
+            " arXiv:2006.10738",
+        ),
+        Part(
+            name="ada",
+            kind="augmentation",
+            factory="ganzoo_stylegan.augmentations.ada:ADA",
+            config="ganzoo_stylegan.augmentations.config:ADAConfig",
+            tiny={"p": 0.5},
+            summary="Twelve transformations with a probability that follows how much D overfits",
+            paper="Karras et al. 2020, Training Generative Adversarial Networks with Limited Data,"
+            " arXiv:2006.06676",
         ),
     ]
 

@@ -1,0 +1,105 @@
+"""Settings of ProGAN's networks and of the trainer that grows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import ganzoo
+from ganzoo.configs import check_range
+from ganzoo.errors import ConfigError
+from ganzoo.training.config import AlternatingConfig
+
+RESOLUTIONS = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+@dataclass(frozen=True)
+class GeneratorConfig(ganzoo.GeneratorConfig):
+    """Channels at a resolution are those of `channels`; the defaults are the paper's (table 2).
+
+    `normalise_latent` puts z, with the label, on a sphere.
+    """
+
+    image_shape: tuple[int, int, int] = (3, 32, 32)
+    z_dim: int = 512
+    fmap_base: int = 8192
+    fmap_max: int = 512
+    normalise_latent: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_size(self.image_shape)
+        check_channels(self.image_shape, self.fmap_base, self.fmap_max)
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig(ganzoo.DiscriminatorConfig):
+    """`group_size` is that of the minibatch standard deviation. With 1 it is a constant, and each
+    score is that of its own image."""
+
+    image_shape: tuple[int, int, int] = (3, 32, 32)
+    fmap_base: int = 8192
+    fmap_max: int = 512
+    group_size: int = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_size(self.image_shape)
+        check_channels(self.image_shape, self.fmap_base, self.fmap_max)
+        check_range("group_size", self.group_size, 1, 4096)
+
+    @property
+    def provides(self) -> frozenset[str]:
+        return frozenset({"per-sample"} if self.group_size == 1 else ())
+
+
+def channels(resolution: int, fmap_base: int, fmap_max: int) -> int:
+    """Feature maps at a resolution: they halve as it doubles, from `fmap_max` on."""
+    return min(fmap_base // (resolution // 2), fmap_max)
+
+
+def check_size(image_shape: tuple[int, int, int]) -> None:
+    _, height, width = image_shape
+    if height != width or height not in RESOLUTIONS:
+        raise ConfigError(
+            f"image_shape {list(image_shape)} cannot be grown from 4x4 by doubling",
+            f"use a square of {', '.join(map(str, RESOLUTIONS))} (--set data.resolution=…)",
+        )
+
+
+def check_channels(image_shape: tuple[int, int, int], fmap_base: int, fmap_max: int) -> None:
+    check_range("fmap_base", fmap_base, image_shape[1] // 2, 2**20)  # one channel at least
+    check_range("fmap_max", fmap_max, 1, 8192)
+
+
+@dataclass(frozen=True)
+class ProgressiveConfig(AlternatingConfig):
+    """How the resolution grows; the defaults are the paper's (appendix A.1).
+
+    Training starts at `start_resolution`. Each next one is blended in while `fade_kimg` thousand
+    real images are shown, and every one is then trained for `stable_kimg`, the last until the run
+    ends. `batch` and `lr` map resolutions to batch sizes and learning rates of both networks; at a
+    resolution that they do not name, the recipe's hold.
+    """
+
+    start_resolution: int = 4
+    fade_kimg: float = 600.0
+    stable_kimg: float = 600.0
+    batch: Mapping[str, int] = field(default_factory=dict)
+    lr: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("start_resolution", self.start_resolution, 1, 4096)
+        check_range("fade_kimg", self.fade_kimg, 0.0, 1e9)
+        check_range("stable_kimg", self.stable_kimg, 0.0, 1e9)
+        for name, table, low, high in (
+            ("batch", self.batch, 1, 2**20),
+            ("lr", self.lr, 0.0, 10.0),
+        ):
+            for resolution, value in table.items():
+                if not resolution.isdecimal() or str(int(resolution)) != resolution:
+                    raise ConfigError(
+                        f"{name} names the resolution {resolution!r}", f"write {name}.32, and so on"
+                    )
+                check_range(f"{name}.{resolution}", value, low, high)

@@ -1,0 +1,170 @@
+"""Karras et al. 2018, "Progressive Growing of GANs for Improved Quality, Stability, and Variation",
+figures 1 and 2, table 2, sections 3 and 4.
+
+From 4x4 up, two 3x3 convolutions a resolution in G, and their mirror in D; LeakyReLU 0.2, equalised
+learning rates, pixel norm in G, minibatch standard deviation in D. Each resolution has a 1x1
+convolution of its own to or from RGB. All of them exist from the start, and `lod` chooses: 0 is the
+full resolution, 1 half of it, and between them the two are blended, as in figure 2. Images are full
+size at every `lod`.
+
+With num_classes > 0, the one-hot label joins z in G; D has one score a class, of which the label
+picks one. (The paper's networks for classes have AC-GAN's heads instead.)
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu, one_hot
+
+import ganzoo
+from ganzoo.errors import InputError
+from ganzoo.nn import (
+    EqualizedConv2d,
+    EqualizedLinear,
+    downsample_box,
+    minibatch_stddev,
+    pixel_norm,
+    upsample_nearest,
+)
+from ganzoo_progan.config import RESOLUTIONS, DiscriminatorConfig, GeneratorConfig, channels
+
+HE = math.sqrt(2)  # the gain of layers that a (leaky) ReLU follows
+
+
+def level_of(lod: float, levels: int) -> tuple[int, float]:
+    """The highest resolution of the `levels` that is in use at `lod`, and the weight of the one
+    below it."""
+    if not 0 <= lod <= levels - 1:
+        raise InputError(f"lod {lod} is out of range", f"use 0 (full size) to {levels - 1}")
+    whole = math.floor(lod)
+    return levels - 1 - whole, lod - whole
+
+
+# -- the generator ---------------------------------------------------------------------------------
+
+
+class Start(nn.Module):
+    """The 4x4 block: a dense layer, reshaped, and one convolution."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.dense = EqualizedLinear(inputs, width * 4 * 4, gain=HE / 4, bias=False)
+        self.bias = nn.Parameter(torch.zeros(width))  # one a channel, not one a pixel
+        self.conv = EqualizedConv2d(width, width, 3, gain=HE)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.dense(z).unflatten(1, (-1, 4, 4)) + self.bias[:, None, None]  # (N, C, 4, 4)
+        x = pixel_norm(leaky_relu(x, 0.2))
+        return pixel_norm(leaky_relu(self.conv(x), 0.2))
+
+
+class Up(nn.Module):
+    """Twice the resolution: upsampling, and two convolutions."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.conv0 = EqualizedConv2d(inputs, width, 3, gain=HE)
+        self.conv1 = EqualizedConv2d(width, width, 3, gain=HE)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = upsample_nearest(x)  # (N, inputs, R / 2, R / 2) -> (N, inputs, R, R)
+        x = pixel_norm(leaky_relu(self.conv0(x), 0.2))
+        return pixel_norm(leaky_relu(self.conv1(x), 0.2))  # (N, width, R, R)
+
+
+class Generator(ganzoo.Generator):
+    config: GeneratorConfig
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__(config)
+        image_channels, full, _ = config.image_shape
+        widths = [channels(r, config.fmap_base, config.fmap_max) for r in RESOLUTIONS if r <= full]
+        first: list[nn.Module] = [Start(config.z_dim + config.num_classes, widths[0])]
+        self.blocks = nn.ModuleList(first + [Up(a, b) for a, b in itertools.pairwise(widths)])
+        self.to_rgb = nn.ModuleList(EqualizedConv2d(width, image_channels, 1) for width in widths)
+
+    def forward(self, z: Tensor, labels: Tensor | None = None, *, lod: float = 0.0) -> Tensor:
+        self.check_labels(labels)
+        top, fraction = level_of(lod, len(self.blocks))
+        if labels is not None:
+            z = torch.cat([z, one_hot(labels, self.num_classes).to(z.dtype)], dim=1)
+        x = below = pixel_norm(z) if self.config.normalise_latent else z  # (N, Z)
+        for block in self.blocks[: top + 1]:
+            below, x = x, block(x)  # (N, C, R, R)
+        image = self.to_rgb[top](x)
+        if fraction > 0:
+            image = torch.lerp(image, upsample_nearest(self.to_rgb[top - 1](below)), fraction)
+        return upsample_nearest(image, self.image_shape[1] // image.shape[2])
+
+
+# -- the discriminator -----------------------------------------------------------------------------
+
+
+class FromRGB(nn.Module):
+    def __init__(self, image_channels: int, width: int) -> None:
+        super().__init__()
+        self.conv = EqualizedConv2d(image_channels, width, 1, gain=HE)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return leaky_relu(self.conv(x), 0.2)
+
+
+class Down(nn.Module):
+    """Two convolutions, and half the resolution."""
+
+    def __init__(self, width: int, outputs: int) -> None:
+        super().__init__()
+        self.conv0 = EqualizedConv2d(width, width, 3, gain=HE)
+        self.conv1 = EqualizedConv2d(width, outputs, 3, gain=HE)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = leaky_relu(self.conv0(x), 0.2)  # (N, width, R, R)
+        x = leaky_relu(self.conv1(x), 0.2)  # (N, outputs, R, R)
+        return downsample_box(x)  # (N, outputs, R / 2, R / 2)
+
+
+class Judge(nn.Module):
+    """The 4x4 block: minibatch statistics, one convolution, two dense layers."""
+
+    def __init__(self, width: int, scores: int, group_size: int) -> None:
+        super().__init__()
+        self.group_size = group_size
+        self.conv = EqualizedConv2d(width + 1, width, 3, gain=HE)
+        self.dense = EqualizedLinear(width * 4 * 4, width, gain=HE)
+        self.score = EqualizedLinear(width, scores)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = minibatch_stddev(x, self.group_size)  # (N, width + 1, 4, 4)
+        x = leaky_relu(self.conv(x), 0.2)
+        x = leaky_relu(self.dense(x.flatten(1)), 0.2)
+        return self.score(x)  # (N, scores)
+
+
+class Discriminator(ganzoo.Discriminator):
+    config: DiscriminatorConfig
+
+    def __init__(self, config: DiscriminatorConfig) -> None:
+        super().__init__(config)
+        image_channels, full, _ = config.image_shape
+        widths = [channels(r, config.fmap_base, config.fmap_max) for r in RESOLUTIONS if r <= full]
+        last: list[nn.Module] = [Judge(widths[0], max(1, config.num_classes), config.group_size)]
+        self.blocks = nn.ModuleList(last + [Down(b, a) for a, b in itertools.pairwise(widths)])
+        self.from_rgb = nn.ModuleList(FromRGB(image_channels, width) for width in widths)
+
+    def forward(self, x: Tensor, labels: Tensor | None = None, *, lod: float = 0.0) -> Tensor:
+        self.check_labels(labels)
+        top, fraction = level_of(lod, len(self.blocks))
+        image = downsample_box(x, x.shape[2] // RESOLUTIONS[top])  # (N, C, R, R)
+        x = self.from_rgb[top](image)
+        for level in range(top, -1, -1):
+            x = self.blocks[level](x)
+            if level == top and fraction > 0:
+                below = self.from_rgb[top - 1](downsample_box(image))
+                x = torch.lerp(x, below, fraction)  # (N, C, R / 2, R / 2)
+        if labels is None:
+            return x.squeeze(1)  # (N, 1) -> (N,)
+        return x.gather(1, labels[:, None]).squeeze(1)  # (N, classes) -> (N,)

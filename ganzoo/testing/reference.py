@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, one_hot
 
 from ganzoo.configs import DiscriminatorConfig, GeneratorConfig
-from ganzoo.errors import InputError
+from ganzoo.errors import ConfigError, InputError
 from ganzoo.models import Discriminator, Generator, build
 from ganzoo.parts import Part, PartRegistry
 from ganzoo.rng import Draws
@@ -104,11 +104,16 @@ def pair_for(part: Part, registry: PartRegistry, *, conditional: bool = False) -
         needed = part.requires.get(kind, frozenset()) | ({"conditional"} if classes else set())
         if needed <= reference.provides:
             continue
-        for candidate in (owned.part for owned in registry.all(kind)):
+        # of one that grows, a term does not reach the layers of other resolutions: it comes last
+        candidates = [owned.part for owned in registry.all(kind)]
+        for candidate in sorted(candidates, key=lambda part: "progressive" in part.provides):
             settings = {**candidate.tiny, "num_classes": classes}
             if partners:
                 settings["image_shape"] = list(shape)
-            config = candidate.make_config(settings)
+            try:
+                config = candidate.make_config(settings)
+            except ConfigError:  # it cannot be of this shape, or always has classes
+                continue
             if needed <= candidate.provided(config):
                 partners[kind] = build(candidate, config, seed=1)
                 shape = config.image_shape

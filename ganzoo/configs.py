@@ -9,7 +9,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -62,6 +62,16 @@ def check_image_shape(shape: tuple[int, int, int]) -> None:
         raise ConfigError(
             f"image_shape = {list(shape)} is not a shape",
             "use [channels 1 to 4, height, width up to 4096]",
+        )
+
+
+def check_square(image_shape: tuple[int, int, int], sizes: Sequence[int]) -> None:
+    """Refuse an image that is not a square of one of these sizes."""
+    _, height, width = image_shape
+    if height != width or height not in sizes:
+        raise ConfigError(
+            f"image_shape = {list(image_shape)} does not suit this network",
+            f"use a square of {', '.join(map(str, sizes))} (--set data.resolution=…)",
         )
 
 

@@ -85,6 +85,9 @@ class Generator(nn.Module):
     shared_buffers: ClassVar[tuple[str, ...]] = ()
     """Names of buffers that several processes average after each step of training (`w_avg`)."""
 
+    num_ws: int = 0
+    """How many w `synthesis` takes, one a layer; 0 for a generator without w."""
+
     name: str = ""
     """What to call it in messages and provenance: the registry name, folder or arch."""
 
@@ -119,7 +122,8 @@ class Generator(nn.Module):
         """Raw images (N, C, H, W) of latents z (N, z_dim) and labels int64 (N,).
 
         A conditional generator without labels raises `InputError`. Families with more abilities
-        take more keyword options, named in `OPTIONS`, and `rng=` for random noise.
+        take more keyword options, named in `OPTIONS`, and `rng=` for random noise. Their `mix` is
+        a second z and the layer from which on it is used.
         """
         raise NotImplementedError
 
@@ -137,6 +141,14 @@ class Generator(nn.Module):
     def check_labels(self, labels: Tensor | None) -> None:
         """Refuse labels for an unconditional generator, and their absence for a conditional one."""
         _check_labels(self._title, self.num_classes, labels)
+
+    def check_layer(self, what: str, layer: int) -> None:
+        """Refuse a number of w layers that is not in [0, num_ws]."""
+        if isinstance(layer, bool) or not isinstance(layer, int) or not 0 <= layer <= self.num_ws:
+            raise InputError(
+                f"{what} {layer!r} is out of range",
+                f"use 0 to {self.num_ws}; {self._title} has {self.num_ws} layers of w",
+            )
 
     @property
     def _title(self) -> str:
@@ -166,7 +178,8 @@ class Generator(nn.Module):
             batch_size: how many images go through the network at once.
             progress: show a progress bar on stderr.
             **options: `truncation`, `truncation_cutoff`, `noise`, `mix`, `lod`, where the
-                generator has that ability (`InputError` elsewhere).
+                generator has that ability (`InputError` elsewhere). `mix=(seed, layer)` takes the
+                styles from that layer on from the image of another seed, or of one an image.
 
         Returns:
             Images, float32 (N, C, H, W) on the CPU, clamped to [-1, 1].
@@ -198,6 +211,7 @@ class Generator(nn.Module):
         classes = self.choose_labels(labels, seeds)
         options = self.check_options(options)
         record = self._record(options)
+        others = self._mixed_with(options.pop("mix", None), len(seeds))
         network = self._for_many() if len(seeds) > FEW else self
         starts: Any = range(0, len(seeds), batch_size)
         if progress:
@@ -208,8 +222,9 @@ class Generator(nn.Module):
             starts = track(starts, description="Generating", console=stderr())
         for start in starts:
             part = slice(start, start + batch_size)
+            mix = {} if others is None else {"mix": (others[0][part], others[1])}
             yield Images.of(
-                self._generate(network, seeds[part], classes and classes[part], options),
+                self._generate(network, seeds[part], classes and classes[part], {**options, **mix}),
                 seeds=seeds[part],
                 labels=classes and classes[part],
                 record=record,
@@ -224,12 +239,32 @@ class Generator(nn.Module):
         options: dict[str, Any],
     ) -> Tensor:
         device = self.device
-        z = torch.from_numpy(rng.latents(seeds, self.z_dim)).to(device)
+        z = self.latents(seeds)
         labels = None if classes is None else torch.tensor(classes, device=device)
         if options.get("noise") == "random":
             options = {**options, "rng": rng.SeedNoise(seeds, device)}
+        if "mix" in options:
+            others, layer = options["mix"]
+            options = {**options, "mix": (self.latents(others), layer)}
         images = network(z, labels, **options)
         return images.float().clamp(-1, 1).contiguous().cpu()
+
+    def latents(self, seeds: Sequence[int]) -> Tensor:
+        """z (N, z_dim) of seeds, on this generator's device."""
+        return torch.from_numpy(rng.latents(seeds, self.z_dim)).to(self.device)
+
+    def _mixed_with(
+        self, mix: tuple[tuple[int, ...], int] | None, n: int
+    ) -> tuple[tuple[int, ...], int] | None:
+        """The other seed of each of n images, and the layer from which on its styles are used."""
+        if mix is None:
+            return None
+        seeds, layer = mix
+        if len(seeds) not in (1, n):
+            raise InputError(
+                f"mix names {len(seeds)} seeds for {n} images", "give one, or one an image"
+            )
+        return (seeds * n if len(seeds) == 1 else seeds), layer
 
     def _for_many(self) -> Callable[..., Tensor]:
         """This generator with its kernels in channels_last, in which a CPU convolves faster
@@ -301,13 +336,24 @@ class Generator(nn.Module):
             if key == "truncation" and not -1 <= value <= 2:
                 raise InputError(f"truncation {value} is out of range", "use -1 to 2 (1 for none)")
             if OPTIONS[key] in self.provides:
-                kept[key] = value
+                kept[key] = self._checked_mix(value) if key == "mix" else value
+                if key == "truncation_cutoff":
+                    self.check_layer(key, value)
             elif not (key == "truncation" and value == 1):
                 raise InputError(
                     f"{self._title} takes no {key}",
                     f"leave it out; it needs a generator with {OPTIONS[key]!r}",
                 )
         return kept
+
+    def _checked_mix(self, mix: Any) -> tuple[tuple[int, ...], int]:
+        """`mix` as (seeds, layer)."""
+        if not isinstance(mix, Sequence) or isinstance(mix, str) or len(mix) != 2:
+            raise InputError(f"mix {mix!r} is no pair", "use mix=(seed, layer)")
+        seeds, layer = mix
+        seeds = tuple(seeds) if isinstance(seeds, Sequence) else (seeds,)
+        self.check_layer("layer of mix", layer)
+        return tuple(rng.check_seed(seed) for seed in seeds), layer
 
 
 class Discriminator(nn.Module):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -117,6 +117,31 @@ class Draws:
         ranked = philox(self._seed, f"{self._stream}/{self._rank}", self._step, self._calls)
         self._calls += 1
         return torch.Generator(self._device).manual_seed(int(ranked.integers(0, 2**32)))
+
+    def noise(self, n: int) -> StepNoise:
+        """Random noise maps for n images of this step."""
+        return StepNoise(self.torch_generator(), n)
+
+
+class Noise(Protocol):
+    """Where layers get random noise maps: `rng` of a generator with "layer-noise"."""
+
+    def normal(self, layer: int, *shape: int) -> torch.Tensor:
+        """Standard normal float32 (N, *shape) for noise layer `layer`."""
+
+
+class StepNoise:
+    """Random noise maps of a training step: drawn on the device, layer after layer."""
+
+    def __init__(self, generator: torch.Generator, n: int) -> None:
+        self._generator, self._n = generator, n
+
+    def normal(self, layer: int, *shape: int) -> torch.Tensor:
+        """Standard normal float32 (n, *shape) for the next noise layer."""
+        import torch
+
+        device = self._generator.device
+        return torch.randn(self._n, *shape, generator=self._generator, device=device)
 
 
 class SeedNoise:

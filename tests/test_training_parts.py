@@ -20,7 +20,7 @@ from torch import nn
 from ganzoo import plugins
 from ganzoo.errors import TrainingError
 from ganzoo.training import Recipe, train
-from ganzoo.training.losses import Loss
+from ganzoo.training.losses import Loss, NonSaturating
 from ganzoo.training.step import Step
 from tests.test_training import make, state_bytes, weights
 from tests.tiny import recipe
@@ -132,9 +132,34 @@ def test_ds_step_builds_no_graph_of_g() -> None:
 def test_the_augmentation_adapts_to_ds_scores_of_real_images() -> None:
     trainer = make(rich(accumulation=2))
     scores: list[torch.Tensor] = []
-    trainer.augment.after_discriminator_step = scores.append  # type: ignore[union-attr]
+    trainer.augment.after_discriminator_step = (  # type: ignore[union-attr, method-assign]
+        lambda real_scores, log: scores.append(real_scores)
+    )
     trainer.train_step()
     assert [tuple(s.shape) for s in scores] == [(8,), (8,)]  # one for each update of D
+
+
+class Twice(NonSaturating):
+    """Asks D twice for the scores of the real images, as a consistency term would."""
+
+    def discriminator_terms(self, step: Step) -> dict[str, torch.Tensor]:
+        again = step.D(step.real, step.labels).square().mean()
+        return {**super().discriminator_terms(step), "again": again}
+
+
+def test_an_image_counts_once_for_the_augmentation_and_its_log_is_kept() -> None:
+    trainer = make(rich(accumulation=2, trainer={"part": "alternating", "n_critic": 1}))
+    trainer.loss = Twice()
+    counts: list[int] = []
+
+    def adapt(real_scores: torch.Tensor, log: Any) -> None:
+        counts.append(len(real_scores))
+        log("p", torch.tensor(0.25))
+
+    trainer.augment.after_discriminator_step = adapt  # type: ignore[union-attr, method-assign]
+    trainer.train_step()
+    assert counts == [8]
+    assert trainer.collect_logs()["augment/p"] == 0.25
 
 
 class Clipping(Loss):

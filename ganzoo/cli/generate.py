@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,8 @@ from ganzoo.errors import InputError, nearest
 from ganzoo.rng import check_seed, latents
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ganzoo.models import Generator, Images
 
 SUFFIXES = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
@@ -41,6 +43,7 @@ MAX_IMAGES = 10_000_000
 @click.option(
     "--noise", type=click.Choice(["const", "random", "none"]), help="Noise of each layer."
 )
+@click.option("--mix", metavar="SEED[:LAYER]", help="From a layer on (half), styles of this seed.")
 @click.option("--interpolate", is_flag=True, help="Walk from seed to seed and back: an animation.")
 @click.option("--steps", type=click.IntRange(1), help="Frames from seed to seed (24).")
 @click.option("--fps", type=click.IntRange(1, 100), help="Frames a second (24).")
@@ -68,6 +71,7 @@ def generate(
     truncation: float | None,
     truncation_cutoff: int | None,
     noise: str | None,
+    mix: str | None,
     interpolate: bool,
     steps: int | None,
     fps: int | None,
@@ -98,6 +102,7 @@ def generate(
     for option, given in (("--steps", steps), ("--fps", fps)):
         if given is not None and not interpolate:
             raise InputError(f"{option} is for an animation", "add --interpolate")
+    other = None if mix is None else parse_mix(mix)
     one = None if label is None else parse_labels(label)
     if one is not None and len(one) > 1:
         raise InputError("--class takes one class", f"use --labels {label}")
@@ -118,13 +123,19 @@ def generate(
         classes = find_classes(generator, asked)
     elif interpolate and generator.num_classes:
         classes = chosen[0] % generator.num_classes  # a walk keeps to the class of its first seed
+    if other is not None and other[1] is None:
+        other = other[0], generator.num_ws // 2
+    options = {
+        "truncation": truncation,
+        "truncation_cutoff": truncation_cutoff,
+        "noise": noise,
+        "mix": other,
+    }
     job = Job(
         generator,
         chosen,
         generator.choose_labels(classes, chosen),
-        generator.check_options(
-            {"truncation": truncation, "truncation_cutoff": truncation_cutoff, "noise": noise}
-        ),
+        generator.check_options(options),
         batch_size,
         mark=not no_mark,
     )
@@ -232,6 +243,14 @@ def _checked_count(n: int) -> int:
             f"{n:,} images are too many for one call", f"ask for {MAX_IMAGES:,} or fewer at a time"
         )
     return n
+
+
+def parse_mix(text: str) -> tuple[int, int | None]:
+    """The seed and layer in text such as 7:4; None for the layer of 7."""
+    match = re.fullmatch(r"\s*(\d+)\s*(?::\s*(\d{1,7})\s*)?", text)
+    if match is None:
+        raise InputError(f"--mix {text!r} is no seed", "write --mix 7, or --mix 7:4 for a layer")
+    return check_seed(int(match[1])), None if match[2] is None else int(match[2])
 
 
 def parse_labels(text: str) -> list[int | str]:
@@ -346,7 +365,8 @@ class Job:
         return {k: v for k, v in record.items() if k != "config" and v is not None}
 
     def _walk(self, steps: int) -> Iterator[np.ndarray]:
-        """Frames from seed to seed and back to the first, on the sphere where latents live."""
+        """Frames from seed to seed and back to the first: straight in w where there is one, else on
+        the sphere where latents live."""
         import torch
 
         from ganzoo.models import to_uint8
@@ -357,22 +377,54 @@ class Job:
             raise InputError("--interpolate keeps to one class", "choose it with --class")
         if self.options.get("noise") == "random":
             raise InputError("random noise flickers in an animation", "use --noise const")
-        z = latents(self.seeds, self.generator.z_dim)
+        points, draw = self._in_w() if "w-space" in self.generator.provides else self._in_z()
         path = (
-            slerp(z[k], z[(k + 1) % len(z)], step / steps)
-            for k in range(len(z))
+            (points[k], points[(k + 1) % len(points)], step / steps)
+            for k in range(len(points))
             for step in range(steps)
         )
-        device = self.generator.device
+        blend = slerp if points.ndim == 2 else lerp
         while batch := list(itertools.islice(path, self.batch_size)):
-            labels = None if self.labels is None else [self.labels[0]] * len(batch)
+            frames = np.stack([blend(*step) for step in batch])
             with torch.inference_mode():
-                images = self.generator(
-                    torch.from_numpy(np.stack(batch)).to(device),
-                    None if labels is None else torch.tensor(labels, device=device),
-                    **self.options,
-                )
+                images = draw(torch.from_numpy(frames).to(self.generator.device))
             yield from to_uint8(images)
+
+    def _in_z(self) -> tuple[np.ndarray, Callable[[Tensor], Tensor]]:
+        """The latents of the seeds (N, z_dim), and what makes images of such points."""
+        return latents(self.seeds, self.generator.z_dim), lambda z: self.generator(
+            z, self._labels(len(z)), **self.options
+        )
+
+    def _in_w(self) -> tuple[np.ndarray, Callable[[Tensor], Tensor]]:
+        """The same with w (N, num_ws, w_dim), truncated and mixed."""
+        import torch
+
+        G: Any = self.generator
+        options = dict(self.options)
+        others, layer = options.pop("mix", (None, G.num_ws))
+        how = {k: options.pop(k) for k in ("truncation", "truncation_cutoff") if k in options}
+        with torch.inference_mode():
+            labels = self._labels(len(self.seeds))
+            ws = G.mapping(G.latents(self.seeds), labels, **how)
+            if others is not None:
+                mixed = G.mapping(G.latents(others), self._labels(len(others)), **how)
+                ws = torch.cat([ws[:, :layer], mixed[:, layer:].expand(len(ws), -1, -1)], dim=1)
+        return ws.cpu().numpy(), lambda ws: G.synthesis(ws, **options)
+
+    def _labels(self, n: int) -> Tensor | None:
+        """The one class of a walk, n times."""
+        import torch
+
+        if self.labels is None:
+            return None
+        return torch.full((n,), self.labels[0], device=self.generator.device)
+
+
+def lerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
+    """The point at t in [0, 1] of the straight line from a to b."""
+    point: np.ndarray = a + np.float32(t) * (b - a)
+    return point
 
 
 def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:

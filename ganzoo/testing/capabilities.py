@@ -71,6 +71,11 @@ def w_space(target: BuiltTarget) -> None:
     ws = network.mapping(z, labels)
     if ws.dim() != 3 or len(ws) != BATCH:
         raise CheckFailed(f"mapping returns {list(ws.shape)}", "return (N, num_ws, w_dim)")
+    if ws.shape[1] != network.num_ws:
+        raise CheckFailed(
+            f"mapping returns {ws.shape[1]} w, and num_ws is {network.num_ws}",
+            "set num_ws to the number of layers that take a w",
+        )
     made = call(network, z, labels)
     remedy = "let forward be synthesis(mapping(z, labels))"
     _same(made, network.synthesis(ws), "forward and synthesis(mapping(z))", remedy)

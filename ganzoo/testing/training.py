@@ -41,17 +41,18 @@ class Play:
         for name in self.loss.intervals.get(role, {}):
             step = reference.make_step(self.G, self.D, role=role, index=index)
             found[f"{name} (lazy)"] = self.loss.lazy_term(step, role, name)
-        if role == "discriminator":
-            step = reference.make_step(self.G, self.D, role=role, index=index)
-            self.loss.after_discriminator_step(step, self.D)
         return found
 
     def values(self, *, index: int = 0) -> dict[str, float]:
-        return {
-            f"{role} {name}": float(value.detach())
-            for role in ROLES
-            for name, value in self.terms(role, index=index).items()
-        }
+        """The values of all terms of an update of D, which is then told so, and of one of G."""
+        found = {}
+        for role in ROLES:
+            for name, value in self.terms(role, index=index).items():
+                found[f"{role} {name}"] = float(value.detach())
+            if role == "discriminator":
+                step = reference.make_step(self.G, self.D, role=role, index=index)
+                self.loss.after_discriminator_step(step, self.D)
+        return found
 
 
 # -- losses ---------------------------------------------------------------------------------------
@@ -197,7 +198,9 @@ def augmentation_state_in_buffers(target: BuiltTarget) -> None:
     augment, restored = target.build().train(), target.build().train()
     for index in range(3):
         _augmented(augment, index=index)
-        augment.after_discriminator_step(torch.full((reference.BATCH,), 5.0))
+        augment.after_discriminator_step(
+            torch.full((reference.BATCH,), 5.0), lambda name, value: None
+        )
     restored.load_state_dict(augment.state_dict())
     if difference(_augmented(augment, index=3), _augmented(restored, index=3)):
         raise CheckFailed("restored, it gives other images", "register_buffer what it remembers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
@@ -23,5 +24,11 @@ class Augmentation(nn.Module):
         """Augment images (N, C, H, W) in [-1, 1]."""
         raise NotImplementedError
 
-    def after_discriminator_step(self, real_scores: Tensor) -> None:
-        """Adapt to the scores (N,) that D gave the augmented real images of this step."""
+    def after_discriminator_step(
+        self, real_scores: Tensor, log: Callable[[str, Tensor], None]
+    ) -> None:
+        """Adapt to the scores (N,) that D gave the augmented real images of its last update.
+
+        They are those of the global batch, on every process, so that N counts the images shown to
+        D. `log(name, value)` is for scalars of the log.
+        """

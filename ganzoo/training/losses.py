@@ -7,7 +7,8 @@ D(x) is a raw score; the sigmoid of the original papers lives in here, as log si
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
@@ -26,8 +27,9 @@ class Loss(nn.Module):
     go to `step.log`.
     """
 
-    intervals: ClassVar[Mapping[Role, Mapping[str, int]]] = {}
-    """Lazy regularisation: role -> {term: k}; `lazy_term` is then asked every k steps."""
+    intervals: Mapping[Role, Mapping[str, int]] = MappingProxyType({})
+    """Lazy regularisation: role -> {term: k}; `lazy_term` is then asked every k steps. Of a class,
+    or of an instance whose config has the k."""
 
     def __init__(self, config: Any = None) -> None:
         super().__init__()

@@ -98,7 +98,7 @@ class Trainer:
         self.wall_seconds = 0.0
         self.stop = False
         self.means = Means(self.device)
-        self._real_scores: list[Tensor] = []
+        self._real_scores: dict[int, Tensor] = {}
         self._last_real: tuple[int, Tensor, Tensor | None] | None = None
 
     # -- what follows from the step: a trainer with a schedule overrides these ---------------------
@@ -186,13 +186,14 @@ class Trainer:
                 ]
                 for step, fake in zip(steps, fakes, strict=True):
                     step.given_fake = fake.detach()
-            self._real_scores = []
+            self._real_scores = {}
             self._update("discriminator", steps)
-            real_scores = list(self._real_scores)
+            real_scores = list(self._real_scores.values())
             self._lazy_updates("discriminator", steps)
             self.loss.after_discriminator_step(steps[0], self.D)
             if self.augment is not None and real_scores:
-                self.augment.after_discriminator_step(torch.cat(real_scores))
+                scores = self.accelerator.gather(torch.cat(real_scores))
+                self.augment.after_discriminator_step(scores, self._log_augment)
         steps = self._steps("generator", self.config.n_critic - 1)
         if fakes is not None:
             for step, fake in zip(steps, fakes, strict=True):
@@ -372,10 +373,13 @@ class Trainer:
                 judged = tree_map_only(Tensor, Tensor.float, judged)
             if self.augment is not None and role == "discriminator" and x is real:
                 scores = judged if isinstance(judged, Tensor) else judged.score
-                self._real_scores.append(scores.detach())
+                self._real_scores[part] = scores.detach()  # once, if a loss asks several times
             return judged
 
         return call
+
+    def _log_augment(self, name: str, value: Tensor) -> None:
+        self.means.add(f"augment/{name}", value)
 
     def D_plain(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """D in float32 without augmentation."""

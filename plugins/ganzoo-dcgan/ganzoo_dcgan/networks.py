@@ -8,21 +8,20 @@ label joins z in G, and joins the image as constant maps in D.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import fold, one_hot
+from torch.nn.functional import one_hot
 
 import ganzoo
-from ganzoo_dcgan.config import DiscriminatorConfig, GeneratorConfig, levels
+from ganzoo.nn import NORMS, ToImage, dcgan_init, geometry, pyramid
+from ganzoo_dcgan.config import DiscriminatorConfig, GeneratorConfig
 
 
 class Generator(ganzoo.Generator):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__(config)
         image_channels, full, _ = config.image_shape
-        (size, width), *above = levels(full, config.width, config.max_width)
+        (size, width), *above = pyramid(full, config.width, config.max_width)
         layers: list[nn.Module] = [
             # "project and reshape": a linear layer, written as a convolution of a 1x1 map
             nn.ConvTranspose2d(config.z_dim + config.num_classes, width, size, bias=False),
@@ -38,7 +37,7 @@ class Generator(ganzoo.Generator):
             size, width = next_size, next_width
         layers += [ToImage(width, image_channels, **geometry(size, full)), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
-        self.apply(initialise)
+        self.apply(dcgan_init)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         self.check_labels(labels)
@@ -51,7 +50,7 @@ class Discriminator(ganzoo.Discriminator):
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__(config)
         image_channels, full, _ = config.image_shape
-        (size, width), *below = levels(full, config.width, config.max_width)[::-1]
+        (size, width), *below = pyramid(full, config.width, config.max_width)[::-1]
         layers: list[nn.Module] = [
             nn.Conv2d(image_channels + config.num_classes, width, **geometry(size, full)),
             nn.LeakyReLU(0.2, inplace=True),
@@ -63,7 +62,7 @@ class Discriminator(ganzoo.Discriminator):
             size, width = next_size, next_width
         layers.append(nn.Conv2d(width, 1, size))
         self.layers = nn.Sequential(*layers)
-        self.apply(initialise)
+        self.apply(dcgan_init)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         self.check_labels(labels)
@@ -71,41 +70,3 @@ class Discriminator(ganzoo.Discriminator):
             maps = one_hot(labels, self.num_classes).to(x.dtype)[:, :, None, None]
             x = torch.cat([x, maps.expand(-1, -1, *x.shape[2:])], dim=1)
         return self.layers(x).flatten()  # (N, 1, 1, 1) -> (N,)
-
-
-def geometry(small: int, large: int) -> dict[str, int]:
-    """The stride-2 convolution between two sizes: kernel 4, or 3 for 4 <-> 7."""
-    return {"kernel_size": 4 if large == 2 * small else 3, "stride": 2, "padding": 1}
-
-
-class ToImage(nn.ConvTranspose2d):
-    """A transposed convolution to few channels. On CPUs torch's is made for many; in channels_last
-    its definition, a product and a sum of overlapping patches, takes half the time."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu" or not x.is_contiguous(memory_format=torch.channels_last):
-            return super().forward(x)
-        (n, c, h, w), (kernel, _), (stride, _) = x.shape, self.kernel_size, self.stride
-        size = [(side - 1) * stride - 2 * self.padding[0] + kernel for side in (h, w)]
-        patches = x.permute(0, 2, 3, 1).reshape(n, h * w, c) @ self.weight.flatten(1)
-        image = fold(patches.mT, size, kernel, padding=self.padding, stride=stride)
-        return image + self.bias[:, None, None]  # (N, c, h, w) -> (N, C, H, W)
-
-
-NORMS: dict[str, Callable[[int], nn.Module]] = {
-    "batch": nn.BatchNorm2d,
-    "layer": lambda width: nn.GroupNorm(1, width),
-    "instance": lambda width: nn.GroupNorm(width, width),
-    "none": lambda width: nn.Identity(),
-}
-
-
-def initialise(module: nn.Module) -> None:
-    """Section 4: all weights from a zero-centred normal distribution of deviation 0.02."""
-    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-        nn.init.normal_(module.weight, 0.0, 0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-    elif isinstance(module, (nn.BatchNorm2d, nn.GroupNorm)):
-        nn.init.normal_(module.weight, 1.0, 0.02)
-        nn.init.zeros_(module.bias)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from ganzoo_dcgan.config import SIZES, DiscriminatorConfig, GeneratorConfig, levels
-from ganzoo_dcgan.networks import Discriminator, Generator, ToImage
+from ganzoo_dcgan.config import SIZES, DiscriminatorConfig, GeneratorConfig
+from ganzoo_dcgan.networks import Discriminator, Generator
 from torch import nn
 
 from ganzoo.errors import CompatibilityError, ConfigError
+from ganzoo.nn import ToImage, pyramid
 from ganzoo.parts import Part, check_compatible
 from ganzoo.testing import parametrize_with_checks
 
@@ -23,9 +24,9 @@ def parameters(module: nn.Module) -> int:
 
 
 def test_channels_are_those_of_figure_1() -> None:
-    assert levels(64, 128, 1024) == [(4, 1024), (8, 512), (16, 256), (32, 128)]
-    assert levels(28, 64, 128) == [(4, 128), (7, 128), (14, 64)]
-    assert levels(16, 8, 1024) == [(4, 16), (8, 8)]
+    assert pyramid(64, 128, 1024) == [(4, 1024), (8, 512), (16, 256), (32, 128)]
+    assert pyramid(28, 64, 128) == [(4, 128), (7, 128), (14, 64)]
+    assert pyramid(16, 8, 1024) == [(4, 16), (8, 8)]
 
 
 def test_parameters_are_those_of_the_common_64x64_dcgan() -> None:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import ganzoo
-from ganzoo.configs import check_range
-from ganzoo.errors import ConfigError
+from ganzoo.configs import check_range, check_square
 
 SIZES = (16, 28, 32, 64, 128)
-"""Networks double or halve the size: from 4x4, or from 7x7 for 28x28."""
+
+_OF_EACH_IMAGE = frozenset({"per-sample", "gradient-penalty"})
+"""What every norm but batch norm leaves a critic."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,11 @@ class GeneratorConfig(ganzoo.GeneratorConfig):
 
     z_dim: int = 128
     width: int = 64
-    max_width: int = 512
+    max_width: int = 1024
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_size(self.image_shape)
+        check_square(self.image_shape, SIZES)
         check_range("width", self.width, 1, 4096)
         check_range("max_width", self.max_width, 1, 8192)
 
@@ -57,18 +58,18 @@ class CriticConfig(ganzoo.DiscriminatorConfig):
     convolution but the first; all but "batch" keep the gradient of each score its own image's."""
 
     width: int = 64
-    max_width: int = 512
-    norm: Literal["layer", "none", "batch"] = "layer"
+    max_width: int = 1024
+    norm: Literal["batch", "layer", "instance", "none"] = "layer"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_size(self.image_shape)
+        check_square(self.image_shape, SIZES)
         check_range("width", self.width, 1, 4096)
         check_range("max_width", self.max_width, 1, 8192)
 
     @property
     def provides(self) -> frozenset[str]:
-        return INDEPENDENT if self.norm != "batch" else frozenset()
+        return _OF_EACH_IMAGE if self.norm != "batch" else frozenset()
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class ResNetGeneratorConfig(ganzoo.GeneratorConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_size(self.image_shape)
+        check_square(self.image_shape, SIZES)
         check_range("width", self.width, 1, 4096)
 
 
@@ -90,39 +91,13 @@ class ResNetCriticConfig(ganzoo.DiscriminatorConfig):
     first."""
 
     width: int = 128
-    norm: Literal["layer", "none"] = "none"
+    norm: Literal["layer", "instance", "none"] = "none"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_size(self.image_shape)
+        check_square(self.image_shape, SIZES)
         check_range("width", self.width, 1, 4096)
 
     @property
     def provides(self) -> frozenset[str]:
-        return INDEPENDENT
-
-
-INDEPENDENT = frozenset({"per-sample", "gradient-penalty"})
-"""What every norm but batch norm leaves a critic."""
-
-
-def check_size(image_shape: tuple[int, int, int]) -> None:
-    _, height, width = image_shape
-    if height != width or height not in SIZES:
-        raise ConfigError(
-            f"image_shape {list(image_shape)} does not suit these networks",
-            f"use a square of {', '.join(map(str, SIZES))} (--set data.resolution=…)",
-        )
-
-
-def sizes(full: int) -> list[int]:
-    """From the smallest map to half the full size: 4, 8, 16, … or 7, 14 for 28."""
-    found = [full // 2]
-    while found[0] > 7:
-        found.insert(0, found[0] // 2)
-    return found
-
-
-def widths(full: int, width: int, max_width: int) -> list[int]:
-    """The channels at each of `sizes`: twice as many at half the size."""
-    return [min(width << below, max_width) for below in reversed(range(len(sizes(full))))]
+        return _OF_EACH_IMAGE

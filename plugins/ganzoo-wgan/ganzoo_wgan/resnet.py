@@ -16,19 +16,22 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, one_hot, relu
 
 import ganzoo
-from ganzoo.nn import upsample_nearest
-from ganzoo_wgan.config import ResNetCriticConfig, ResNetGeneratorConfig, sizes
+from ganzoo.nn import NORMS, upsample_nearest
+from ganzoo_wgan.config import ResNetCriticConfig, ResNetGeneratorConfig
 
 
 class Generator(ganzoo.Generator):
     def __init__(self, config: ResNetGeneratorConfig) -> None:
         super().__init__(config)
         channels, size, _ = config.image_shape
-        self.start = sizes(size)[0]
+        self.start = 7 if size == 28 else 4
         width = config.width
         self.project = nn.Linear(config.z_dim + config.num_classes, width * self.start**2)
         self.blocks = nn.Sequential(
-            *(Block(width, width, nn.BatchNorm2d, resample=upsample_nearest) for _ in sizes(size))
+            *(
+                Block(width, width, nn.BatchNorm2d, resample=upsample_nearest)
+                for _ in range(int(math.log2(size // self.start)))
+            )
         )
         self.norm = nn.BatchNorm2d(width)
         self.to_image = nn.Conv2d(width, channels, 3, padding=1)
@@ -102,12 +105,6 @@ class FirstBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return avg_pool(self.conv2(relu(self.conv1(x)))) + self.shortcut(avg_pool(x))
-
-
-NORMS: dict[str, Callable[[int], nn.Module]] = {
-    "layer": lambda width: nn.GroupNorm(1, width),
-    "none": lambda width: nn.Identity(),
-}
 
 
 def avg_pool(x: Tensor) -> Tensor:

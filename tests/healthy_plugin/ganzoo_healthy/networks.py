@@ -12,7 +12,7 @@ from torch.nn.functional import avg_pool2d, interpolate, leaky_relu, one_hot
 import ganzoo
 from ganzoo.configs import NoConfig
 from ganzoo.errors import InputError
-from ganzoo.rng import SeedNoise
+from ganzoo.rng import Noise
 from ganzoo_healthy.config import DiscriminatorConfig, GeneratorConfig
 
 
@@ -39,6 +39,7 @@ class Generator(ganzoo.Generator):
         self.strengths = nn.Parameter(torch.zeros(2))
         self.register_buffer("w_mean", torch.zeros(config.w_dim))
         self.register_buffer("maps", torch.randn(2, *config.image_shape))
+        self.num_ws = len(self.layers)
 
     def mapping(
         self,
@@ -59,7 +60,7 @@ class Generator(ganzoo.Generator):
         return torch.cat([truncated[:, :truncation_cutoff], ws[:, truncation_cutoff:]], dim=1)
 
     def synthesis(
-        self, ws: Tensor, *, noise: str = "const", lod: float = 0, rng: SeedNoise | None = None
+        self, ws: Tensor, *, noise: str = "const", lod: float = 0, rng: Noise | None = None
     ) -> Tensor:
         x = torch.zeros((), device=ws.device)
         for number, layer in enumerate(self.layers):
@@ -80,7 +81,7 @@ class Generator(ganzoo.Generator):
         noise: str = "const",
         mix: tuple[Tensor, int] | None = None,
         lod: float = 0,
-        rng: SeedNoise | None = None,
+        rng: Noise | None = None,
     ) -> Tensor:
         def ws_of(z: Tensor) -> Tensor:
             return self.mapping(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -55,5 +56,8 @@ class Augmentation(augmentation.Augmentation):
         flipped = rng.uniform(len(x), 1, 1, 1) < self.p
         return torch.where(flipped, x.flip(3), x)
 
-    def after_discriminator_step(self, real_scores: Tensor) -> None:
+    def after_discriminator_step(
+        self, real_scores: Tensor, log: Callable[[str, Tensor], None]
+    ) -> None:
         self.p.add_(0.2 * real_scores.sign().mean()).clamp_(0, 1)
+        log("p", self.p)

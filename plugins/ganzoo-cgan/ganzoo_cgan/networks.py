@@ -1,0 +1,119 @@
+"""Mirza and Osindero 2014, "Conditional Generative Adversarial Nets", in the layers of a DCGAN
+(Radford et al. 2015): G(z, y) and D(x, y) are each told the label y.
+
+In G, y joins z, as one-hot or embedding; or every batch norm has gains and biases of each class,
+as in Dumoulin et al. 2017 (arXiv:1610.07629) and Miyato and Koyama 2018 (arXiv:1802.05637).
+In D, y joins the image as constant maps, or the features at the end: see `labels.Head`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+import ganzoo
+from ganzoo.nn import NORMS, ToImage, dcgan_init, geometry, pyramid
+from ganzoo_cgan.config import DiscriminatorConfig, GeneratorConfig
+from ganzoo_cgan.labels import Head, Outputs, label_code
+
+
+class Generator(ganzoo.Generator):
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__(config)
+        image_channels, full, _ = config.image_shape
+        (size, width), *above = pyramid(full, config.width, config.max_width)
+        classes, by_norm = config.num_classes, config.conditioning == "batch-norm"
+        self.code = (
+            None if by_norm else label_code(config.conditioning, classes, config.embedding_dim)
+        )
+        z_width = config.z_dim + (self.code.width if self.code else 0)
+        # "project and reshape": a linear layer, written as a convolution of a 1x1 map
+        convolutions = [nn.ConvTranspose2d(z_width, width, size, bias=False)]
+        for next_size, next_width in above:
+            convolutions.append(
+                nn.ConvTranspose2d(width, next_width, **geometry(size, next_size), bias=False)
+            )
+            size, width = next_size, next_width
+        self.blocks = nn.ModuleList(Block(conv, classes if by_norm else 0) for conv in convolutions)
+        self.to_image = ToImage(width, image_channels, **geometry(size, full))
+        self.apply(dcgan_init)
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        self.check_labels(labels)
+        if self.code is not None:
+            z = torch.cat([z, self.code(labels)], dim=1)
+        x = z[:, :, None, None]  # (N, Z, 1, 1)
+        for block in self.blocks:
+            x = block(x, labels)  # (N, width, 4, 4), then each level's size
+        return torch.tanh(self.to_image(x))  # (N, C, H, W)
+
+
+class Block(nn.Module):
+    """Convolution, batch norm (with `num_classes` that of the class), ReLU."""
+
+    def __init__(self, convolution: nn.ConvTranspose2d, num_classes: int) -> None:
+        super().__init__()
+        width = convolution.out_channels
+        self.convolution = convolution
+        self.norm: nn.Module = (
+            ConditionalBatchNorm2d(width, num_classes) if num_classes else nn.BatchNorm2d(width)
+        )
+
+    def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        x = self.convolution(x)
+        if isinstance(self.norm, ConditionalBatchNorm2d):
+            return relu(self.norm(x, labels))
+        return relu(self.norm(x))
+
+
+class ConditionalBatchNorm2d(nn.Module):
+    """Batch norm, of the whole batch's statistics, whose gain and bias are the class's."""
+
+    def __init__(self, width: int, num_classes: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(width, affine=False)
+        self.gain = nn.Embedding.from_pretrained(torch.ones(num_classes, width), freeze=False)
+        self.bias = nn.Embedding.from_pretrained(torch.zeros(num_classes, width), freeze=False)
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        gain, bias = self.gain(labels)[:, :, None, None], self.bias(labels)[:, :, None, None]
+        return torch.addcmul(bias.to(x.dtype), gain.to(x.dtype), self.norm(x))
+
+
+class Discriminator(ganzoo.Discriminator):
+    def __init__(self, config: DiscriminatorConfig) -> None:
+        super().__init__(config)
+        image_channels, full, _ = config.image_shape
+        (size, width), *below = pyramid(full, config.width, config.max_width)[::-1]
+        classes, conditioning = config.num_classes, config.conditioning
+        self.code = (
+            label_code(conditioning, classes, config.embedding_dim)
+            if conditioning in ("concat", "embedding")
+            else None
+        )
+        maps = self.code.width if self.code else 0
+        layers: list[nn.Module] = [
+            nn.Conv2d(image_channels + maps, width, **geometry(size, full)),
+            nn.LeakyReLU(0.2, inplace=True),
+        ]
+        for next_size, next_width in below:
+            bias = config.norm == "none"
+            layers.append(nn.Conv2d(width, next_width, **geometry(next_size, size), bias=bias))
+            layers += [NORMS[config.norm](next_width), nn.LeakyReLU(0.2, inplace=True)]
+            size, width = next_size, next_width
+        self.layers = nn.Sequential(*layers, nn.Flatten())
+        self.head = Head(width * size * size, classes, conditioning)
+        self.apply(dcgan_init)
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.outputs(x, labels).score
+
+    def outputs(self, x: Tensor, labels: Tensor | None = None) -> Outputs:
+        if "conditional" in self.config.provides:
+            self.check_labels(labels)
+        if self.code is not None:
+            maps = self.code(labels).to(x.dtype)[:, :, None, None]
+            x = torch.cat([x, maps.expand(-1, -1, *x.shape[2:])], dim=1)
+        h = self.layers(x)  # (N, C, H, W) -> (N, F): the last map of 4x4, flattened
+        return self.head(h, labels)

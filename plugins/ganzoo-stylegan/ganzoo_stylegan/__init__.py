@@ -1,0 +1,110 @@
+"""StyleGAN2 (Karras et al. 2020), ADA and DiffAugment as a ganzoo plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ganzoo import Part, hookimpl
+
+GANZOO_API = 1
+
+_HERE = Path(__file__).parent
+_STYLEGAN2 = (
+    "Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN, arXiv:1912.04958"
+)
+_R1 = (
+    "Mescheder et al. 2018, Which Training Methods for GANs do actually Converge?, arXiv:1801.04406"
+)
+_TINY = {"image_shape": [3, 8, 8], "channel_base": 64, "channel_max": 8}
+_STYLES = {"z_dim": 8, "w_dim": 8, "mapping_layers": 2}
+_STYLE_ABILITIES = frozenset({"conditional", "w-space", "style-mixing", "layer-noise"})
+
+
+@hookimpl
+def ganzoo_generators() -> Iterable[Part]:
+    return [
+        Part(
+            name="stylegan2",
+            kind="generator",
+            factory="ganzoo_stylegan.stylegan2:Generator",
+            config="ganzoo_stylegan.config:StyleGAN2GeneratorConfig",
+            tiny={**_TINY, **_STYLES},
+            provides=_STYLE_ABILITIES,
+            summary="Modulated convolutions, noise, RGB skips; powers of two from 8 to 1024",
+            paper=_STYLEGAN2,
+        ),
+    ]
+
+
+@hookimpl
+def ganzoo_discriminators() -> Iterable[Part]:
+    return [
+        Part(
+            name="stylegan2",
+            kind="discriminator",
+            factory="ganzoo_stylegan.stylegan2:Discriminator",
+            config="ganzoo_stylegan.config:StyleGAN2DiscriminatorConfig",
+            tiny=_TINY,
+            provides=frozenset({"conditional", "gradient-penalty"}),
+            summary="Residual blocks, minibatch stddev; architecture = resnet, skip or orig",
+            paper=_STYLEGAN2,
+        ),
+    ]
+
+
+@hookimpl
+def ganzoo_losses() -> Iterable[Part]:
+    return [
+        Part(
+            name="r1",
+            kind="loss",
+            factory="ganzoo_stylegan.losses:R1",
+            config="ganzoo_stylegan.config:R1Config",
+            requires={"discriminator": frozenset({"gradient-penalty"})},
+            summary="Non-saturating, with D's squared gradient at real images, lazily",
+            paper=_R1,
+        ),
+        Part(
+            name="stylegan2",
+            kind="loss",
+            factory="ganzoo_stylegan.losses:StyleGAN2",
+            config="ganzoo_stylegan.config:StyleGAN2LossConfig",
+            requires={
+                "discriminator": frozenset({"gradient-penalty"}),
+                "generator": frozenset({"w-space"}),
+            },
+            summary="r1 with path length regularisation of G, lazily",
+            paper=_STYLEGAN2,
+        ),
+    ]
+
+
+@hookimpl
+def ganzoo_augmentations() -> Iterable[Part]:
+    return [
+        Part(
+            name="diffaugment",
+            kind="augmentation",
+            factory="ganzoo_stylegan.augmentations.diffaugment:DiffAugment",
+            config="ganzoo_stylegan.augmentations.config:DiffAugmentConfig",
+            summary="Random colour, translation and cutout of every image that D sees",
+            paper="Zhao et al. 2020, Differentiable Augmentation for Data-Efficient GAN Training,"
+            " arXiv:2006.10738",
+        ),
+        Part(
+            name="ada",
+            kind="augmentation",
+            factory="ganzoo_stylegan.augmentations.ada:ADA",
+            config="ganzoo_stylegan.augmentations.config:ADAConfig",
+            tiny={"p": 0.5},
+            summary="Twelve transformations with a probability that follows how much D overfits",
+            paper="Karras et al. 2020, Training Generative Adversarial Networks with Limited Data,"
+            " arXiv:2006.06676",
+        ),
+    ]
+
+
+@hookimpl
+def ganzoo_recipes() -> Iterable[Path]:
+    return sorted((_HERE / "recipes").glob("*.toml"))

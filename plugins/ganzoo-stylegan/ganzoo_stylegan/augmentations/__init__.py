@@ -1,0 +1,1 @@
+"""Augmentations of what D sees: DiffAugment and ADA."""

@@ -1,0 +1,172 @@
+"""Settings of the style-based networks and their losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import ganzoo
+from ganzoo.configs import check_range
+from ganzoo.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class StyleGAN2GeneratorConfig(ganzoo.GeneratorConfig):
+    """Resolution R has min(channel_base // R, channel_max) channels: 32768 and 512 are the paper's
+    configuration F, 16384 its E.
+
+    Attributes:
+        channels: of 4x4, 8x8, … up to the full resolution, where they follow no such rule.
+        conv_clamp: largest absolute value after each convolution, for networks made for float16.
+        style_mixing: share of training images whose later layers have the w of a second z.
+        w_avg_beta: weight of the old average of w in each step of training.
+    """
+
+    image_shape: tuple[int, int, int] = (3, 256, 256)
+    z_dim: int = 512
+    w_dim: int = 512
+    mapping_layers: int = 8
+    mapping_lr_multiplier: float = 0.01
+    channel_base: int = 32768
+    channel_max: int = 512
+    channels: tuple[int, ...] = ()
+    conv_clamp: float | None = None
+    style_mixing: float = 0.9
+    w_avg_beta: float = 0.995
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("w_dim", self.w_dim, 1, 65_536)
+        _check_mapping(self.mapping_layers, self.mapping_lr_multiplier)
+        _check_channels(self)
+        _check_clamp(self.conv_clamp)
+        check_range("style_mixing", self.style_mixing, 0, 1)
+        check_range("w_avg_beta", self.w_avg_beta, 0, 1)
+
+    @property
+    def widths(self) -> list[int]:
+        """Channels at 4x4, 8x8, … up to the full resolution."""
+        return _widths(self)
+
+
+@dataclass(frozen=True)
+class StyleGAN2DiscriminatorConfig(ganzoo.DiscriminatorConfig):
+    """Channels as in the generator.
+
+    Attributes:
+        architecture: of figure 7: "resnet", "skip" (the image enters every resolution), "orig".
+        mbstd_group: images in a group of the minibatch standard deviation; 0 leaves it out.
+        mapping_layers, mapping_lr_multiplier, cmap_dim: of the labels' mapping; its width is that
+            of 4x4 where cmap_dim is left out.
+        conv_clamp: largest absolute value after each convolution.
+    """
+
+    image_shape: tuple[int, int, int] = (3, 256, 256)
+    channel_base: int = 32768
+    channel_max: int = 512
+    channels: tuple[int, ...] = ()
+    architecture: Literal["resnet", "skip", "orig"] = "resnet"
+    mbstd_group: int = 4
+    mapping_layers: int = 8
+    mapping_lr_multiplier: float = 0.01
+    cmap_dim: int | None = None
+    conv_clamp: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_channels(self)
+        check_range("mbstd_group", self.mbstd_group, 0, 4096)
+        _check_mapping(self.mapping_layers, self.mapping_lr_multiplier)
+        if self.cmap_dim is not None:
+            check_range("cmap_dim", self.cmap_dim, 1, 65_536)
+        _check_clamp(self.conv_clamp)
+
+    @property
+    def widths(self) -> list[int]:
+        """Channels at 4x4, 8x8, … up to the full resolution."""
+        return _widths(self)
+
+    @property
+    def provides(self) -> frozenset[str]:
+        return frozenset() if self.mbstd_group else frozenset({"per-sample"})
+
+
+@dataclass(frozen=True)
+class R1Config:
+    """`gamma` weighs the penalty; it is computed every `interval` steps (1: as a plain term)."""
+
+    gamma: float = 10.0
+    interval: int = 16
+
+    def __post_init__(self) -> None:
+        check_range("gamma", self.gamma, 0, 1e6)
+        check_range("interval", self.interval, 1, 10_000)
+
+
+@dataclass(frozen=True)
+class StyleGAN2LossConfig(R1Config):
+    """Path length regularisation: its weight, how often, the rate at which the mean length follows,
+    and the share of the batch that it is computed on (1 / batch_shrink)."""
+
+    path_length_weight: float = 2.0
+    path_length_interval: int = 4
+    path_length_decay: float = 0.01
+    path_length_batch_shrink: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("path_length_weight", self.path_length_weight, 0, 1e6)
+        check_range("path_length_interval", self.path_length_interval, 1, 10_000)
+        check_range("path_length_decay", self.path_length_decay, 0, 1)
+        check_range("path_length_batch_shrink", self.path_length_batch_shrink, 1, 1024)
+
+
+# -- what the networks have in common --------------------------------------------------------------
+
+_Config = StyleGAN2GeneratorConfig | StyleGAN2DiscriminatorConfig
+
+
+def _check_channels(config: _Config) -> None:
+    check_resolution(config.image_shape)
+    check_range("channel_base", config.channel_base, 1, 2**24)
+    check_range("channel_max", config.channel_max, 1, 16_384)
+    sizes = levels(config.image_shape)
+    if config.channels and len(config.channels) != len(sizes):
+        raise ConfigError(
+            f"channels has {len(config.channels)} numbers for {len(sizes)} resolutions",
+            f"give one for each of {', '.join(map(str, sizes))}, or leave it out",
+        )
+    for width in config.channels:
+        check_range("channels", width, 1, 16_384)
+
+
+def check_resolution(image_shape: tuple[int, int, int]) -> None:
+    """These networks double the size from 4x4 on."""
+    _, height, width = image_shape
+    if height != width or height & (height - 1) or not 8 <= height <= 1024:
+        raise ConfigError(
+            f"image_shape {list(image_shape)} is no square of a power of two",
+            "use 8, 16, 32, 64, 128, 256, 512 or 1024 pixels (--set data.resolution=…)",
+        )
+
+
+def levels(image_shape: tuple[int, int, int]) -> list[int]:
+    """The resolutions 4, 8, … up to the full one."""
+    return [2**k for k in range(2, image_shape[1].bit_length())]
+
+
+def _widths(config: _Config) -> list[int]:
+    if config.channels:
+        return list(config.channels)
+    base, most = config.channel_base, config.channel_max
+    return [max(1, min(base // size, most)) for size in levels(config.image_shape)]
+
+
+def _check_mapping(layers: int, lr_multiplier: float) -> None:
+    check_range("mapping_layers", layers, 1, 64)
+    check_range("mapping_lr_multiplier", lr_multiplier, 1e-6, 1e3)
+
+
+def _check_clamp(clamp: float | None) -> None:
+    if clamp is not None:
+        check_range("conv_clamp", clamp, 1e-3, 1e6)

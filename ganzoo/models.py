@@ -193,7 +193,9 @@ class Generator(nn.Module):
         ):
             out[done : done + len(batch)] = batch
             done += len(batch)
-        return Images.of(out, seeds=seeds, labels=classes, record=self._record(options))
+        return Images.of(
+            out, seeds=seeds, labels=classes, record=self.recorded(self.check_options(options))
+        )
 
     def sample_batches(
         self,
@@ -210,7 +212,7 @@ class Generator(nn.Module):
         seeds = self._seeds(None, 0, seeds)
         classes = self.choose_labels(labels, seeds)
         options = self.check_options(options)
-        record = self._record(options)
+        record = self.recorded(options)
         others = self._mixed_with(options.pop("mix", None), len(seeds))
         network = self._for_many() if len(seeds) > FEW else self
         starts: Any = range(0, len(seeds), batch_size)
@@ -283,11 +285,13 @@ class Generator(nn.Module):
 
         return call
 
-    def _record(self, options: dict[str, Any]) -> dict[str, Any]:
-        return {
-            **self.record,
-            **{key: value for key, value in options.items() if value is not None},
-        }
+    def recorded(self, options: dict[str, Any]) -> dict[str, Any]:
+        """What images say of themselves that were made with checked `options`."""
+        record = {**self.record, **options}
+        if "mix" in options:
+            seeds, layer = options["mix"]
+            record["mix"] = f"{','.join(map(str, seeds))}:{layer}"
+        return record
 
     def _seeds(self, n: int | None, seed: int, seeds: Sequence[int] | None) -> list[int]:
         if seeds is None:

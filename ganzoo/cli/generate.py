@@ -393,7 +393,7 @@ class Job:
 
     def _record(self, **more: Any) -> dict[str, Any]:
         """What made the images, in plain data."""
-        record = {**self.generator.record, **self.options, **more}
+        record = {**self.generator.recorded(self.options), **more}
         return {k: v for k, v in record.items() if k != "config" and v is not None}
 
     def _record_of_all(self) -> dict[str, Any]:

@@ -193,7 +193,9 @@ class Generator(nn.Module):
         ):
             out[done : done + len(batch)] = batch
             done += len(batch)
-        return Images.of(out, seeds=seeds, labels=classes, record=self._record(options))
+        return Images.of(
+            out, seeds=seeds, labels=classes, record=self.recorded(self.check_options(options))
+        )
 
     def sample_batches(
         self,
@@ -210,7 +212,7 @@ class Generator(nn.Module):
         seeds = self._seeds(None, 0, seeds)
         classes = self.choose_labels(labels, seeds)
         options = self.check_options(options)
-        record = self._record(options)
+        record = self.recorded(options)
         others = self._mixed_with(options.pop("mix", None), len(seeds))
         network = self._for_many() if len(seeds) > FEW else self
         starts: Any = range(0, len(seeds), batch_size)
@@ -283,11 +285,13 @@ class Generator(nn.Module):
 
         return call
 
-    def _record(self, options: dict[str, Any]) -> dict[str, Any]:
-        return {
-            **self.record,
-            **{key: value for key, value in options.items() if value is not None},
-        }
+    def recorded(self, options: dict[str, Any]) -> dict[str, Any]:
+        """What images say of themselves that were made with checked `options`."""
+        record = {**self.record, **options}
+        if "mix" in options:
+            seeds, layer = options["mix"]
+            record["mix"] = f"{','.join(map(str, seeds))}:{layer}"
+        return record
 
     def _seeds(self, n: int | None, seed: int, seeds: Sequence[int] | None) -> list[int]:
         if seeds is None:
@@ -324,6 +328,17 @@ class Generator(nn.Module):
                     f"{self._title} has no class {label!r}", f"use 0 to {self.num_classes - 1}"
                 )
         return classes
+
+    def class_rows(
+        self, seeds: Sequence[int], labels: Sequence[int] | None = None
+    ) -> tuple[list[int], list[int]]:
+        """Seeds and labels, one an image, of a grid with a row for each class (or each of `labels`)
+        and a column for each seed: `G.sample(seeds=seeds, labels=labels)` makes it."""
+        if not self.num_classes:
+            raise InputError(f"{self._title} has no classes", "leave the class grid out")
+        rows = list(range(self.num_classes) if labels is None else labels)
+        self.choose_labels(rows, rows)  # checks them
+        return list(seeds) * len(rows), [label for label in rows for _ in seeds]
 
     def check_options(self, options: dict[str, Any]) -> dict[str, Any]:
         """The options that matter, checked; those at their neutral value are dropped."""

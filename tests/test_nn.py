@@ -12,9 +12,14 @@ from ganzoo.nn import (
     EqualizedConv2d,
     EqualizedLinear,
     downsample_box,
+    fir_blur,
+    fir_downsample,
+    fir_kernel,
+    fir_upsample,
     minibatch_stddev,
     pixel_norm,
     upsample_nearest,
+    without_autocast,
 )
 
 
@@ -67,3 +72,57 @@ def test_resampling_by_squares() -> None:
     ]  # fmt: skip
     assert torch.equal(downsample_box(upsample_nearest(x, 4), 4), x)
     assert downsample_box(x).item() == 1.5
+
+
+def upfirdn(
+    x: np.ndarray, taps: list[float], *, up: int, down: int, pad: tuple[int, int], gain: float
+) -> np.ndarray:
+    """Zeros between the pixels of x (H, W), zeros around, the filter, every down-th pixel."""
+    line = np.array(taps) / sum(taps)
+    spread = np.zeros((x.shape[0] * up, x.shape[1] * up))
+    spread[::up, ::up] = x
+    spread = np.pad(spread, pad)
+    rows = np.stack([np.convolve(row, line, mode="valid") for row in spread])
+    both = np.stack([np.convolve(column, line, mode="valid") for column in rows.T]).T
+    return both[::down, ::down] * gain
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_filtered_resampling_is_upfirdn(dtype: torch.dtype) -> None:
+    taps = [1, 3, 3, 1]
+    kernel, gained = fir_kernel(), fir_kernel(taps, gain=4)
+    x = torch.randn(2, 3, 6, 8).to(dtype)
+    cases = [
+        (fir_blur(x, kernel, padding=2), {"up": 1, "down": 1, "pad": (2, 2), "gain": 1}),
+        (fir_blur(x, gained, padding=1), {"up": 1, "down": 1, "pad": (1, 1), "gain": 4}),
+        (fir_downsample(x, kernel), {"up": 1, "down": 2, "pad": (1, 1), "gain": 1}),
+        (fir_upsample(x, gained), {"up": 2, "down": 1, "pad": (2, 1), "gain": 4}),
+    ]
+    tolerance = 1e-5 if dtype == torch.float32 else 0.03
+    for found, how in cases:
+        assert found.dtype == dtype
+        for n in range(2):
+            for channel in range(3):
+                expected = upfirdn(x[n, channel].double().numpy(), taps, **how)
+                np.testing.assert_allclose(
+                    found[n, channel].double(), expected, rtol=tolerance, atol=tolerance
+                )
+
+
+def test_filters_have_their_gain_and_three_taps_keep_the_size() -> None:
+    torch.testing.assert_close(fir_kernel([1, 2, 1]), torch.tensor(
+        [[1.0, 2, 1], [2, 4, 2], [1, 2, 1]]) / 16)  # fmt: skip
+    assert fir_kernel(gain=4).sum().item() == pytest.approx(4)
+    x = torch.ones(1, 1, 5, 5)
+    blurred = fir_blur(x, fir_kernel([1, 2, 1]), padding=1)
+    assert blurred.shape == x.shape and blurred[0, 0, 2, 2] == 1
+    assert blurred[0, 0, 0, 0].item() == pytest.approx(9 / 16)  # zeros around
+    assert fir_upsample(x, fir_kernel(gain=4))[0, 0, 5, 5].item() == pytest.approx(1)
+
+
+def test_autocast_can_be_left_for_a_while() -> None:
+    x = torch.randn(4, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert (x @ x).dtype == torch.bfloat16
+        with without_autocast(x):
+            assert (x @ x).dtype == torch.float32

@@ -13,7 +13,7 @@ from torch.nn.functional import leaky_relu, one_hot
 from ganzoo.configs import DiscriminatorConfig, GeneratorConfig
 from ganzoo.errors import InputError
 from ganzoo.models import Discriminator, Generator, build
-from ganzoo.parts import Part, PartRegistry
+from ganzoo.parts import Part, PartRegistry, variants
 from ganzoo.rng import Draws
 from ganzoo.testing.results import CheckFailed
 from ganzoo.testing.subject import CLASSES
@@ -101,15 +101,22 @@ def pair_for(part: Part, registry: PartRegistry, *, conditional: bool = False) -
     partners: dict[str, Any] = {}
     shape: Sequence[int] = IMAGE_SHAPE
     for kind, reference in (("generator", GENERATOR), ("discriminator", DISCRIMINATOR)):
-        needed = part.requires.get(kind, frozenset()) | ({"conditional"} if classes else set())
+        needed = part.requires.get(kind, frozenset())
+        if classes and "classes" not in needed:  # a critic that names classes need not see labels
+            needed |= {"conditional"}
         if needed <= reference.provides:
             continue
+        settings: dict[str, Any] = {"num_classes": classes}
+        if partners:
+            settings["image_shape"] = list(shape)
         for candidate in (owned.part for owned in registry.all(kind)):
-            settings = {**candidate.tiny, "num_classes": classes}
-            if partners:
-                settings["image_shape"] = list(shape)
-            config = candidate.make_config(settings)
-            if needed <= candidate.provided(config):
+            fitting = (
+                config
+                for _, config in variants(candidate, {**candidate.tiny, **settings})
+                if needed <= candidate.provided(config)
+            )
+            config = next(fitting, None)
+            if config is not None:
                 partners[kind] = build(candidate, config, seed=1)
                 shape = config.image_shape
                 break

@@ -68,9 +68,15 @@ class StyleGAN2(R1):
     def __init__(self, config: StyleGAN2LossConfig) -> None:
         super().__init__(config)
         self.register_buffer("pl_mean", torch.zeros(()))
-        if config.path_length_weight:
+        if config.path_length_interval > 1 and config.path_length_weight:
             lazy = {"path_length": config.path_length_interval}
             self.intervals = {**self.intervals, "generator": lazy}
+
+    def generator_terms(self, step: Step) -> dict[str, Tensor]:
+        terms = super().generator_terms(step)
+        if self.config.path_length_interval == 1 and self.config.path_length_weight:
+            terms["path_length"] = self.path_length(step)
+        return terms
 
     def lazy_term(self, step: Step, role: Role, name: str) -> Tensor:
         return self.penalty(step) if role == "discriminator" else self.path_length(step)

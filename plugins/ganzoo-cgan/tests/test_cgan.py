@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from ganzoo_cgan import mlp, networks
 from ganzoo_cgan.config import (
     SIZES,
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn.functional import batch_norm, conv2d, leaky_relu
 
 from ganzoo import plugins
+from ganzoo.cli import main
 from ganzoo.errors import CompatibilityError, ConfigError, InputError
 from ganzoo.testing import parametrize_with_checks
 from ganzoo.testing.reference import make_step
@@ -438,6 +440,27 @@ def test_impossible_mixes_say_what_to_set() -> None:
         small("ac", d="dcgan")
     )
     assert "--set conditional=true and labelled data" in refusal(small(conditional=False))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--set", "conditional=false"], "a conditional GAN needs classes: --set conditional=true"),
+        (["--set", "generator.num_classes=10"], "has 4 classes: leave num_classes out"),
+        (["--set", "loss=ac"], "--set discriminator.conditioning=auxiliary"),
+        (["--set", "generator.conditioning=one-hot"], "use one of 'concat', 'embedding'"),
+        (["--set", "discriminator.embedding_dim=0"], "embedding_dim = 0 is out of range"),
+        (["--set", "data.resolution=30"], "use a square of 16, 28, 32, 64, 128"),
+        (["--set", "batch=65"], "fewer than a batch of 65"),
+    ],
+    ids=str,
+)
+def test_what_the_command_line_refuses(arguments: list[str], said: str) -> None:
+    data = ["--data", "shapes?n=64", "--set", "data.resolution=28", "--set", "data.channels=1"]
+    result = CliRunner().invoke(main, ["train", "cgan.mnist", "--dry-run", *data, *arguments])
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert said in line
 
 
 # -- recipes ---------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ RECIPES := $(notdir $(basename $(wildcard plugins/*/*/recipes/*.toml)))
 MODELS := $(wildcard plugins/*/*/models/*)
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-oldest lint fix weights registry picture benchmarks wheels clean help
+.PHONY: demo test test-oldest lint fix weights registry picture matrix benchmarks wheels clean help
 
 demo: $(VENV)/installed
 	$(BIN)/python scripts/demo.py samples
@@ -57,6 +57,10 @@ registry: $(VENV)/installed
 picture: $(VENV)/installed
 	$(BIN)/python scripts/overview.py docs/models.png
 
+# The README's table of mixes; each that claims to work is trained for two steps.
+matrix: $(VENV)/installed
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/matrix.py --write README.md
+
 benchmarks: $(VENV)/installed
 	@for script in benchmarks/[a-z]*.py; do echo "$$script" >&2; $(BIN)/python $$script || exit 1; done
 
@@ -75,6 +79,7 @@ help:
 	@echo "weights       train the bundled models anew (hours); weights-NAME for one"
 	@echo "registry      tell registry.toml what the model folders hold"
 	@echo "picture       the README's picture"
+	@echo "matrix        train every mix of parts for two steps; the README's table of them"
 	@echo "benchmarks    speed and memory, as JSON"
 	@echo "wheels        all distributions, in dist/"
 	@echo "clean         remove what make has made, but no runs"

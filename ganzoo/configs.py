@@ -6,6 +6,7 @@ Nothing here imports torch: a recipe and a config.json are checked before anythi
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import types
 import typing
@@ -115,9 +116,12 @@ def config_from_dict(cls: type[C], settings: Mapping[str, Any], *, where: str) -
         raise ConfigError(f"{where} is incomplete", str(error).partition("() ")[2]) from error
 
 
-def field_types(cls: type[Any]) -> dict[str, Any]:
+_hints = functools.cache(typing.get_type_hints)  # a recipe asks for the same ones many times
+
+
+def field_types(cls: Any) -> dict[str, Any]:
     """Field name -> type of a config dataclass."""
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 
 

@@ -329,6 +329,17 @@ class Generator(nn.Module):
                 )
         return classes
 
+    def class_rows(
+        self, seeds: Sequence[int], labels: Sequence[int] | None = None
+    ) -> tuple[list[int], list[int]]:
+        """Seeds and labels, one an image, of a grid with a row for each class (or each of `labels`)
+        and a column for each seed: `G.sample(seeds=seeds, labels=labels)` makes it."""
+        if not self.num_classes:
+            raise InputError(f"{self._title} has no classes", "leave the class grid out")
+        rows = list(range(self.num_classes) if labels is None else labels)
+        self.choose_labels(rows, rows)  # checks them
+        return list(seeds) * len(rows), [label for label in rows for _ in seeds]
+
     def check_options(self, options: dict[str, Any]) -> dict[str, Any]:
         """The options that matter, checked; those at their neutral value are dropped."""
         kept = {}

@@ -9,11 +9,11 @@ from __future__ import annotations
 import dataclasses
 import pkgutil
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ganzoo.configs import config_from_dict, field_types
+from ganzoo.configs import config_from_dict, config_to_dict, field_types
 from ganzoo.errors import (
     CompatibilityError,
     ConfigError,
@@ -243,6 +243,46 @@ def check_compatible(
     if len({classes for _, _, classes in shapes}) > 1:
         text = ", ".join(f"{role} {classes}" for role, _, classes in sorted(shapes))
         raise CompatibilityError(f"num_classes differ: {text}", "set one num_classes for both")
+    if any(classes for _, _, classes in shapes) and {"discriminator", "loss"} <= set(chosen):
+        _check_labels_count(chosen, alternatives)
+
+
+def _check_labels_count(
+    chosen: Mapping[str, tuple[Part, Any]], alternatives: Callable[[str], Sequence[Part]]
+) -> None:
+    """Refuse a run in which labels would teach G nothing: D must see them, or the loss must compare
+    them with the classes that D names."""
+    critic, config = chosen["discriminator"]
+    loss = chosen["loss"][0]
+    if "conditional" in critic.provided(config) or _uses_classes(loss):
+        return
+    losses = [f"--set loss={part.name}" for part in alternatives("loss") if _uses_classes(part)]
+    needed = frozenset({"conditional"})
+    raise CompatibilityError(
+        f"the discriminator {critic.name!r} does not see labels, and the loss {loss.name!r} does"
+        " not use the classes that it names",
+        " or ".join([*losses, _remedy("discriminator", critic, config, needed, alternatives)]),
+    )
+
+
+def _uses_classes(loss: Part) -> bool:
+    return "classes" in loss.requires.get("discriminator", ())
+
+
+def variants(
+    part: Part, settings: Mapping[str, Any] | None = None
+) -> Iterator[tuple[dict[str, Any], Any]]:
+    """(what is changed, config) of a part: as it is set, then with each option of each choice."""
+    settings = settings or {}
+    changes: list[dict[str, Any]] = [{}]
+    for name, hint in field_types(part.config_class).items():
+        if typing.get_origin(hint) is Literal:
+            changes += [{name: option} for option in typing.get_args(hint)]
+    for change in changes:
+        try:
+            yield change, part.make_config({**settings, **change})
+        except ConfigError:  # the other settings rule it out
+            continue
 
 
 def _remedy(
@@ -254,20 +294,20 @@ def _remedy(
 ) -> str:
     """The settings of the chosen part, else the other parts, that would satisfy `needed`."""
     if part is not None:
-        for name, hint in field_types(type(config)).items():
-            if typing.get_origin(hint) is not Literal:
-                continue
-            good = [
-                option
-                for option in typing.get_args(hint)
-                if needed <= part.provided(dataclasses.replace(config, **{name: option}))
-            ]
-            if good:
-                return " or ".join(f"--set {role}.{name}={option}" for option in good)
+        good: dict[str, list[str]] = {}
+        for change, changed in variants(part, config_to_dict(config)):
+            if needed <= part.provided(changed):
+                for name, option in change.items():
+                    good.setdefault(name, []).append(f"--set {role}.{name}={option}")
+        if good:
+            return " or ".join(next(iter(good.values())))
     would_do = []
     for candidate in alternatives(role):
         if part is not None and candidate.name == part.name:
             continue
-        if needed <= candidate.provided(candidate.make_config()):
-            would_do.append(f"--set {role}={candidate.name}")
+        for change, changed in variants(candidate):
+            if needed <= candidate.provided(changed):
+                settings = [f"--set {role}.{name}={option}" for name, option in change.items()]
+                would_do.append(" ".join([f"--set {role}={candidate.name}", *settings]))
+                break
     return " or ".join(would_do) or f"install a plugin whose {role} provides {', '.join(needed)}"

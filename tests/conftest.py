@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
+from collections.abc import Iterator
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import pytest
 import torch
+
+from ganzoo import plugins
 
 torch.set_num_threads(1)
 
@@ -22,3 +27,19 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or fills the user's cache."""
     monkeypatch.setenv("GANZOO_CACHE", str(tmp_path_factory.getbasetemp() / "ganzoo-cache"))
+
+
+@pytest.fixture
+def healthy_parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The parts of tests/healthy_plugin are among the installed ones."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "healthy_plugin"))
+    loaded = plugins.load()
+    former = loaded.__dict__.pop("parts", None)
+    module = importlib.import_module("ganzoo_healthy")
+    loaded.add(module, name="healthy", distribution="ganzoo-healthy", version="1.0")
+    yield
+    loaded.manager.unregister(module)
+    loaded.found[:] = [p for p in loaded.found if p.name != "healthy"]
+    loaded.__dict__.pop("parts", None)
+    if former is not None:
+        loaded.__dict__["parts"] = former

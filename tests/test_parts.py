@@ -131,6 +131,43 @@ def test_shapes_and_classes_must_agree() -> None:
         check(num_classes=10)
 
 
+def test_labels_must_reach_the_critic_or_the_loss() -> None:
+    g = Part(
+        "g", "generator", "m:C", config="ganzoo.configs:GeneratorConfig", provides={"conditional"}
+    )
+    sees = Part("sees", "discriminator", "m:C", config=HERE, provides={"conditional"})
+    names = Part("names", "discriminator", "m:C", config=HERE, provides={"classes"})
+    plain = Part("hinge", "loss", "m:C")
+    ac = Part("ac", "loss", "m:C", requires={"discriminator": {"classes"}})
+
+    def check(d: Part, loss: Part, classes: int = 3) -> None:
+        settings = {"num_classes": classes}
+        chosen = {
+            "generator": (g, g.make_config(settings)),
+            "discriminator": (d, d.make_config(settings)),
+            "loss": (loss, None),
+        }
+        alternatives = {"discriminator": [sees, names], "loss": [plain, ac]}
+        parts.check_compatible(chosen, lambda role: alternatives[role])
+
+    check(sees, plain)
+    check(names, ac)
+    check(names, plain, classes=0)
+    with pytest.raises(CompatibilityError, match="'names' does not see labels") as caught:
+        check(names, plain)
+    assert caught.value.remedy == "--set loss=ac or --set discriminator=sees"
+
+
+def test_a_remedy_may_be_another_part_with_a_setting_of_its_own() -> None:
+    loss = Part("gp", "loss", "m:C", requires={"discriminator": {"per-sample"}})
+    rigid = Part("rigid", "discriminator", "m:C")
+    batch = Part("d", "discriminator", "m:C", config=HERE)
+    chosen = {"loss": (loss, None), "discriminator": (rigid, rigid.make_config())}
+    with pytest.raises(CompatibilityError) as caught:
+        parts.check_compatible(chosen, lambda role: [batch])
+    assert caught.value.remedy == "--set discriminator=d --set discriminator.norm=layer"
+
+
 def test_classes_are_refused_by_a_part_that_takes_no_labels() -> None:
     with pytest.raises(ConfigError, match=r"discriminator\.d is unconditional, num_classes = 3"):
         Part("d", "discriminator", "m:C", config=HERE).make_config({"num_classes": 3})

@@ -14,13 +14,15 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from PIL import Image
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 import ganzoo
-from ganzoo import plugins
+from ganzoo import plugins, provenance
+from ganzoo.contact_sheet import contact_sheet
 from ganzoo.data import load_data
-from ganzoo.errors import CompatibilityError, DataError, InputError, TrainingError
+from ganzoo.errors import CompatibilityError, ConfigError, DataError, InputError, TrainingError
 from ganzoo.hookspecs import hookimpl
 from ganzoo.training import Recipe, plan, train
 from ganzoo.training.ema import average, with_fresh_statistics
@@ -64,17 +66,25 @@ def test_a_step_is_that_of_a_plain_loop(family: str, reuse: bool) -> None:
     bce = nn.BCEWithLogitsLoss()
     ones, zeros = torch.ones(8), torch.zeros(8)
     for k in range(3):
-        pixels, _ = trainer.data.batch(trainer.order.indices(8 * k, 8))
+        pixels, labels = trainer.data.batch(trainer.order.indices(8 * k, 8))
         real = pixels.float() / 127.5 - 1
-        z = trainer._draws("z/discriminator", k).normal(8, G.z_dim)
-        fake = G(z)
+
+        def drawn(role: str, k: int = k) -> tuple[Tensor, Tensor | None]:
+            z = trainer._draws(f"z/{role}", k).normal(8, G.z_dim)
+            classes = G.num_classes
+            return z, trainer._draws(f"labels/{role}", k).integers(8, classes) if classes else None
+
+        z, fake_labels = drawn("discriminator")
+        fake = G(z, fake_labels)
         opt_D.zero_grad()
-        (bce(D(real), ones) + bce(D(fake.detach()), zeros)).backward()
+        of_real = D(real, labels if G.num_classes else None)
+        (bce(of_real, ones) + bce(D(fake.detach(), fake_labels), zeros)).backward()
         opt_D.step()
         if not reuse:
-            fake = G(trainer._draws("z/generator", k).normal(8, G.z_dim))
+            z, fake_labels = drawn("generator")
+            fake = G(z, fake_labels)
         opt_G.zero_grad()
-        bce(D(fake), ones).backward()
+        bce(D(fake, fake_labels), ones).backward()
         opt_G.step()
         trainer.train_step()
         trainer.step += 1
@@ -421,6 +431,22 @@ def test_a_conditional_family_takes_the_classes_of_the_data(tmp_path: Path) -> N
     assert not torch.equal(a, b)
 
 
+def test_grids_of_a_conditional_run_have_a_row_for_each_class(tmp_path: Path) -> None:
+    every = {"log": 2, "checkpoint": 0, "grid": 2}
+    run = train(recipe("dcgan", conditional=True, every=every), tmp_path / "run", steps=2)
+    grid = run / "grids" / "000000002.png"
+    record = provenance.read_record(grid)
+    assert record is not None and record["class_grid"] is True
+    assert (record["seeds"], record["labels"]) == ("0-7", "0-3")
+    wanted = [(seed, label) for label in range(4) for seed in range(8)]
+    seeds, labels = zip(*wanted, strict=True)
+    images = ganzoo.load(run).sample(seeds=seeds, labels=labels)
+    sheet = contact_sheet(images.to_uint8(), columns=8)
+    with Image.open(grid) as picture:
+        found = np.asarray(picture).reshape(sheet.shape)
+    assert np.abs(found.astype(int) - sheet.astype(int)).max() <= 1
+
+
 def test_bf16_trains_with_float32_weights(tmp_path: Path) -> None:
     run = train(recipe("dcgan", precision="bf16"), tmp_path / "a", steps=4)
     tensors = load_file(max((run / "checkpoints").iterdir()) / "state.safetensors")
@@ -445,8 +471,18 @@ def test_init_starts_from_a_models_networks(tmp_path: Path) -> None:
 
 
 def test_incompatible_parts_are_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(CompatibilityError, match="image shapes differ"):
+    with pytest.raises(
+        DataError, match=r"generator.image_shape is \[1, 16, 16\], images of 'shapes"
+    ):
         train(recipe("gan"), tmp_path / "run", settings=["generator.image_shape=[1,16,16]"])
+    with pytest.raises(ConfigError, match=r"generator.num_classes is 4, the recipe is not cond"):
+        train(recipe("gan"), tmp_path / "run", settings=["generator.num_classes=4"])
+    with pytest.raises(DataError, match=r"generator.num_classes is 5, 'shapes.* has 4 classes"):
+        train(
+            recipe("gan", conditional=True),
+            tmp_path / "run",
+            settings=["generator.num_classes=5", "discriminator.num_classes=5"],
+        )
     assert not (tmp_path / "run").exists()
 
 

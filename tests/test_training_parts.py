@@ -7,8 +7,6 @@ term; its augmentation adapts to D's scores.
 from __future__ import annotations
 
 import copy
-import importlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,6 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from ganzoo import plugins
 from ganzoo.errors import TrainingError
 from ganzoo.training import Recipe, train
 from ganzoo.training.losses import Loss, NonSaturating
@@ -25,22 +22,7 @@ from ganzoo.training.step import Step
 from tests.test_training import make, state_bytes, weights
 from tests.tiny import recipe
 
-HERE = Path(__file__).parent
-
-
-@pytest.fixture(autouse=True)
-def _healthy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.syspath_prepend(str(HERE / "healthy_plugin"))
-    loaded = plugins.load()
-    former = loaded.__dict__.pop("parts", None)
-    module = importlib.import_module("ganzoo_healthy")
-    loaded.add(module, name="healthy", distribution="ganzoo-healthy", version="1.0")
-    yield
-    loaded.manager.unregister(module)
-    loaded.found[:] = [p for p in loaded.found if p.name != "healthy"]
-    loaded.__dict__.pop("parts", None)
-    if former is not None:
-        loaded.__dict__["parts"] = former
+pytestmark = pytest.mark.usefixtures("healthy_parts")
 
 
 def rich(**changes: Any) -> Recipe:

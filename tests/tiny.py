@@ -21,11 +21,14 @@ def recipe(family: str = "gan", **changes: Any) -> Recipe:
     generator = dict(registry.get("generator", family).tiny)
     discriminator = dict(registry.get("discriminator", family).tiny)
     channels, size, _ = generator["image_shape"]
+    # a family that is always conditional has classes in its tiny settings; here the data decide
+    classes = [settings.pop("num_classes", 0) for settings in (generator, discriminator)]
     document: dict[str, Any] = {
         "name": f"{family}.shapes",
         "data": {"source": f"shapes?n=96&size={size}&channels={channels}"},
         "generator": {"part": family, **generator},
         "discriminator": {"part": family, **discriminator},
+        "conditional": any(classes),
         "batch": 8,
         "kimg": 0.16,
         "seed": 3,

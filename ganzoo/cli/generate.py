@@ -27,6 +27,7 @@ SUFFIXES = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 PICTURES = (".png", ".webp", ".jpg", ".jpeg")
 ANIMATIONS = (".gif", ".webp", ".mp4")
 MAX_GRID = 1024
+CLASS_GRID_COLUMNS = 8
 MAX_IMAGES = 10_000_000
 """In one call: the list of their seeds is held in memory, the images are not."""
 
@@ -38,6 +39,7 @@ MAX_IMAGES = 10_000_000
 @click.option("--seeds", help="The seeds themselves, such as 0-63,100.")
 @click.option("--class", "label", help="One class for all images, by number or name.")
 @click.option("--labels", help="A class for each image, such as 0-9 or 3,1,4.")
+@click.option("--class-grid", is_flag=True, help="A row for each class (-n: images in a row, 8).")
 @click.option("--truncation", type=float, help="Truncation psi, -1 to 2; families with w only.")
 @click.option("--truncation-cutoff", type=int, help="Truncate only the first w layers.")
 @click.option(
@@ -68,6 +70,7 @@ def generate(
     seeds: str | None,
     label: str | None,
     labels: str | None,
+    class_grid: bool,
     truncation: float | None,
     truncation_cutoff: int | None,
     noise: str | None,
@@ -93,6 +96,7 @@ def generate(
     ganzoo generate dcgan.mnist --seeds 0-9,42 -o out/   out/seed000000.png, …
     ganzoo generate dcgan.mnist -n 50000 -o fakes.npz    images, seeds (and labels) for NumPy
     ganzoo generate dcgan.mnist -n 8 --interpolate -o walk.gif
+    ganzoo generate cgan.mnist --class-grid              a row for each class
     """
     # What can be refused without torch is refused before it is imported.
     if label is not None and labels is not None:
@@ -107,11 +111,19 @@ def generate(
     if one is not None and len(one) > 1:
         raise InputError("--class takes one class", f"use --labels {label}")
     asked = None if labels is None else parse_labels(labels)
-    chosen = find_seeds(n, seed, seeds, None if asked is None else len(asked))
+    if class_grid:
+        check_class_grid({"--class": label, "--columns": columns, "--interpolate": interpolate})
+        count, fewest = CLASS_GRID_COLUMNS, 2  # one image in a row is a grid too
+    else:
+        count, fewest = 16 if asked is None else len(asked), 1
+    chosen = find_seeds(n, seed, seeds, count)
     name = Path(model).name.rpartition(":")[2] or "images"
-    target = find_target(out or None, form, interpolate=interpolate, n=len(chosen), name=name)
+    images = max(fewest, len(chosen))
+    target = find_target(out or None, form, interpolate=interpolate, n=images, name=name)
     if columns is not None and target.form != "grid":
         raise InputError("--columns is for a grid", "leave it out, or use --format grid")
+    if class_grid and target.form != "grid":
+        raise InputError(f"--class-grid does not write {out or form}", "use -o grid.png")
 
     from ganzoo import loading
 
@@ -123,6 +135,17 @@ def generate(
         classes = find_classes(generator, asked)
     elif interpolate and generator.num_classes:
         classes = chosen[0] % generator.num_classes  # a walk keeps to the class of its first seed
+    layout: dict[str, Any] = {}
+    if class_grid:
+        layout = {"class_grid": True, "seeds": list(chosen)}
+        columns, rows = len(chosen), classes if isinstance(classes, list) else None
+        chosen, classes = generator.class_rows(chosen, rows)
+        layout["labels"] = classes[::columns]
+        if len(chosen) > MAX_GRID:
+            raise InputError(
+                f"a grid holds at most {MAX_GRID:,} images, not {len(chosen):,}",
+                "choose classes with --labels, or fewer images in a row with -n",
+            )
     if other is not None and other[1] is None:
         other = other[0], generator.num_ws // 2
     options = {
@@ -138,6 +161,7 @@ def generate(
         generator.check_options(options),
         batch_size,
         mark=not no_mark,
+        layout=layout,
     )
     try:
         job.write(target, columns=columns, steps=steps or 24, fps=fps or 24)
@@ -202,10 +226,16 @@ def find_target(
     return Target("image" if single else "grid", Path(out or f"{name}.png"))
 
 
-def find_seeds(
-    n: int | None, seed: int | None, seeds: str | None, labels: int | None
-) -> Sequence[int]:
-    """The seed of each image: --seeds, else -n of them from --seed on (one for each label)."""
+def check_class_grid(others: dict[str, Any]) -> None:
+    """Refuse options that a grid with a row for each class has no use for."""
+    for option, given in others.items():
+        if given:
+            remedy = "choose rows with --labels" if option == "--class" else "leave it out"
+            raise InputError(f"--class-grid takes no {option}", remedy)
+
+
+def find_seeds(n: int | None, seed: int | None, seeds: str | None, default: int) -> Sequence[int]:
+    """The seed of each image: --seeds, else -n (or `default`) of them from --seed on."""
     if seeds is not None:
         if seed is not None:
             raise InputError("--seed and --seeds are both given", "give one of the two")
@@ -213,7 +243,7 @@ def find_seeds(
         if n is not None and n != len(chosen):
             raise InputError(f"-n {n}, but --seeds names {len(chosen)}", "give one of the two")
         return chosen
-    n = (labels or 16) if n is None else n
+    n = default if n is None else n
     if n < 1:
         raise InputError(f"-n {n} is too small", "ask for 1 image or more")
     seed = check_seed(seed or 0)
@@ -301,13 +331,15 @@ class Job:
     options: dict[str, Any]
     batch_size: int
     mark: bool
+    layout: dict[str, Any]
+    """What the record of a class grid says instead of a seed and a label for each image."""
 
     def write(self, target: Target, *, columns: int | None, steps: int, fps: int) -> None:
         """Make the images and write them, in bounded memory."""
         from ganzoo import provenance
 
         if target.form == "animation":
-            frames, record = self._walk(steps), self._record(seeds=list(self.seeds))
+            frames, record = self._walk(steps), self._record_of_all()
             provenance.save_animation(frames, target.path, record=record, fps=fps, mark=self.mark)
         elif target.form == "npz":
             provenance.save_npz(
@@ -320,7 +352,7 @@ class Job:
             )
         elif target.form == "grid":
             images = np.concatenate([batch.to_uint8() for batch in self._batches()])
-            record = self._record(seeds=list(self.seeds))
+            record = self._record_of_all()
             provenance.save_grid(
                 images, target.path, record=record, columns=columns, mark=self.mark
             )
@@ -363,6 +395,14 @@ class Job:
         """What made the images, in plain data."""
         record = {**self.generator.recorded(self.options), **more}
         return {k: v for k, v in record.items() if k != "config" and v is not None}
+
+    def _record_of_all(self) -> dict[str, Any]:
+        """The record of a picture that holds all of the images."""
+        if self.labels is None or self.layout:
+            return self._record(**{"seeds": list(self.seeds), **self.layout})
+        if len(set(self.labels)) == 1:
+            return self._record(seeds=list(self.seeds), label=self.labels[0])
+        return self._record(seeds=list(self.seeds), labels=self.labels)
 
     def _walk(self, steps: int) -> Iterator[np.ndarray]:
         """Frames from seed to seed and back to the first: straight in w where there is one, else on

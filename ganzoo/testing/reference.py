@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, one_hot
 
 from ganzoo.configs import DiscriminatorConfig, GeneratorConfig
-from ganzoo.errors import ConfigError, InputError
+from ganzoo.errors import InputError
 from ganzoo.models import Discriminator, Generator, build
-from ganzoo.parts import Part, PartRegistry
+from ganzoo.parts import Part, PartRegistry, variants
 from ganzoo.rng import Draws
 from ganzoo.testing.results import CheckFailed
 from ganzoo.testing.subject import CLASSES
@@ -101,20 +101,24 @@ def pair_for(part: Part, registry: PartRegistry, *, conditional: bool = False) -
     partners: dict[str, Any] = {}
     shape: Sequence[int] = IMAGE_SHAPE
     for kind, reference in (("generator", GENERATOR), ("discriminator", DISCRIMINATOR)):
-        needed = part.requires.get(kind, frozenset()) | ({"conditional"} if classes else set())
+        needed = part.requires.get(kind, frozenset())
+        if classes and "classes" not in needed:  # a critic that names classes need not see labels
+            needed |= {"conditional"}
         if needed <= reference.provides:
             continue
+        settings: dict[str, Any] = {"num_classes": classes}
+        if partners:
+            settings["image_shape"] = list(shape)
         # of one that grows, a term does not reach the layers of other resolutions: it comes last
         candidates = [owned.part for owned in registry.all(kind)]
         for candidate in sorted(candidates, key=lambda part: "progressive" in part.provides):
-            settings = {**candidate.tiny, "num_classes": classes}
-            if partners:
-                settings["image_shape"] = list(shape)
-            try:
-                config = candidate.make_config(settings)
-            except ConfigError:  # it cannot be of this shape, or always has classes
-                continue
-            if needed <= candidate.provided(config):
+            fitting = (
+                config
+                for _, config in variants(candidate, {**candidate.tiny, **settings})
+                if needed <= candidate.provided(config)
+            )
+            config = next(fitting, None)
+            if config is not None:
                 partners[kind] = build(candidate, config, seed=1)
                 shape = config.image_shape
                 break

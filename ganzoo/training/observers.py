@@ -80,10 +80,15 @@ class JsonLog:
 
 
 class SampleGrids:
-    """A grid of the averaged generator on fixed seeds, at the start and every so many steps."""
+    """A grid of the averaged generator on fixed seeds, at the start and every so many steps.
 
-    def __init__(self, folder: Path, every: int, n: int = 64) -> None:
-        self.folder, self.every, self.n = folder, every, n
+    A conditional one has a row for each of the first 16 classes, with the same seeds in each.
+    """
+
+    COLUMNS, ROWS, MOST_ROWS = 8, 8, 16
+
+    def __init__(self, folder: Path, every: int) -> None:
+        self.folder, self.every = folder, every
         self._due = 0
 
     @hookimpl
@@ -99,15 +104,21 @@ class SampleGrids:
             self._due = step + self.every - step % self.every
 
     def _write(self, trainer: Trainer) -> None:
-        images = trainer.averaged().sample(self.n, **trainer.options("generator"))
+        G, options = trainer.averaged(), trainer.options("generator")
+        record: dict[str, Any] = {"model": trainer.recipe.name, "step": trainer.step}
+        if G.num_classes:
+            rows = range(min(G.num_classes, self.MOST_ROWS))
+            seeds, labels = G.class_rows(range(self.COLUMNS), rows)
+            images = G.sample(seeds=seeds, labels=labels, **options)
+            record |= {"class_grid": True, "seeds": range(self.COLUMNS), "labels": rows}
+        else:
+            images = G.sample(self.COLUMNS * self.ROWS, **options)
+            record |= {"seeds": range(self.COLUMNS * self.ROWS)}
         provenance.save_grid(
             images.to_uint8(),
             self.folder / f"{trainer.step:09d}.png",
-            record={
-                "model": trainer.recipe.name,
-                "step": trainer.step,
-                "seeds": f"0-{self.n - 1}",
-            },
+            record=record,
+            columns=self.COLUMNS,
         )
 
 

@@ -289,8 +289,32 @@ class Recipe:
             network = role in ("generator", "discriminator")
             settings = {**(shape if network else {}), **choice.settings}
             chosen[role] = (part, part.make_config(settings))
+            if network:
+                self._check_fits_data(role, chosen[role][1], image_shape, num_classes)
         check_compatible(chosen, lambda role: [o.part for o in registry.all(role)])
         return ResolvedRecipe(self, chosen)
+
+    def _check_fits_data(
+        self, role: str, config: Any, image_shape: tuple[int, int, int], num_classes: int
+    ) -> None:
+        """Refuse a network whose settings name other images or classes than the data have."""
+        source = self.data.source
+        if config.image_shape != image_shape:
+            raise DataError(
+                f"{role}.image_shape is {list(config.image_shape)}, images of {source!r} are"
+                f" {list(image_shape)}",
+                "leave image_shape out, or use --set data.resolution=… and data.channels=…",
+            )
+        if config.num_classes and not self.conditional:
+            raise ConfigError(
+                f"{role}.num_classes is {config.num_classes}, the recipe is not conditional",
+                "--set conditional=true, and leave num_classes out",
+            )
+        if self.conditional and config.num_classes != num_classes:
+            raise DataError(
+                f"{role}.num_classes is {config.num_classes}, {source!r} has {num_classes} classes",
+                "leave num_classes out, or use data with that many",
+            )
 
 
 @dataclass(frozen=True)

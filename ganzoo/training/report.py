@@ -84,6 +84,10 @@ def device_name(device: torch.device) -> str:
     return f"{device.type} ({platform.machine()})"
 
 
+PATIENCE = 10.0
+"""Seconds after which the first step of a dry run is measurement enough."""
+
+
 def dry_run(trainer: Trainer, steps: int = 4) -> dict[str, Any]:
     """Measure a few steps of a run that is thrown away: memory, throughput and time to the end.
 
@@ -94,15 +98,10 @@ def dry_run(trainer: Trainer, steps: int = 4) -> dict[str, Any]:
     total = 0.0
     for stretch in trainer.stretches():
         trainer.step = stretch.start
-        trainer.train_step()  # the first step allocates and selects kernels
-        trainer.step += 1
-        trainer.collect_logs()
-        started = time.perf_counter()
-        for _ in range(steps):
-            trainer.train_step()
-            trainer.step += 1
-        trainer.collect_logs()  # waits for the device
-        total += (time.perf_counter() - started) / steps * len(stretch)
+        seconds = _seconds_per_step(trainer, 1)  # the first step allocates and selects kernels
+        if seconds < PATIENCE:
+            seconds = _seconds_per_step(trainer, steps)
+        total += seconds * len(stretch)
     return {
         "recipe": trainer.resolved.to_dict(),
         "parameters": {"generator": _count(trainer.G), "discriminator": _count(trainer.D)},
@@ -114,6 +113,15 @@ def dry_run(trainer: Trainer, steps: int = 4) -> dict[str, Any]:
         "images_per_second": trainer.images_at(trainer.total_steps) / total,
         "eta_seconds": total,
     }
+
+
+def _seconds_per_step(trainer: Trainer, steps: int) -> float:
+    started = time.perf_counter()
+    for _ in range(steps):
+        trainer.train_step()
+        trainer.step += 1
+    trainer.collect_logs()  # waits for the device
+    return (time.perf_counter() - started) / steps
 
 
 def _peak_memory(device: torch.device) -> int | None:

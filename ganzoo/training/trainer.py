@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from ganzoo import checkpoint, layout, rng
+from ganzoo.configs import config_to_dict
 from ganzoo.data import ImageData
 from ganzoo.errors import DataError, InputError, TrainingError
 from ganzoo.models import Discriminator, Generator, build
@@ -481,8 +482,15 @@ class Trainer:
         source = checkpoint.load_generator(folder)
         self.init = {"model": source.name, "weights_sha256": source.record["weights_sha256"]}
         if source.part is not self.resolved.part("generator") or source.config != self.G.config:
+            theirs, ours = config_to_dict(source.config), config_to_dict(self.G.config)
+            differ = [
+                f"{name} is {theirs[name]!r} there, {ours[name]!r} here"
+                for name in theirs
+                if name in ours and theirs[name] != ours[name]
+            ]
             raise InputError(
-                f"--init {folder} holds another generator than the recipe",
+                f"--init {folder} holds another generator than the recipe"
+                f"{': ' if differ else ''}{', '.join(differ[:2])}",
                 f"use a recipe with generator {source.part.name if source.part else '?'!r}"
                 f" and its config ({folder}/config.json)",
             )

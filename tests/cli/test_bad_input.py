@@ -156,6 +156,11 @@ def test_two_plugins_that_claim_a_part(ganzoo, refused, model, site, tmp_path, o
         (["--class", "0-2"], "--class takes one class: use --labels 0-2"),
         (["--class", "2-0"], "the classes 2-0 are none: write 0-2"),
         (["--labels", "1,2-0"], "the classes 2-0 are none: write 0-2"),
+        (["--class-grid", "--class", "1"], "takes no --class: choose rows with --labels"),
+        (["--class-grid", "--columns", "3"], "--class-grid takes no --columns"),
+        (["--class-grid", "--labels", "0,3"], "no class 3: use 0 to 2"),
+        (["--class-grid", "-n", "400"], "not 1,200: choose classes with --labels"),
+        (["--class-grid", "-n", "0"], "ask for 1 image or more"),
         (["--seeds", "1,2", "--seed", "0"], "--seed and --seeds are both given"),
         (["--steps", "9"], "--steps is for an animation: add --interpolate"),
         (["--fps", "9"], "--fps is for an animation: add --interpolate"),
@@ -193,6 +198,9 @@ def test_options_out_of_range(refused, model, out, arguments, said):
         ("a.png", ["--format", "png"], "use -o FOLDER/"),
         ("a.gif", ["--interpolate", "-n", "1"], "one seed leads nowhere"),
         ("a.gif", ["--interpolate", "--labels", "0,1"], "keeps to one class"),
+        ("a.gif", ["--interpolate", "--class-grid"], "--class-grid takes no --interpolate"),
+        ("a.npz", ["--class-grid"], "--class-grid does not write"),
+        ("files/", ["--class-grid"], "--class-grid does not write"),
         ("files", ["--seeds", "1,1"], "a seed is given twice"),
         ("files", ["--columns", "2"], "--columns is for a grid"),
         ("a.npz", ["--columns", "2"], "--columns is for a grid"),
@@ -215,6 +223,9 @@ def test_classes_of_an_unconditional_model(refused, model, edited, out):
     edited(unconditional)
     for label in ("1", "circle"):
         said = refused("generate", model, "--class", label, "-o", out / "grid.png")
+        assert "has no classes" in said
+    for arguments in (["--labels", "0,1"], ["--class-grid"], ["--class-grid", "--labels", "0"]):
+        said = refused("generate", model, *arguments, "-o", out / "grid.png")
         assert "has no classes" in said
 
 
@@ -430,6 +441,35 @@ def test_mixed_sizes_need_a_resize(ganzoo, refused, model, pictures, out, tmp_pa
     assert "--set data.resolution=N" in message
     resized = (*arguments, "--set", "data.resolution=8", "--out", tmp_path / "run")
     assert ganzoo(*resized).exit_code == 0
+
+
+def test_data_without_classes_or_with_others(refused, model, pictures, tmp_path, out):
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for path in pictures.rglob("*.png"):
+        path.rename(flat / path.name)
+    message = refused("train", "tiny", "--data", f"folder:{flat}", "--out", out / "run")
+    assert "has no classes: choose labelled data" in message
+    wanted = ("--set", "generator.num_classes=3", "--set", "discriminator.num_classes=3")
+    message = refused("train", "tiny", *wanted, "--out", out / "run")
+    assert message.startswith("generator.num_classes is 3, 'shapes?n=64&size=8&channels=1' has 4")
+    assert message.endswith("leave num_classes out, or use data with that many")
+    free = ("--set", "conditional=false", *wanted)
+    message = refused("train", "tiny", *free, "--out", out / "run")
+    assert "the recipe is not conditional: --set conditional=true" in message
+    larger = ("--set", "generator.image_shape=[1, 16, 16]")
+    message = refused("train", "tiny", *larger, "--out", out / "run")
+    assert "generator.image_shape is [1, 16, 16]" in message
+
+
+def test_models_of_other_classes(ganzoo, refused, model, pictures, tmp_path, out):
+    """The model has three classes, the shapes four, the pictures two."""
+    message = refused("train", "tiny", "--init", "tiny.shapes", "--out", out / "run")
+    assert "num_classes is 3 there, 4 here" in message
+    run = tmp_path / "run"
+    assert ganzoo("train", "tiny", "--out", run, "--steps", 2).exit_code == 0
+    message = refused("train", "--resume", "--out", run, "--data", f"folder:{pictures}")
+    assert "data.source was" in message
 
 
 # -- training --------------------------------------------------------------------------------------

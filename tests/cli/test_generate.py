@@ -13,6 +13,7 @@ from PIL import Image
 import ganzoo as package
 from ganzoo import provenance
 from ganzoo.cli.generate import find_target, parse_labels, parse_seeds, slerp
+from ganzoo.contact_sheet import contact_sheet
 
 
 @pytest.fixture
@@ -214,3 +215,43 @@ def test_labels():
 def test_targets(out, form, n, target):
     found = find_target(out, form, interpolate=False, n=n, name="m")
     assert (found.form, str(found.path), found.suffix) == target
+
+
+# -- classes in pictures ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "seeds", "labels"),
+    [
+        (["-n", 2], [0, 1], [0, 1, 2]),
+        (["--seeds", "7,3,5"], [7, 3, 5], [0, 1, 2]),
+        (["-n", 1, "--seed", 4, "--labels", "cross,0"], [4], [2, 0]),
+        ([], list(range(8)), [0, 1, 2]),
+    ],
+    ids=str,
+)
+def test_a_class_grid_has_a_row_for_each_class_and_a_column_for_each_seed(
+    ganzoo, model, tmp_path, arguments, seeds, labels
+):
+    path = tmp_path / "grid.png"
+    result = ganzoo("generate", "tiny.shapes", "--class-grid", *arguments, "-o", path, "--json")
+    wanted = [(seed, label) for label in labels for seed in seeds]
+    assert [(row["seed"], row["label"]) for row in json.loads(result.stdout)] == wanted
+    images = [package.load(model).sample(seeds=[s], labels=[k]).to_uint8()[0] for s, k in wanted]
+    expected = contact_sheet(np.stack(images), columns=len(seeds))
+    assert np.array_equal(read(path), expected)
+    record = provenance.read_record(path)
+    assert record["class_grid"] is True
+    assert record["seeds"] == {2: "0-1", 3: "7,3,5", 1: "4", 8: "0-7"}[len(seeds)]
+    assert record["labels"] == ("2,0" if labels == [2, 0] else "0-2")
+
+
+def test_a_grid_records_its_classes(ganzoo, model, tmp_path):
+    path = tmp_path / "grid.png"
+    ganzoo("generate", "tiny.shapes", "-n", 5, "--seed", 1, "-o", path)
+    assert provenance.read_record(path)["labels"] == "1-2,0-2"  # seed mod 3
+    ganzoo("generate", "tiny.shapes", "-n", 4, "--class", "cross", "-o", path)
+    assert provenance.read_record(path)["label"] == 2
+    walk = tmp_path / "walk.gif"
+    ganzoo("generate", "tiny.shapes", "-n", 2, "--steps", 2, "--interpolate", "-o", walk)
+    assert provenance.read_record(walk)["label"] == 0

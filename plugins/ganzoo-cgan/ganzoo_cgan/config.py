@@ -69,13 +69,13 @@ class DiscriminatorConfig(_DiscriminatorConfig):
     `embedding_dim` learned numbers ("embedding"); or each class has a direction in the features
     that adds to the score ("projection"); or the critic does not see the label and names it
     ("auxiliary", for the loss `ac`). `width` and `max_width` are as in the generator. `norm`
-    follows every convolution but the first; all but "batch" keep each score independent of its
-    batch.
+    follows every convolution but the first, or divides every weight by its largest singular value
+    ("spectral"); all but "batch" keep each score independent of its batch.
     """
 
     width: int = 64
     max_width: int = 1024
-    norm: Literal["batch", "layer", "instance", "none"] = "batch"
+    norm: Literal["batch", "layer", "instance", "spectral", "none"] = "batch"
 
     def __post_init__(self) -> None:
         super().__post_init__()

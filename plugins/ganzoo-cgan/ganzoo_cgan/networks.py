@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu
+from torch.nn.functional import normalize, relu
+from torch.nn.utils.parametrize import register_parametrization
 
 import ganzoo
 from ganzoo.nn import NORMS, ToImage, dcgan_init, geometry, pyramid
@@ -97,14 +98,19 @@ class Discriminator(ganzoo.Discriminator):
             nn.Conv2d(image_channels + maps, width, **geometry(size, full)),
             nn.LeakyReLU(0.2, inplace=True),
         ]
+        norm = NORMS.get(config.norm, NORMS["none"])  # "spectral" is one of the weights
         for next_size, next_width in below:
-            bias = config.norm == "none"
+            bias = config.norm in ("none", "spectral")
             layers.append(nn.Conv2d(width, next_width, **geometry(next_size, size), bias=bias))
-            layers += [NORMS[config.norm](next_width), nn.LeakyReLU(0.2, inplace=True)]
+            layers += [norm(next_width), nn.LeakyReLU(0.2, inplace=True)]
             size, width = next_size, next_width
         self.layers = nn.Sequential(*layers, nn.Flatten())
         self.head = Head(width * size * size, classes, conditioning)
         self.apply(dcgan_init)
+        if config.norm == "spectral":
+            for module in (*self.layers, *self.head.children()):
+                if isinstance(module, (nn.Conv2d, nn.Linear, nn.Embedding)):
+                    register_parametrization(module, "weight", SpectralNorm(module.weight))
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.outputs(x, labels).score
@@ -117,3 +123,33 @@ class Discriminator(ganzoo.Discriminator):
             x = torch.cat([x, maps.expand(-1, -1, *x.shape[2:])], dim=1)
         h = self.layers(x)  # (N, C, H, W) -> (N, F): the last map of 4x4, flattened
         return self.head(h, labels)
+
+
+class SpectralNorm(nn.Module):
+    """A weight over its largest singular value, which one step of power iteration a forward in
+    training follows (Miyato et al. 2018, arXiv:1802.05957, algorithm 1).
+
+    Products are written as sums, which autocast leaves in float32: torch's own parametrization
+    multiplies in the run's bf16, which has no digits to spare for this.
+    """
+
+    u: Tensor
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("u", normalize(torch.randn(len(weight)), dim=0))
+        for _ in range(15):  # so that even the first steps have a good estimate
+            self.u.copy_(self.iterate(weight.flatten(1))[0])
+
+    def forward(self, weight: Tensor) -> Tensor:
+        matrix = weight.flatten(1)  # (out, in * k * k)
+        u, v = self.iterate(matrix)
+        if self.training:
+            self.u.copy_(u)
+        return weight / (u * (matrix * v).sum(dim=1)).sum()
+
+    @torch.no_grad()
+    def iterate(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
+        """The singular vectors, a step closer."""
+        v = normalize((self.u[:, None] * matrix).sum(dim=0), dim=0)
+        return normalize((matrix * v).sum(dim=1), dim=0), v

@@ -74,7 +74,8 @@ def check_channels(image_shape: tuple[int, int, int], fmap_base: int, fmap_max: 
 
 @dataclass(frozen=True)
 class ProgressiveConfig(AlternatingConfig):
-    """How the resolution grows; the defaults are the paper's (appendix A.1).
+    """How the resolution grows; the defaults are those of the authors' code (the paper's
+    appendix A.1 has 800 and 800).
 
     Training starts at `start_resolution`. Each next one is blended in while `fade_kimg` thousand
     real images are shown, and every one is then trained for `stable_kimg`, the last until the run

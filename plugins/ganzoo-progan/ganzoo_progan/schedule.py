@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from ganzoo.errors import ConfigError
@@ -83,8 +82,8 @@ class Schedule:
 
     def stage(self, step: int) -> Stage:
         """The stage of a step; of two that start there (the former has no length), the later."""
-        starts: Callable[[Stage], int] = lambda stage: stage.first_step  # noqa: E731
-        return self.stages[bisect.bisect_right(self.stages, step, key=starts) - 1]
+        after = bisect.bisect_right(self.stages, step, key=lambda stage: stage.first_step)
+        return self.stages[after - 1]
 
     def images_at(self, step: int) -> int:
         """Real images shown before `step`."""

@@ -14,6 +14,7 @@ from ganzoo import plugins
 from ganzoo.configs import GeneratorConfig
 from ganzoo.errors import InputError
 from ganzoo.models import Generator, Images, build, to_uint8
+from ganzoo.parts import Part
 from tests.tiny import families
 
 
@@ -116,6 +117,59 @@ def test_labels_and_classes_go_together() -> None:
 def test_neutral_truncation_is_accepted_everywhere() -> None:
     G = generator()
     assert_same_image(G.sample(2, truncation=1.0), G.sample(2))
+
+
+class Styled(Generator):
+    """Two w, of which each is z: the first is one half of the image, the second the other."""
+
+    num_ws = 2
+    part = Part("styled", "generator", "m:C", provides=frozenset({"w-space", "style-mixing"}))
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__(config)
+        self.scale = torch.nn.Parameter(torch.tensor(0.1))
+
+    def forward(
+        self,
+        z: Tensor,
+        labels: Tensor | None = None,
+        *,
+        truncation: float = 1.0,
+        truncation_cutoff: int | None = None,
+        mix: tuple[Tensor, int] | None = None,
+    ) -> Tensor:
+        ws = z[:, None].repeat(1, 2, 1)
+        if mix is not None:
+            ws = torch.cat([ws[:, : mix[1]], mix[0][:, None].repeat(1, 2, 1)[:, mix[1] :]], dim=1)
+        return ws[:, None] * self.scale  # (N, 1, 2, z_dim)
+
+
+def test_mixing_takes_the_latents_of_other_seeds_from_a_layer_on() -> None:
+    G = Styled(GeneratorConfig(image_shape=(1, 2, 8), z_dim=8))
+    pure, other = G.sample(3, seed=1), G.sample(seeds=[7, 8, 9])
+    for mix, rows in (((7, 1), [0, 0, 0]), (([7, 8, 9], 1), [0, 1, 2])):
+        mixed = G.sample(3, seed=1, mix=mix, batch_size=2)
+        assert torch.equal(mixed[:, :, 0], pure[:, :, 0])
+        assert torch.equal(mixed[:, :, 1], other[rows][:, :, 1])
+    assert torch.equal(torch.Tensor(G.sample(3, seed=1, mix=(7, 2))), torch.Tensor(pure))
+    assert G.sample(3, mix=(7, 1)).record["mix"] == "7:1"
+    assert G.sample(3, mix=([7, 8, 9], 1)).record["mix"] == "7,8,9:1"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mix": 7}, r"mix 7 is no pair: use mix=\(seed, layer\)"),
+        ({"mix": (7, 3)}, "layer of mix 3 is out of range: use 0 to 2"),
+        ({"mix": (-7, 1)}, "seed -7 is out of range"),
+        ({"mix": ([7, 8], 1)}, "mix names 2 seeds for 3 images: give one, or one an image"),
+        ({"truncation_cutoff": -1}, "truncation_cutoff -1 is out of range: use 0 to 2"),
+        ({"truncation_cutoff": 1.5}, "truncation_cutoff 1.5 is out of range"),
+    ],
+)
+def test_layers_and_seeds_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Styled(GeneratorConfig(image_shape=(1, 2, 8), z_dim=8)).sample(3, **options)
 
 
 def test_images_show_themselves_and_operations_give_plain_tensors() -> None:

@@ -86,3 +86,12 @@ def test_calls_of_a_stream_differ() -> None:
 def test_ranks_have_their_own_torch_generators() -> None:
     a, b = (rng.Draws(1, "noise", 7, rank=r, world=2).torch_generator() for r in range(2))
     assert a.initial_seed() != b.initial_seed()
+
+
+def test_noise_of_a_step_is_drawn_layer_after_layer_and_repeats_with_its_draws() -> None:
+    first, again, other = (rng.Draws(1, "G", step).noise(3) for step in (7, 7, 8))
+    a, b = first.normal(0, 1, 4, 4), first.normal(1, 1, 4, 4)
+    assert a.shape == (3, 1, 4, 4) and a.dtype == torch.float32
+    assert not torch.equal(a, b) and not torch.equal(a[0], a[1])
+    assert torch.equal(again.normal(0, 1, 4, 4), a) and torch.equal(again.normal(1, 1, 4, 4), b)
+    assert not torch.equal(other.normal(0, 1, 4, 4), a)

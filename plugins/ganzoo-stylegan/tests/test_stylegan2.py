@@ -13,6 +13,7 @@ from ganzoo_stylegan.config import (
 )
 from ganzoo_stylegan.stylegan2 import Discriminator, Generator
 from torch import Tensor, nn
+from torch.nn.functional import conv2d, conv_transpose2d, pad
 
 from ganzoo.errors import ConfigError, InputError
 from ganzoo.rng import Draws, SeedNoise
@@ -243,6 +244,46 @@ def test_scores_are_those_of_the_equations(settings: dict[str, Any]) -> None:
     labels = torch.tensor([0, 1, 1, 0]) if D.num_classes else None
     expected = Naive(D).scores(images.double().numpy(), None if labels is None else labels.tolist())
     np.testing.assert_allclose(D(images, labels).detach(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_are_those_of_weights_that_are_modulated_for_each_image() -> None:
+    """What is scaled here around one convolution is scaled there in the weights of each image, by
+    plain operations; in float32, in the layout of training."""
+    settings = {**SMALL, **GENERATORS["plain"]}
+    G = random_network(Generator, StyleGAN2GeneratorConfig(**settings))
+    fir = torch.from_numpy(FIR).float()[None, None]
+
+    def image_of(ws: Tensor) -> Tensor:
+        x, image = G.const, torch.zeros(())
+        for layer, conv in enumerate(G.convs):
+            weight = conv.weight * conv.affine(ws[layer])[:, None, None]
+            weight = weight / (weight.square().sum((1, 2, 3), keepdim=True) + 1e-8).sqrt()
+            if layer % 2:
+                x = conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+                x = conv2d(x.transpose(0, 1), 4 * fir, padding=1).transpose(0, 1)
+            else:
+                x = conv2d(x, weight, padding=1)
+            x = x + conv.noise_strength * conv.noise + conv.bias[:, None, None]
+            x = torch.where(x > 0, x, 0.2 * x) * 2**0.5
+            if layer % 2 == 0:
+                rgb = G.to_images[layer // 2]
+                style = rgb.affine(ws[layer + 1]) / x.shape[1] ** 0.5
+                y = conv2d(x, (rgb.weight * style)[:, :, None, None]) + rgb.bias[:, None, None]
+                if layer:
+                    spread = torch.zeros(image.shape[0] * 3, 1, *y.shape[2:])
+                    spread[:, :, ::2, ::2] = image.transpose(0, 1)
+                    image = conv2d(pad(spread, (2, 1, 2, 1)), 4 * fir).transpose(0, 1)
+                image = y + image
+        return image
+
+    z, upstream = torch.randn(3, 5), torch.randn(3, 3, 16, 16)
+    plain = torch.cat([image_of(ws) for ws in G.mapping(z)])
+    names, parameters = zip(*G.named_parameters(), strict=True)
+    expected = torch.autograd.grad((plain * upstream).sum(), parameters)
+    G = G.to(memory_format=torch.channels_last)
+    found = torch.autograd.grad((G(z) * upstream).sum(), parameters)
+    for name, ours, theirs in zip(names, found, expected, strict=True):
+        assert (ours - theirs).norm() < 1e-4 * theirs.norm(), name
 
 
 # -- sizes -----------------------------------------------------------------------------------------

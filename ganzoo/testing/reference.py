@@ -109,7 +109,9 @@ def pair_for(part: Part, registry: PartRegistry, *, conditional: bool = False) -
         settings: dict[str, Any] = {"num_classes": classes}
         if partners:
             settings["image_shape"] = list(shape)
-        for candidate in (owned.part for owned in registry.all(kind)):
+        # of one that grows, a term does not reach the layers of other resolutions: it comes last
+        candidates = [owned.part for owned in registry.all(kind)]
+        for candidate in sorted(candidates, key=lambda part: "progressive" in part.provides):
             fitting = (
                 config
                 for _, config in variants(candidate, {**candidate.tiny, **settings})

@@ -1,4 +1,4 @@
-"""StyleGAN2 (Karras et al. 2020), ADA and DiffAugment as a ganzoo plugin."""
+"""StyleGAN (Karras et al. 2019), StyleGAN2 (2020), ADA and DiffAugment as a ganzoo plugin."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from ganzoo import Part, hookimpl
 GANZOO_API = 1
 
 _HERE = Path(__file__).parent
+_STYLEGAN = (
+    "Karras et al. 2019, A Style-Based Generator Architecture for Generative Adversarial Networks,"
+    " arXiv:1812.04948"
+)
 _STYLEGAN2 = (
     "Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN, arXiv:1912.04958"
 )
@@ -24,6 +28,16 @@ _STYLE_ABILITIES = frozenset({"conditional", "w-space", "style-mixing", "layer-n
 @hookimpl
 def ganzoo_generators() -> Iterable[Part]:
     return [
+        Part(
+            name="stylegan",
+            kind="generator",
+            factory="ganzoo_stylegan.stylegan:Generator",
+            config="ganzoo_stylegan.config:StyleGANGeneratorConfig",
+            tiny={**_TINY, **_STYLES},
+            provides=_STYLE_ABILITIES | {"progressive"},
+            summary="AdaIN, noise, progressive growing; powers of two from 8 to 1024",
+            paper=_STYLEGAN,
+        ),
         Part(
             name="stylegan2",
             kind="generator",
@@ -40,6 +54,16 @@ def ganzoo_generators() -> Iterable[Part]:
 @hookimpl
 def ganzoo_discriminators() -> Iterable[Part]:
     return [
+        Part(
+            name="stylegan",
+            kind="discriminator",
+            factory="ganzoo_stylegan.stylegan:Discriminator",
+            config="ganzoo_stylegan.config:StyleGANDiscriminatorConfig",
+            tiny=_TINY,
+            provides=frozenset({"conditional", "progressive", "gradient-penalty"}),
+            summary="ProGAN's, with a blur before each halving and a score for each class",
+            paper=_STYLEGAN,
+        ),
         Part(
             name="stylegan2",
             kind="discriminator",

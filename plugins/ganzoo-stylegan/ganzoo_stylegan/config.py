@@ -11,13 +11,11 @@ from ganzoo.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class StyleGAN2GeneratorConfig(ganzoo.GeneratorConfig):
-    """Resolution R has min(channel_base // R, channel_max) channels: 32768 and 512 are the paper's
-    configuration F, 16384 its E.
+class StyleConfig(ganzoo.GeneratorConfig):
+    """What both generators have. Resolution R has min(channel_base // R, channel_max) channels.
 
     Attributes:
         channels: of 4x4, 8x8, … up to the full resolution, where they follow no such rule.
-        conv_clamp: largest absolute value after each convolution, for networks made for float16.
         style_mixing: share of training images whose later layers have the w of a second z.
         w_avg_beta: weight of the old average of w in each step of training.
     """
@@ -27,10 +25,9 @@ class StyleGAN2GeneratorConfig(ganzoo.GeneratorConfig):
     w_dim: int = 512
     mapping_layers: int = 8
     mapping_lr_multiplier: float = 0.01
-    channel_base: int = 32768
+    channel_base: int = 16384
     channel_max: int = 512
     channels: tuple[int, ...] = ()
-    conv_clamp: float | None = None
     style_mixing: float = 0.9
     w_avg_beta: float = 0.995
 
@@ -39,7 +36,6 @@ class StyleGAN2GeneratorConfig(ganzoo.GeneratorConfig):
         check_range("w_dim", self.w_dim, 1, 65_536)
         _check_mapping(self.mapping_layers, self.mapping_lr_multiplier)
         _check_channels(self)
-        _check_clamp(self.conv_clamp)
         check_range("style_mixing", self.style_mixing, 0, 1)
         check_range("w_avg_beta", self.w_avg_beta, 0, 1)
 
@@ -50,36 +46,20 @@ class StyleGAN2GeneratorConfig(ganzoo.GeneratorConfig):
 
 
 @dataclass(frozen=True)
-class StyleGAN2DiscriminatorConfig(ganzoo.DiscriminatorConfig):
-    """Channels as in the generator.
-
-    Attributes:
-        architecture: of figure 7: "resnet", "skip" (the image enters every resolution), "orig".
-        mbstd_group: images in a group of the minibatch standard deviation; 0 leaves it out.
-        mapping_layers, mapping_lr_multiplier, cmap_dim: of the labels' mapping; its width is that
-            of 4x4 where cmap_dim is left out.
-        conv_clamp: largest absolute value after each convolution.
-    """
+class CriticConfig(ganzoo.DiscriminatorConfig):
+    """What both discriminators have: channels as in the generator, and `mbstd_group`, the images in
+    a group of the minibatch standard deviation; 0 leaves it out."""
 
     image_shape: tuple[int, int, int] = (3, 256, 256)
-    channel_base: int = 32768
+    channel_base: int = 16384
     channel_max: int = 512
     channels: tuple[int, ...] = ()
-    architecture: Literal["resnet", "skip", "orig"] = "resnet"
     mbstd_group: int = 4
-    mapping_layers: int = 8
-    mapping_lr_multiplier: float = 0.01
-    cmap_dim: int | None = None
-    conv_clamp: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_channels(self)
         check_range("mbstd_group", self.mbstd_group, 0, 4096)
-        _check_mapping(self.mapping_layers, self.mapping_lr_multiplier)
-        if self.cmap_dim is not None:
-            check_range("cmap_dim", self.cmap_dim, 1, 65_536)
-        _check_clamp(self.conv_clamp)
 
     @property
     def widths(self) -> list[int]:
@@ -89,6 +69,53 @@ class StyleGAN2DiscriminatorConfig(ganzoo.DiscriminatorConfig):
     @property
     def provides(self) -> frozenset[str]:
         return frozenset() if self.mbstd_group else frozenset({"per-sample"})
+
+
+@dataclass(frozen=True)
+class StyleGANGeneratorConfig(StyleConfig):
+    """The defaults are the paper's."""
+
+
+@dataclass(frozen=True)
+class StyleGANDiscriminatorConfig(CriticConfig):
+    """The defaults are the paper's."""
+
+
+@dataclass(frozen=True)
+class StyleGAN2GeneratorConfig(StyleConfig):
+    """The defaults are the paper's configuration F; channel_base 16384 is its E. `conv_clamp` is
+    the largest absolute value after each convolution, for networks made for float16."""
+
+    channel_base: int = 32768
+    conv_clamp: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_clamp(self.conv_clamp)
+
+
+@dataclass(frozen=True)
+class StyleGAN2DiscriminatorConfig(CriticConfig):
+    """Attributes:
+    architecture: of figure 7: "resnet", "skip" (the image enters every resolution), "orig".
+    mapping_layers, mapping_lr_multiplier, cmap_dim: of the labels' mapping; its width is that of
+        4x4 where cmap_dim is left out.
+    conv_clamp: largest absolute value after each convolution.
+    """
+
+    channel_base: int = 32768
+    architecture: Literal["resnet", "skip", "orig"] = "resnet"
+    mapping_layers: int = 8
+    mapping_lr_multiplier: float = 0.01
+    cmap_dim: int | None = None
+    conv_clamp: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_mapping(self.mapping_layers, self.mapping_lr_multiplier)
+        if self.cmap_dim is not None:
+            check_range("cmap_dim", self.cmap_dim, 1, 65_536)
+        _check_clamp(self.conv_clamp)
 
 
 @dataclass(frozen=True)
@@ -123,7 +150,7 @@ class StyleGAN2LossConfig(R1Config):
 
 # -- what the networks have in common --------------------------------------------------------------
 
-_Config = StyleGAN2GeneratorConfig | StyleGAN2DiscriminatorConfig
+_Config = StyleConfig | CriticConfig
 
 
 def _check_channels(config: _Config) -> None:

@@ -47,6 +47,10 @@ class StyleGenerator(ganzoo.Generator):
             return ws
         return torch.cat([self.w_avg.lerp(ws[:, :cutoff], truncation), ws[:, cutoff:]], dim=1)
 
+    def used_ws(self, **options: Any) -> int:
+        """How many of the w `synthesis` uses under `options`."""
+        return self.num_ws
+
     def synthesis(self, ws: Tensor, *, noise: str = "const", rng: Noise | None = None) -> Tensor:
         """Images (N, C, H, W) of ws (N, num_ws, w_dim)."""
         raise NotImplementedError
@@ -77,12 +81,12 @@ class StyleGenerator(ganzoo.Generator):
         ws = self.mapping(z, labels)
         with torch.no_grad():
             self.w_avg.lerp_(ws[:, 0].mean(0), 1 - self.config.w_avg_beta)
-        n, layers = ws.shape[:2]
+        n, used = len(ws), self.used_ws(**options)
         if self.config.style_mixing > 0:
             others = self.mapping(rng.normal(n, self.z_dim), labels)
-            crossover = 1 + rng.integers(n, layers - 1)  # 1 … num_ws - 1
-            crossover[rng.uniform(n) >= self.config.style_mixing] = layers
-            first = torch.arange(layers, device=ws.device) < crossover[:, None]  # (N, num_ws)
+            crossover = 1 + rng.integers(n, used - 1)  # 1 … used - 1
+            crossover[rng.uniform(n) >= self.config.style_mixing] = self.num_ws
+            first = torch.arange(self.num_ws, device=ws.device) < crossover[:, None]  # (N, num_ws)
             ws = torch.where(first[:, :, None], ws, others)
         return self.synthesis(ws, noise="random", rng=rng.noise(n), **options)
 

@@ -19,7 +19,7 @@ from ganzoo.errors import InputError
 from ganzoo.models import build, to_uint8
 from ganzoo.testing.networks import perturbed
 
-FAMILIES = ["stylegan2"]
+FAMILIES = ["stylegan", "stylegan2"]
 
 
 def generator(family: str, **settings: Any) -> Any:

@@ -22,7 +22,7 @@ import ganzoo
 from ganzoo import plugins, provenance
 from ganzoo.contact_sheet import contact_sheet
 from ganzoo.data import load_data
-from ganzoo.errors import CompatibilityError, ConfigError, DataError, InputError, TrainingError
+from ganzoo.errors import ConfigError, DataError, InputError, TrainingError
 from ganzoo.hookspecs import hookimpl
 from ganzoo.training import Recipe, plan, train
 from ganzoo.training.ema import average, with_fresh_statistics

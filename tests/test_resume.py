@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
-from ganzoo.training import train
+from ganzoo import plugins
+from ganzoo.models import build
+from ganzoo.training import Recipe, train
 from tests.tiny import families, recipe
 
 ROOT = Path(__file__).parent.parent
@@ -36,12 +39,12 @@ train(recipe(sys.argv[1]), sys.argv[2], device="cpu", observers=[Killer()])
 """
 
 TWO = """
-import sys
+import json, pathlib, sys
 import torch
 torch.set_num_threads(1)
-from ganzoo.training import train
-from tests.tiny import recipe
-train(recipe(sys.argv[1], every={"log": 2, "checkpoint": 5, "grid": 0}), sys.argv[2], device="cpu")
+from ganzoo.training import Recipe, train
+for name, document in json.loads(sys.argv[1]).items():
+    train(Recipe.from_dict(document), pathlib.Path(sys.argv[2]) / name, device="cpu")
 """
 
 
@@ -70,45 +73,76 @@ def test_resume_after_kill_is_exact(family: str, tmp_path: Path) -> None:
     assert not [p for p in run.rglob("*") if ".tmp" in p.name]
 
 
-def test_two_processes_equal_one_without_batch_norm(tmp_path: Path) -> None:
-    one = train(recipe("gan"), tmp_path / "one", device="cpu")
-    two = launch_two("gan", tmp_path)
-    ours = load_file(one / "checkpoints/000000020/state.safetensors")
-    theirs = load_file(two / "checkpoints/000000020/state.safetensors")
-    for name, tensor in ours.items():
-        torch.testing.assert_close(theirs[name], tensor, rtol=2e-3, atol=2e-5, msg=name)
-    assert losses(two) == pytest.approx(losses(one), rel=1e-3, abs=1e-4)
-
-
-def test_two_processes_run_with_batch_norm_per_rank(tmp_path: Path) -> None:
-    two = launch_two("dcgan", tmp_path)
-    tensors = load_file(two / "checkpoints/000000020/state.safetensors")
-    assert all(bool(t.isfinite().all()) for t in tensors.values())
-    assert len(losses(two)) == 12  # every 2 steps, and at the checkpoints of 5 and 15
-
-
-def launch_two(family: str, folder: Path) -> Path:
-    """On two CPU processes (gloo), with the launcher that `accelerate launch` uses for GPUs; with
-    --cpu Accelerate itself starts only one."""
-    script, run = folder / "two.py", folder / "two"
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of each family on two CPU processes (gloo), one after the other in one launch, with
+    the launcher that `accelerate launch` uses for GPUs; with --cpu Accelerate itself starts only
+    one."""
+    folder = tmp_path_factory.mktemp("two")
+    script = folder / "two.py"
     script.write_text(TWO)
-    done = run_python(
-        "",
-        str(script),
-        family,
-        str(run),
-        launch=(
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--standalone",
-            "--nproc_per_node=2",
-        ),
-    )
+    documents = json.dumps({family: for_two(family).to_dict() for family in families()})
+    launch = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+    done = run_python("", str(script), documents, str(folder), launch=launch)
     assert done.returncode == 0, done.stderr[-10_000:]
+    return folder
+
+
+def for_two(family: str) -> Recipe:
+    return recipe(family, every={"log": 2, "checkpoint": 5, "grid": 0})
+
+
+@pytest.mark.parametrize("family", families())
+def test_two_processes_run_and_equal_one_where_no_layer_mixes_images(
+    family: str, two: Path, tmp_path: Path
+) -> None:
+    """Batch norm and minibatch statistics are those of each process's part, as documented."""
+    run = two / family
     record = json.loads((run / "model" / "training.json").read_text())
     assert record["hardware"]["processes"] == 2
-    return run
+    theirs = load_file(run / "checkpoints/000000020/state.safetensors")
+    assert all(bool(t.isfinite().all()) for t in theirs.values() if t.is_floating_point())
+    assert len(losses(run)) == 12  # every 2 steps, and at the checkpoints of 5 and 15
+    if mixes_images(family):
+        return
+    one = train(for_two(family), tmp_path / "one", device="cpu")
+    for name, tensor in load_file(one / "checkpoints/000000020/state.safetensors").items():
+        torch.testing.assert_close(theirs[name], tensor, rtol=2e-3, atol=2e-5, msg=name)
+    assert losses(run) == pytest.approx(losses(one), rel=1e-3, abs=1e-4)
+
+
+def mixes_images(family: str) -> bool:
+    """Whether an image or a score depends on the others of its batch, in training."""
+    registry = plugins.load().parts
+    critic = registry.get("discriminator", family)
+    if "per-sample" not in critic.provided(critic.make_config(critic.tiny)):
+        return True
+    generator = registry.get("generator", family)
+    G = build(generator, generator.make_config(generator.tiny))
+    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in G.modules())
+
+
+def test_some_families_are_compared() -> None:
+    assert not mixes_images("gan") and not mixes_images("cgan-mlp") and mixes_images("dcgan")
+
+
+@pytest.mark.parametrize("family", families())
+def test_a_family_trains_in_mixed_precision(family: str, tmp_path: Path) -> None:
+    """In bf16 the first losses are those of float32 but for rounding; weights stay float32."""
+    runs = {
+        precision: train(
+            recipe(family, precision=precision, every={"log": 1, "grid": 0}),
+            tmp_path / precision,
+            device="cpu",
+            steps=4,
+        )
+        for precision in ("float32", "bf16")
+    }
+    state = load_file(runs["bf16"] / "checkpoints/000000004/state.safetensors")
+    assert {t.dtype for t in state.values()} <= {torch.float32, torch.int64}
+    assert all(bool(t.isfinite().all()) for t in state.values() if t.is_floating_point())
+    exact, rounded = losses(runs["float32"]), losses(runs["bf16"])
+    assert rounded == pytest.approx(exact, rel=0.1, abs=0.1) and rounded != exact
 
 
 def losses(run: Path) -> list[float]:

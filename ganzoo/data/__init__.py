@@ -27,6 +27,7 @@ __all__ = [
     "RawImages",
     "data_sources",
     "load_data",
+    "stand_in",
 ]
 
 
@@ -59,6 +60,37 @@ def load_data(
 
     source, request = resolve(spec, resolution, channels)
     return prepare(source, request, progress=progress)
+
+
+def stand_in(
+    spec: str, *, resolution: int | None = None, channels: int | None = None, n: int = 4096
+) -> ImageData | None:
+    """Noise in the place of a data set that is not here, of its shape and classes, so that a run
+    on it can be planned; None where the shape is known neither of the source nor by request."""
+    import numpy as np
+
+    from ganzoo.data.images import ImageData
+
+    source, request = resolve(spec, resolution, channels)
+    depth, height, width = source.image_shape or (0, 0, 0)
+    depth = request.channels or depth
+    if request.resolution:
+        height = width = request.resolution
+    if not depth * height * width:
+        return None
+    noise = np.random.default_rng(0).integers(0, 256, (1, depth, height, width), np.uint8)
+    classes = () if request.options.get("labels") == "none" else source.classes
+    return ImageData(
+        source=request.spec,
+        image_shape=(depth, height, width),
+        classes=classes,
+        license=source.license,
+        digest="",
+        skipped=(),
+        content_crop=None,
+        pixels=np.broadcast_to(noise, (n, depth, height, width)),  # n times the same memory
+        labels=np.arange(n, dtype=np.int64) % len(classes) if classes else None,
+    )
 
 
 def __getattr__(name: str) -> Any:

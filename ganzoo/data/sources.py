@@ -36,6 +36,7 @@ SOURCES: tuple[DataSource, ...] = (
         homepage="http://yann.lecun.com/exdb/mnist/",
         classes=DIGITS,
         open="ganzoo.data.named:open_idx",
+        image_shape=(1, 28, 28),
         splits=("train", "test"),
     ),
     DataSource(
@@ -45,6 +46,7 @@ SOURCES: tuple[DataSource, ...] = (
         homepage="https://github.com/zalandoresearch/fashion-mnist",
         classes=FASHION,
         open="ganzoo.data.named:open_idx",
+        image_shape=(1, 28, 28),
         splits=("train", "test"),
     ),
     DataSource(
@@ -54,6 +56,7 @@ SOURCES: tuple[DataSource, ...] = (
         homepage="http://codh.rois.ac.jp/kmnist/",
         classes=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
         open="ganzoo.data.named:open_idx",
+        image_shape=(1, 28, 28),
         splits=("train", "test"),
     ),
     DataSource(
@@ -63,6 +66,7 @@ SOURCES: tuple[DataSource, ...] = (
         homepage="https://www.nist.gov/itl/products-and-services/emnist-dataset",
         classes=(),
         open="ganzoo.data.named:open_idx",
+        image_shape=(1, 28, 28),
         splits=("train", "test"),
         options=("subset",),
     ),
@@ -73,6 +77,7 @@ SOURCES: tuple[DataSource, ...] = (
         homepage="https://www.cs.toronto.edu/~kriz/cifar.html",
         classes=CIFAR10,
         open="ganzoo.data.named:open_torchvision",
+        image_shape=(3, 32, 32),
         splits=("train", "test"),
     ),
     DataSource(
@@ -82,6 +87,7 @@ SOURCES: tuple[DataSource, ...] = (
         homepage="https://www.cs.toronto.edu/~kriz/cifar.html",
         classes=(),
         open="ganzoo.data.named:open_torchvision",
+        image_shape=(3, 32, 32),
         splits=("train", "test"),
     ),
     DataSource(
@@ -91,6 +97,7 @@ SOURCES: tuple[DataSource, ...] = (
         homepage="http://ufldl.stanford.edu/housenumbers/",
         classes=DIGITS,
         open="ganzoo.data.named:open_torchvision",
+        image_shape=(3, 32, 32),
         splits=("train", "test", "extra"),
     ),
     DataSource(
@@ -100,6 +107,7 @@ SOURCES: tuple[DataSource, ...] = (
         homepage="https://cs.stanford.edu/~acoates/stl10/",
         classes=STL10,
         open="ganzoo.data.named:open_torchvision",
+        image_shape=(3, 96, 96),
         splits=("train", "test", "unlabeled"),
     ),
     DataSource(
@@ -109,6 +117,7 @@ SOURCES: tuple[DataSource, ...] = (
         homepage="https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
         classes=(),
         open="ganzoo.data.named:open_torchvision",
+        image_shape=(3, 218, 178),
         splits=("train", "valid", "test", "all"),
         options=("labels",),
     ),

@@ -27,6 +27,7 @@ class DataSource:
         splits: the first is what the bare name means.
         options: what the query may set, beyond `resolution`, `channels` and `labels=none`.
         location: for a source that reads what the user points at, how to call that (`PATH`).
+        image_shape: (C, H, W) of the images, where it is known beforehand.
     """
 
     name: str
@@ -38,6 +39,7 @@ class DataSource:
     splits: tuple[str, ...] = ("train",)
     options: tuple[str, ...] = ()
     location: str = ""
+    image_shape: tuple[int, int, int] | None = None
 
     @property
     def usage(self) -> str:

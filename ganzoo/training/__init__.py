@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo import files, layout
-from ganzoo.errors import ConfigError, InputError, TrainingError
+from ganzoo.errors import ConfigError, DataError, InputError, TrainingError
 from ganzoo.training.recipe import DataConfig, Recipe, find_recipe, recipes
 
 if TYPE_CHECKING:
@@ -98,21 +98,32 @@ def plan(
 ) -> dict[str, Any]:
     """What a run would be: the resolved recipe, parameters, memory, images a second, time needed.
 
-    A few steps are run and thrown away; nothing is written.
+    A few steps are run and thrown away; nothing is written. Where the data are not here but their
+    shape is known, noise takes their place, and the report's `data` says why.
     """
     from ganzoo.training.observers import Observers
     from ganzoo.training.report import dry_run
     from ganzoo.training.trainer import Setup
 
     recipe = _configured(recipe, data, settings)
-    resolved, images = _with_data(recipe, False)
+    absent = ""
+    try:
+        resolved, images = _with_data(recipe, False)
+    except DataError as error:
+        found = _stand_in(recipe)
+        if found is None:
+            raise
+        (resolved, images), absent = found, f"noise in its place: {error.problem}"
     setup = Setup(resolved, images, Path(), _accelerator(recipe, device), Observers())
     import torch
 
     with _memory_errors(recipe):
         trainer = _trainer(resolved, setup)
         with torch.random.fork_rng(_cuda(trainer)):
-            return dry_run(trainer)
+            report = dry_run(trainer)
+    if absent:
+        report["data"] = {"source": images.source, "absent": absent}
+    return report
 
 
 def _configured(recipe: Recipe | str | Path, data: str | None, settings: Sequence[str]) -> Recipe:
@@ -133,6 +144,17 @@ def _with_data(recipe: Recipe, progress: bool) -> tuple[Any, Any]:
     images = load_data(
         config.source, resolution=config.resolution, channels=config.channels, progress=progress
     )
+    return recipe.resolve(images.image_shape, images.num_classes), images
+
+
+def _stand_in(recipe: Recipe) -> tuple[Any, Any] | None:
+    """What `_with_data` gives, with noise for data that are not here; None if that cannot be."""
+    from ganzoo.data import stand_in
+
+    config = recipe.data
+    images = stand_in(config.source, resolution=config.resolution, channels=config.channels)
+    if images is None:
+        return None
     return recipe.resolve(images.image_shape, images.num_classes), images
 
 

@@ -94,6 +94,7 @@ class DiscriminatorConfig(_DiscriminatorConfig):
 class MLPGeneratorConfig(_GeneratorConfig):
     """The fully connected generator of Mirza & Osindero 2014, section 4.1: `z_width` and
     `label_width` units see z and the label, `width` units both; `dropout` follows each layer.
+    The paper has no norm; batch norm keeps the label's larger layer from drowning z.
 
     `conditioning`: the label comes as one-hot ("concat") or as a learned vector of `embedding_dim`
     numbers ("embedding").
@@ -103,6 +104,7 @@ class MLPGeneratorConfig(_GeneratorConfig):
     z_width: int = 200
     label_width: int = 1000
     width: int = 1200
+    norm: Literal["none", "batch"] = "none"
     dropout: float = 0.0
 
     def __post_init__(self) -> None:

@@ -23,9 +23,10 @@ class Generator(ganzoo.Generator):
     def __init__(self, config: MLPGeneratorConfig) -> None:
         super().__init__(config)
         self.code = label_code(config.conditioning, config.num_classes, config.embedding_dim)
-        self.of_z = Dense(config.z_dim, config.z_width, config.dropout)
-        self.of_label = Dense(self.code.width, config.label_width, config.dropout)
-        self.joint = Dense(config.z_width + config.label_width, config.width, config.dropout)
+        norm, dropout = config.norm, config.dropout
+        self.of_z = Dense(config.z_dim, config.z_width, norm, dropout)
+        self.of_label = Dense(self.code.width, config.label_width, norm, dropout)
+        self.joint = Dense(config.z_width + config.label_width, config.width, norm, dropout)
         self.image = nn.Linear(config.width, math.prod(config.image_shape))
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -62,10 +63,11 @@ class Discriminator(ganzoo.Discriminator):
 
 
 class Dense(nn.Sequential):
-    """A linear layer and ReLU."""
+    """A linear layer, batch norm if that is asked for, and ReLU."""
 
-    def __init__(self, width: int, units: int, dropout: float) -> None:
-        super().__init__(nn.Linear(width, units), nn.ReLU(), nn.Dropout(dropout))
+    def __init__(self, width: int, units: int, norm: str, dropout: float) -> None:
+        normed = nn.BatchNorm1d(units) if norm == "batch" else nn.Identity()
+        super().__init__(nn.Linear(width, units), normed, nn.ReLU(), nn.Dropout(dropout))
 
 
 class Maxout(nn.Module):

@@ -220,6 +220,14 @@ def test_the_perceptrons_are_the_papers() -> None:
     ]
 
 
+def test_batch_norm_of_the_perceptron_is_one_of_every_hidden_layer() -> None:
+    G = mlp.Generator(MLPGeneratorConfig(norm="batch"))
+    normed = [m.num_features for m in G.modules() if isinstance(m, nn.BatchNorm1d)]
+    assert normed == [200, 1000, 1200]
+    plain = mlp.Generator(MLPGeneratorConfig())
+    assert not [m for m in plain.modules() if isinstance(m, nn.BatchNorm1d)]
+
+
 def test_a_maxout_unit_is_the_largest_of_its_pieces() -> None:
     layer = mlp.Maxout(6, 4, 3, 0.0)
     x = torch.randn(2, 6)

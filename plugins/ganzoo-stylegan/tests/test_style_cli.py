@@ -146,7 +146,8 @@ def test_bad_mixes_are_refused(mix: Any) -> None:
 def test_a_walk_is_straight_in_w(model: Path) -> None:
     G = checkpoint.load_generator(model)
     options = G.check_options({"truncation": 0.7, "mix": (9, 3), "noise": "none"})
-    frames = np.stack(list(Job(G, [0, 5], [1, 1], options, batch_size=3, mark=False)._walk(4)))
+    job = Job(G, [0, 5], [1, 1], options, batch_size=3, mark=False, layout={})
+    frames = np.stack(list(job._walk(4)))
     with torch.inference_mode():
         one = torch.tensor([1])
         a, b, other = (G.mapping(G.latents([seed]), one, truncation=0.7) for seed in (0, 5, 9))

@@ -35,12 +35,14 @@ class GeneratorConfig(ganzoo.GeneratorConfig):
 @dataclass(frozen=True)
 class DiscriminatorConfig(ganzoo.DiscriminatorConfig):
     """`group_size` is that of the minibatch standard deviation. With 1 it is a constant, and each
-    score is that of its own image."""
+    score is that of its own image. `fused_scale` halves the resolution before the LeakyReLU of the
+    layer, as the authors' code does by default, and not after it, as the paper's table 2 has it."""
 
     image_shape: tuple[int, int, int] = (3, 32, 32)
     fmap_base: int = 8192
     fmap_max: int = 512
     group_size: int = 4
+    fused_scale: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

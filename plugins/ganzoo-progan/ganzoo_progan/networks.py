@@ -18,7 +18,7 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, one_hot
+from torch.nn.functional import avg_pool2d, conv2d, leaky_relu, one_hot, pad
 
 import ganzoo
 from ganzoo.errors import InputError
@@ -114,17 +114,25 @@ class FromRGB(nn.Module):
 
 
 class Down(nn.Module):
-    """Two convolutions, and half the resolution."""
+    """Two convolutions, and half the resolution.
 
-    def __init__(self, width: int, outputs: int) -> None:
+    Fused, squares are averaged before the bias and LeakyReLU of the second one: a convolution of
+    stride 2, whose 4x4 kernel is the mean of the 3x3 one at four places. Else they are averaged
+    last.
+    """
+
+    def __init__(self, width: int, outputs: int, *, fused: bool) -> None:
         super().__init__()
+        self.fused = fused
         self.conv0 = EqualizedConv2d(width, width, 3, gain=HE)
         self.conv1 = EqualizedConv2d(width, outputs, 3, gain=HE)
 
     def forward(self, x: Tensor) -> Tensor:
         x = leaky_relu(self.conv0(x), 0.2)  # (N, width, R, R)
-        x = leaky_relu(self.conv1(x), 0.2)  # (N, outputs, R, R)
-        return downsample_box(x)  # (N, outputs, R / 2, R / 2)
+        if not self.fused:
+            return downsample_box(leaky_relu(self.conv1(x), 0.2))  # (N, outputs, R / 2, R / 2)
+        kernel = avg_pool2d(pad(self.conv1.weight * self.conv1.scale, (1, 1, 1, 1)), 2, stride=1)
+        return leaky_relu(conv2d(x, kernel, self.conv1.bias, stride=2, padding=1), 0.2)
 
 
 class Judge(nn.Module):
@@ -152,7 +160,9 @@ class Discriminator(ganzoo.Discriminator):
         image_channels, full, _ = config.image_shape
         widths = [channels(r, config.fmap_base, config.fmap_max) for r in RESOLUTIONS if r <= full]
         last: list[nn.Module] = [Judge(widths[0], max(1, config.num_classes), config.group_size)]
-        self.blocks = nn.ModuleList(last + [Down(b, a) for a, b in itertools.pairwise(widths)])
+        self.blocks = nn.ModuleList(
+            last + [Down(b, a, fused=config.fused_scale) for a, b in itertools.pairwise(widths)]
+        )
         self.from_rgb = nn.ModuleList(FromRGB(image_channels, width) for width in widths)
 
     def forward(self, x: Tensor, labels: Tensor | None = None, *, lod: float = 0.0) -> Tensor:

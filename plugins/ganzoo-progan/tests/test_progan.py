@@ -121,7 +121,8 @@ def paper_D(D: Discriminator, image: np.ndarray, lod: float, group: int = 4) -> 
     x = lrelu(conv(image, D.from_rgb[level].conv, HE))
     while level > 0:
         block = D.blocks[level]
-        x = down(lrelu(conv(lrelu(conv(x, block.conv0, HE)), block.conv1, HE)))
+        x = conv(lrelu(conv(x, block.conv0, HE)), block.conv1, HE)
+        x = lrelu(down(x)) if D.config.fused_scale else down(lrelu(x))
         level -= 1
         if share:
             old = lrelu(conv(down(image), D.from_rgb[level].conv, HE))
@@ -150,8 +151,9 @@ def test_the_generator_is_the_papers(lod: float) -> None:
 
 
 @pytest.mark.parametrize("lod", [0, 0.25, 1, 1.75, 2])
-def test_the_discriminator_is_the_papers(lod: float) -> None:
-    D, x = make_D(), images(8)
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_discriminator_is_the_papers(lod: float, fused: bool) -> None:
+    D, x = make_D(fused_scale=fused), images(8)
     expected = paper_D(D, array(x), lod)[:, 0]
     np.testing.assert_allclose(array(D(x, lod=lod)), expected, rtol=1e-4, atol=1e-5)
 

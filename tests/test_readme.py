@@ -44,7 +44,7 @@ def blocks(readme: Path) -> Iterator[Block]:
 
 # -- how each command runs ----------------------------------------------------------------------
 
-SMALL = ("--data", "shapes?n=128&size=28&channels=1")
+GRAY, COLOUR = "shapes?n=128&size=28&channels=1", "shapes?n=128&size=32&channels=3"
 
 
 def run_ganzoo(*words: str) -> None:
@@ -57,7 +57,8 @@ def shortened(words: tuple[str, ...]) -> list[str]:
     """Training as here and now: the last value of an option counts."""
     if words[0] != "train":
         return list(words)
-    data = () if "--resume" in words else SMALL
+    shapes = COLOUR if words[1].endswith((".nouns", ".cifar10", ".emoji")) else GRAY
+    data = () if "--resume" in words else ("--data", shapes)
     steps = () if "--dry-run" in words else ("--steps", "2")
     return [*words, *data, *steps]
 
@@ -116,7 +117,7 @@ def test_what_a_readme_says_works(
             exec(compile(block.text, f"{readme.name}: Python", "exec"), session)
         else:
             assert block.language == "sh", f"how does a block of {block.language!r} run?"
-            for line in block.text.splitlines():
+            for line in block.text.replace("\\\n", " ").splitlines():
                 if words := shlex.split(line, comments=True):
                     SHELL[words[0]](*words[1:])
     if readme.parent == ROOT:
@@ -152,5 +153,5 @@ def test_the_readmes_picture_is_small_and_says_what_made_it() -> None:
     record = provenance.read_record(picture)
     assert record is not None
     assert record["models"].split(",") == sorted(
-        path.name for path in ROOT.glob("plugins/*/*/models/*")
+        path.parent.name for path in ROOT.glob("plugins/*/*/models/*/config.json")
     )

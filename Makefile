@@ -11,8 +11,7 @@ WORKERS ?= 2 # test processes, of one torch thread each
 BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/ganzoo-*)
 EDITABLE := $(foreach plugin,$(PLUGINS),-e $(plugin))
-RECIPES := $(notdir $(basename $(wildcard plugins/*/*/recipes/*.toml)))
-MODELS := $(wildcard plugins/*/*/models/*)
+MODELS := $(patsubst %/config.json,%,$(wildcard plugins/*/*/models/*/config.json))
 
 .DELETE_ON_ERROR:
 .PHONY: demo test test-oldest lint fix weights registry picture matrix benchmarks wheels clean help
@@ -40,7 +39,7 @@ fix: $(VENV)/installed-tests
 
 # Train the bundled models anew (hours), or one of them: make weights-dcgan.mnist. An interrupted
 # run is resumed. Their data: GANZOO_DATA, else downloaded.
-weights: $(RECIPES:%=weights-%)
+weights: $(addprefix weights-,$(notdir $(MODELS)))
 
 weights-gan.mnist: LENGTH = --steps 37520 # 40 of the recipe's 200 epochs
 

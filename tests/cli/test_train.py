@@ -92,6 +92,17 @@ def test_dry_run_reports_and_writes_nothing(ganzoo, model, tmp_path, monkeypatch
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_dry_run_measures_on_noise_where_the_data_are_not(ganzoo, model, tmp_path):
+    shape = ("--set", "data.resolution=8", "--set", "data.channels=3", "--set", "conditional=false")
+    words = ("train", "tiny", "--dry-run", "--data", f"folder:{tmp_path / 'no'}")
+    (report,) = json.loads(ganzoo(*words, *shape, "--json").stdout)
+    assert report["data"]["absent"].startswith("noise in its place: ")
+    assert f"{tmp_path / 'no'} does not exist" in report["data"]["absent"]
+    assert report["parameters"]["generator"] > 0 and report["seconds_per_step"] > 0
+    refused = ganzoo(*words)  # of a shape that nobody knows
+    assert refused.exit_code == 1 and "does not exist" in refused.stderr
+
+
 def test_dry_run_where_the_system_counts_no_memory(ganzoo, model, monkeypatch):
     monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
     (report,) = json.loads(ganzoo("train", "tiny", "--dry-run", "--json").stdout)

@@ -132,3 +132,8 @@ def ganzoo_augmentations() -> Iterable[Part]:
 @hookimpl
 def ganzoo_recipes() -> Iterable[Path]:
     return sorted((_HERE / "recipes").glob("*.toml"))
+
+
+@hookimpl
+def ganzoo_models() -> Path:
+    return _HERE / "models"

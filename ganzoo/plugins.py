@@ -205,7 +205,9 @@ def _unmet_core_range(requires: Iterable[str]) -> str:
 
     for text in requires:
         match = re.fullmatch(
-            r"ganzoo\s*(?:\[[^\]]*\])?\s*\(?([^;()\[\]]*)\)?\s*(;.*)?", text, re.IGNORECASE
+            r"ganzoo(?![\w.-])\s*(?:\[[^\]]*\])?\s*\(?([^;()\[\]]*)\)?\s*(;.*)?",
+            text,
+            re.IGNORECASE,
         )
         if match and not _fits(__version__, match[1]) and _applies(match[2]):
             return f"needs ganzoo{match[1].strip()}, installed is {__version__}"

@@ -111,13 +111,13 @@ def test_unknown_models_name_the_nearest_or_the_plugin() -> None:
 
 
 def test_a_missing_reviewed_plugin_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "curated_parts", lambda: {"wgan": "ganzoo-wgan"})
-    monkeypatch.setattr(registry, "curated_distributions", lambda: {"ganzoo-wgan"})
-    missing = r"needs the plugin ganzoo-wgan, which is not installed: pip install ganzoo-wgan$"
-    with pytest.raises(PluginError, match=rf"model 'wgan\.mnist' {missing}"):
-        registry.find("wgan.mnist")
-    with pytest.raises(PluginError, match=rf"recipe 'wgan\.mnist' {missing}"):
-        find_recipe("wgan.mnist")
+    monkeypatch.setattr(registry, "curated_parts", lambda: {"biggan": "ganzoo-biggan"})
+    monkeypatch.setattr(registry, "curated_distributions", lambda: {"ganzoo-biggan"})
+    missing = r"needs the plugin ganzoo-biggan, which is not installed: pip install ganzoo-biggan$"
+    with pytest.raises(PluginError, match=rf"model 'biggan\.mnist' {missing}"):
+        registry.find("biggan.mnist")
+    with pytest.raises(PluginError, match=rf"recipe 'biggan\.mnist' {missing}"):
+        find_recipe("biggan.mnist")
 
 
 @pytest.mark.parametrize("what", ["broken", "left out"])

@@ -25,6 +25,8 @@ from torch.nn.functional import (
     linear,
 )
 
+from ganzoo.errors import InputError
+
 
 class EqualizedLinear(nn.Module):
     """A linear layer of weights from N(0, 1) that are scaled as they are used (section 4.1).
@@ -157,6 +159,15 @@ def fir_upsample(x: Tensor, kernel: Tensor) -> Tensor:
 def without_autocast(x: Tensor) -> AbstractContextManager[None]:
     """What is computed within is in the precision of its inputs, also in a mixed-precision run."""
     return torch.autocast(x.device.type, enabled=False)
+
+
+def level_of(lod: float, levels: int) -> tuple[int, float]:
+    """The highest resolution of the `levels` that is in use at `lod`, and the weight of the one
+    below it."""
+    if not 0 <= lod <= levels - 1:
+        raise InputError(f"lod {lod} is out of range", f"use 0 (full size) to {levels - 1}")
+    whole = math.floor(lod)
+    return levels - 1 - whole, lod - whole
 
 
 # -- DCGAN -----------------------------------------------------------------------------------------

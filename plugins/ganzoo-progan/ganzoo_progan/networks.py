@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, leaky_relu, one_hot, pad
 
 import ganzoo
-from ganzoo.errors import InputError
 from ganzoo.nn import (
     EqualizedConv2d,
     EqualizedLinear,
     downsample_box,
+    level_of,
     minibatch_stddev,
     pixel_norm,
     upsample_nearest,
@@ -33,15 +33,6 @@ from ganzoo.nn import (
 from ganzoo_progan.config import RESOLUTIONS, DiscriminatorConfig, GeneratorConfig, channels
 
 HE = math.sqrt(2)  # the gain of layers that a (leaky) ReLU follows
-
-
-def level_of(lod: float, levels: int) -> tuple[int, float]:
-    """The highest resolution of the `levels` that is in use at `lod`, and the weight of the one
-    below it."""
-    if not 0 <= lod <= levels - 1:
-        raise InputError(f"lod {lod} is out of range", f"use 0 (full size) to {levels - 1}")
-    whole = math.floor(lod)
-    return levels - 1 - whole, lod - whole
 
 
 # -- the generator ---------------------------------------------------------------------------------

@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 import ganzoo
-from ganzoo.errors import InputError
 from ganzoo.nn import (
     EqualizedConv2d,
     EqualizedLinear,
     downsample_box,
     fir_blur,
     fir_kernel,
+    level_of,
     minibatch_stddev,
     pixel_norm,
     upsample_nearest,
@@ -42,14 +42,6 @@ from ganzoo_stylegan.styles import StyleGenerator, noise_map
 HE = math.sqrt(2)
 """The gain of weights that a leaky ReLU follows."""
 BLUR = (1, 2, 1)
-
-
-def level_of(lod: float, count: int) -> tuple[int, float]:
-    """The highest of `count` resolutions in use at `lod`, and the weight of the one below it."""
-    if not 0 <= lod <= count - 1:
-        raise InputError(f"lod {lod} is out of range", f"use 0 (full size) to {count - 1}")
-    whole = math.floor(lod)
-    return count - 1 - whole, lod - whole
 
 
 class Generator(StyleGenerator):

@@ -226,7 +226,7 @@ def _data(model: _Facts, training: _Facts, name: str) -> str:
     if number := training.number("data", "n"):
         lines.append(f"{number} images were used.")
     if credit := model.text("dataset", "credit"):
-        lines.append(f"{credit.rstrip('.')}.")
+        lines.append(f"{_prose(credit.rstrip('.'))}.")
     if license and license != "unknown":
         lines.append(
             f"The data are under {_code(license)}; that licence covers them, not the weights."

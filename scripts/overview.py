@@ -30,6 +30,7 @@ def write_overview(models: Iterable[str], path: Path) -> Path:
         sheet.paste(strip, (0, top))
         top += strip.height
     record = {
+        "count": len(generators),
         "models": [generator.name for generator in generators],
         "weights_sha256": [generator.record["weights_sha256"] for generator in generators],
         "seeds": f"0-{COLUMNS * ROWS - 1}",

@@ -15,7 +15,16 @@ from ganzoo.registry import ModelEntry
 from ganzoo.training import Recipe, find_recipe
 from ganzoo.training.recipe import ResolvedRecipe
 
-EXPECTED = {"gan.mnist", "dcgan.mnist", "dcgan.fashion-mnist"}
+EXPECTED = {
+    "gan.mnist",
+    "cgan.mnist",
+    "cgan.fashion-mnist",
+    "dcgan.mnist",
+    "dcgan.fashion-mnist",
+    "wgan-gp.mnist",
+    "progan.fashion-mnist",
+    "stylegan2.mnist",
+}
 
 
 def bundled() -> list[ModelEntry]:

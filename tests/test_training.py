@@ -533,3 +533,18 @@ def test_progress_on_a_terminal_is_a_bar(tmp_path: Path, monkeypatch: pytest.Mon
     train(recipe("gan"), tmp_path / "run", progress=True)
     shown = terminal.file.getvalue()  # type: ignore[attr-defined]
     assert "20/20" in shown and "images/s" in shown and "D/real" in shown
+
+
+def test_what_is_known_of_the_data_goes_with_their_source() -> None:
+    from ganzoo.training import _configured
+
+    said = {"name": "a", "license": "mit", "credit": "A"}
+    known = recipe("gan", data={"source": "zip:a.zip", "resolution": 32, **said})
+    assert known.with_settings(["data.source=zip:a.zip"]).data == known.data
+    other = known.with_settings(["data.channels=1", "data.source=zip:b.zip", "data.name=b"]).data
+    assert (other.source, other.resolution, other.channels) == ("zip:b.zip", 32, 1)
+    assert (other.name, other.license, other.credit) == ("b", None, None)
+    given = _configured(known, "folder:c", ["data.license=cc0-1.0"]).data
+    assert (given.source, given.name, given.license) == ("folder:c", None, "cc0-1.0")
+    digest = known.resolve((1, 8, 8), 0).digest()
+    assert known.with_settings(["data.credit=B"]).resolve((1, 8, 8), 0).digest() == digest

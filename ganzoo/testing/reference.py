@@ -189,6 +189,7 @@ def make_step(
         D_plain=call_D,
         D_outputs=outputs_D,
         generator=G,
+        options=of_G,
         rng=Draws(0, f"check/loss/{role}", index),
         log=lambda name, value: None,
     )

@@ -20,6 +20,7 @@ from ganzoo.errors import ConfigError, DataError, InputError, TrainingError
 from ganzoo.training.recipe import DataConfig, Recipe, find_recipe, recipes
 
 if TYPE_CHECKING:
+    from ganzoo.data import ImageData
     from ganzoo.training.trainer import Trainer
 
 __all__ = ["Recipe", "find_recipe", "plan", "recipes", "train"]
@@ -70,7 +71,8 @@ def train(
     _check_folder(out, recipe, resume)
     with _no_empty_folder(out), _memory_errors(recipe):
         with accelerator.main_process_first():  # it prepares the data for all
-            resolved, images = _with_data(recipe, progress and main)
+            images = _load(recipe, progress and main)
+        resolved = recipe.resolve(images.image_shape, images.num_classes)
         watchers = watching.Observers(
             [*(_own_observers(out, recipe, progress, tensorboard) if main else ()), *observers]
         )
@@ -108,12 +110,13 @@ def plan(
     recipe = _configured(recipe, data, settings)
     absent = ""
     try:
-        resolved, images = _with_data(recipe, False)
+        images = _load(recipe, False)
     except DataError as error:
-        found = _stand_in(recipe)
-        if found is None:
+        noise = _stand_in(recipe)
+        if noise is None or (recipe.conditional and not noise.num_classes):
             raise
-        (resolved, images), absent = found, f"noise in its place: {error.problem}"
+        images, absent = noise, f"noise in its place: {error.problem}"
+    resolved = recipe.resolve(images.image_shape, images.num_classes)
     setup = Setup(resolved, images, Path(), _accelerator(recipe, device), Observers())
     import torch
 
@@ -129,33 +132,34 @@ def plan(
 def _configured(recipe: Recipe | str | Path, data: str | None, settings: Sequence[str]) -> Recipe:
     if not isinstance(recipe, Recipe):
         recipe = find_recipe(recipe)
-    recipe = recipe.with_settings(settings)
     if data is not None:
         recipe = replace(recipe, data=recipe.data.with_source(data))
+    recipe = recipe.with_settings(settings)
     if not recipe.data.source:
         raise ConfigError("the recipe names no data", "--data mnist, or folder:PATH, zip:PATH")
     return recipe
 
 
-def _with_data(recipe: Recipe, progress: bool) -> tuple[Any, Any]:
+def _load(recipe: Recipe, progress: bool) -> ImageData:
     from ganzoo.data import load_data
 
     config: DataConfig = recipe.data
-    images = load_data(
+    return load_data(
         config.source, resolution=config.resolution, channels=config.channels, progress=progress
     )
-    return recipe.resolve(images.image_shape, images.num_classes), images
 
 
-def _stand_in(recipe: Recipe) -> tuple[Any, Any] | None:
-    """What `_with_data` gives, with noise for data that are not here; None if that cannot be."""
+def _stand_in(recipe: Recipe) -> ImageData | None:
+    """Noise for data that are not here; None if that cannot be."""
     from ganzoo.data import stand_in
 
     config = recipe.data
-    images = stand_in(config.source, resolution=config.resolution, channels=config.channels)
-    if images is None:
-        return None
-    return recipe.resolve(images.image_shape, images.num_classes), images
+    return stand_in(
+        config.source,
+        resolution=config.resolution,
+        channels=config.channels,
+        n=max(4096, recipe.batch),
+    )
 
 
 def _own_observers(out: Path, recipe: Recipe, progress: bool, tensorboard: bool) -> list[object]:
@@ -244,10 +248,10 @@ def _compare(former: Recipe, recipe: Recipe, out: Path) -> None:
 def _flat(document: dict[str, Any], leave_out: Sequence[str], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in document.items():
-        if not prefix and key in leave_out:
+        if f"{prefix}{key}" in leave_out:
             continue
         if isinstance(value, dict):
-            flat.update(_flat(value, (), f"{prefix}{key}."))
+            flat.update(_flat(value, leave_out, f"{prefix}{key}."))
         else:
             flat[f"{prefix}{key}"] = value
     return flat

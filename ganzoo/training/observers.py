@@ -114,6 +114,7 @@ class SampleGrids:
         else:
             images = G.sample(self.COLUMNS * self.ROWS, **options)
             record |= {"seeds": range(self.COLUMNS * self.ROWS)}
+        record |= options  # the `lod` of a run that grows
         provenance.save_grid(
             images.to_uint8(),
             self.folder / f"{trainer.step:09d}.png",

@@ -245,9 +245,11 @@ class Recipe:
                 table = table.setdefault(key, {})
                 if not isinstance(table, dict):
                     raise ConfigError(f"--set {setting}: {key!r} is no table", "check the key")
-            if keys == ["data", "source"]:
-                table = document["data"] = config_to_dict(self.data.with_source(text.strip()))
-            table[keys[-1]] = _toml_value(text.strip())
+            value = _toml_value(text.strip())
+            if keys == ["data", "source"] and value != table.get("source"):
+                for known in ("name", "license", "credit"):
+                    table.pop(known, None)  # of the former data
+            table[keys[-1]] = value
         return Recipe.from_dict(document)
 
     @property
@@ -255,7 +257,8 @@ class Recipe:
         """What a resume may change: not the length, where a learning rate follows it."""
         rates = (self.optimizer.generator.schedule, self.optimizer.discriminator.schedule)
         fixed = all(rate == "constant" for rate in rates)
-        return ("name", "every", "model", "about", *(("kimg",) if fixed else ()))
+        said = ("data.name", "data.license", "data.credit")
+        return ("name", "every", "model", "about", *said, *(("kimg",) if fixed else ()))
 
     @property
     def images(self) -> int:
@@ -342,7 +345,8 @@ class ResolvedRecipe:
         """SHA-256 of what decides the weights."""
         document = self.to_dict()
         for key in self.recipe.free:
-            document.pop(key, None)
+            table, _, last = key.rpartition(".")
+            (document[table] if table else document).pop(last, None)
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,7 @@ class Step:
         log: log(name, value): a scalar for the log that no one minimises.
         D_outputs: as D, but the named tuple of `outputs`, of critics that give more than a score.
         generator: G's module, for terms in w space (`mapping`, `synthesis`), in float32.
+        options: what `synthesis` is to be told at this step (`lod`, while G grows).
     """
 
     index: int
@@ -45,6 +46,7 @@ class Step:
     log: Callable[[str, Tensor], None]
     D_outputs: Callable[[Tensor, Tensor | None], Any] | Any = None
     generator: Generator | Any = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     given_fake: Tensor | None = field(default=None, repr=False)
 
     @functools.cached_property

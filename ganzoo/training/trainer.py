@@ -316,6 +316,7 @@ class Trainer:
                 D_plain=self.D_plain,
                 D_outputs=self._outputs_D(role, update, i, reals[i]),
                 generator=self.G,
+                options=self.options("generator"),
                 rng=self._draws(f"loss/{role}/{i}", update),
                 log=self.means.add,
             )

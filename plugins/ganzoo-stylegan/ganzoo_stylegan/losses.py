@@ -86,10 +86,10 @@ class StyleGAN2(R1):
         n = max(1, len(step.z) // config.path_length_batch_shrink)
         labels = None if step.fake_labels is None else step.fake_labels[:n]
         ws = G.mapping(step.z[:n], labels)  # (n, num_ws, w_dim)
-        noisy = "layer-noise" in G.provides
-        images = (
-            G.synthesis(ws, noise="random", rng=step.rng.noise(n)) if noisy else G.synthesis(ws)
-        )
+        options = dict(step.options)
+        if "layer-noise" in G.provides:
+            options |= {"noise": "random", "rng": step.rng.noise(n)}
+        images = G.synthesis(ws, **options)
         y = torch.randn(
             images.shape, generator=step.rng.torch_generator(), device=images.device
         ) / math.sqrt(images.shape[2] * images.shape[3])

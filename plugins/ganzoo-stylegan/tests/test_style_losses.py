@@ -168,3 +168,14 @@ def test_the_log_has_the_path_length() -> None:
     at = step(generator=Linear(), log=lambda name, value: logged.values.update({name: value}))
     StyleGAN2(StyleGAN2LossConfig()).path_length(at)
     assert logged.values["path_length"] > 0
+
+
+def test_path_lengths_are_those_of_the_resolution_that_is_trained() -> None:
+    """While a generator grows, layers that are not in use get no gradient."""
+    part = plugins.load().parts.get("generator", "stylegan")
+    G = part.build(part.make_config(part.tiny))
+    G.part = part
+    at = step(generator=G, z=torch.randn(4, G.z_dim), options={"lod": 1.0})
+    StyleGAN2(StyleGAN2LossConfig()).path_length(at).backward()
+    assert all(p.grad is None for p in G.layers[-1].parameters())
+    assert any(p.grad is not None for p in G.layers[0].parameters())

@@ -14,7 +14,7 @@ from torch.nn.functional import normalize, relu
 from torch.nn.utils.parametrize import register_parametrization
 
 import ganzoo
-from ganzoo.nn import NORMS, ToImage, dcgan_init, geometry, pyramid
+from ganzoo.nn import NORMS, ConvTranspose2d, dcgan_init, geometry, pyramid
 from ganzoo_cgan.config import DiscriminatorConfig, GeneratorConfig
 from ganzoo_cgan.labels import Head, Outputs, label_code
 
@@ -30,14 +30,14 @@ class Generator(ganzoo.Generator):
         )
         z_width = config.z_dim + (self.code.width if self.code else 0)
         # "project and reshape": a linear layer, written as a convolution of a 1x1 map
-        convolutions = [nn.ConvTranspose2d(z_width, width, size, bias=False)]
+        convolutions = [ConvTranspose2d(z_width, width, size, bias=False)]
         for next_size, next_width in above:
             convolutions.append(
-                nn.ConvTranspose2d(width, next_width, **geometry(size, next_size), bias=False)
+                ConvTranspose2d(width, next_width, **geometry(size, next_size), bias=False)
             )
             size, width = next_size, next_width
         self.blocks = nn.ModuleList(Block(conv, classes if by_norm else 0) for conv in convolutions)
-        self.to_image = ToImage(width, image_channels, **geometry(size, full))
+        self.to_image = ConvTranspose2d(width, image_channels, **geometry(size, full))
         self.apply(dcgan_init)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 import ganzoo
-from ganzoo.nn import NORMS, ToImage, dcgan_init, geometry, pyramid
+from ganzoo.nn import NORMS, ConvTranspose2d, dcgan_init, geometry, pyramid
 from ganzoo_dcgan.config import DiscriminatorConfig, GeneratorConfig
 
 
@@ -24,18 +24,18 @@ class Generator(ganzoo.Generator):
         (size, width), *above = pyramid(full, config.width, config.max_width)
         layers: list[nn.Module] = [
             # "project and reshape": a linear layer, written as a convolution of a 1x1 map
-            nn.ConvTranspose2d(config.z_dim + config.num_classes, width, size, bias=False),
+            ConvTranspose2d(config.z_dim + config.num_classes, width, size, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
         ]
         for next_size, next_width in above:
             layers += [
-                nn.ConvTranspose2d(width, next_width, **geometry(size, next_size), bias=False),
+                ConvTranspose2d(width, next_width, **geometry(size, next_size), bias=False),
                 nn.BatchNorm2d(next_width),
                 nn.ReLU(inplace=True),
             ]
             size, width = next_size, next_width
-        layers += [ToImage(width, image_channels, **geometry(size, full)), nn.Tanh()]
+        layers += [ConvTranspose2d(width, image_channels, **geometry(size, full)), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.apply(dcgan_init)
 

@@ -9,7 +9,7 @@ from ganzoo_dcgan.networks import Discriminator, Generator
 from torch import nn
 
 from ganzoo.errors import CompatibilityError, ConfigError
-from ganzoo.nn import ToImage, pyramid
+from ganzoo.nn import ConvTranspose2d, pyramid
 from ganzoo.parts import Part, check_compatible
 from ganzoo.testing import parametrize_with_checks
 
@@ -53,7 +53,7 @@ def test_batch_norm_is_everywhere_but_at_gs_output_and_ds_input() -> None:
     G = Generator(GeneratorConfig(image_shape=(3, 64, 64), width=4))
     D = Discriminator(DiscriminatorConfig(image_shape=(3, 64, 64), width=4))
     kinds = [type(layer).__name__ for layer in G.layers]
-    assert kinds == ["ConvTranspose2d", "BatchNorm2d", "ReLU"] * 4 + ["ToImage", "Tanh"]
+    assert kinds == ["ConvTranspose2d", "BatchNorm2d", "ReLU"] * 4 + ["ConvTranspose2d", "Tanh"]
     kinds = [type(layer).__name__ for layer in D.layers]
     assert kinds == ["Conv2d", "LeakyReLU"] + ["Conv2d", "BatchNorm2d", "LeakyReLU"] * 3 + [
         "Conv2d"
@@ -63,20 +63,29 @@ def test_batch_norm_is_everywhere_but_at_gs_output_and_ds_input() -> None:
     )
 
 
-@pytest.mark.parametrize(("size", "kernel"), [(4, 3), (8, 4)])
-def test_the_last_layer_is_a_transposed_convolution(size: int, kernel: int) -> None:
+@pytest.mark.parametrize("learning", [True, False])
+@pytest.mark.parametrize("out_channels", [3, 24])
+@pytest.mark.parametrize(
+    ("side", "kernel", "stride", "padding"),
+    [(1, 4, 1, 0), (1, 7, 1, 0), (4, 3, 2, 1), (4, 4, 2, 1), (8, 4, 2, 1)],
+)
+def test_transposed_convolutions_are_torchs(
+    side: int, kernel: int, stride: int, padding: int, out_channels: int, learning: bool
+) -> None:
     ours, torchs = (
-        kind(8, 3, kernel, stride=2, padding=1).to(memory_format=torch.channels_last)
-        for kind in (ToImage, nn.ConvTranspose2d)
+        kind(256, out_channels, kernel, stride, padding).to(memory_format=torch.channels_last)
+        for kind in (ConvTranspose2d, nn.ConvTranspose2d)
     )
     torchs.load_state_dict(ours.state_dict())
-    x = torch.randn(4, 8, size, size).to(memory_format=torch.channels_last)
+    x = torch.randn(4, 256, side, side).to(memory_format=torch.channels_last)
     results = []
     for layer in (ours, torchs):
-        images = layer(x.requires_grad_())
-        gradients = torch.autograd.grad(images.square().sum(), [x, layer.weight, layer.bias])
+        with torch.set_grad_enabled(learning):
+            images = layer(x.requires_grad_(learning))
+        tensors = [x, layer.weight, layer.bias]
+        gradients = torch.autograd.grad(images.square().sum(), tensors) if learning else []
         results.append([images.detach(), *gradients])
-    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(*results, rtol=1e-4, atol=2e-4)
 
 
 def test_initial_weights_are_the_papers() -> None:

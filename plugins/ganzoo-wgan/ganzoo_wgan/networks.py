@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 import ganzoo
-from ganzoo.nn import NORMS, ToImage, dcgan_init, geometry, pyramid
+from ganzoo.nn import NORMS, ConvTranspose2d, dcgan_init, geometry, pyramid
 from ganzoo_wgan.config import CriticConfig, GeneratorConfig
 
 
@@ -29,12 +29,12 @@ class Generator(ganzoo.Generator):
         ]
         for next_size, next_width in above:
             layers += [
-                nn.ConvTranspose2d(width, next_width, **geometry(size, next_size), bias=False),
+                ConvTranspose2d(width, next_width, **geometry(size, next_size), bias=False),
                 nn.BatchNorm2d(next_width),
                 nn.ReLU(inplace=True),
             ]
             size, width = next_size, next_width
-        layers += [ToImage(width, channels, **geometry(size, full)), nn.Tanh()]
+        layers += [ConvTranspose2d(width, channels, **geometry(size, full)), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.apply(dcgan_init)
 

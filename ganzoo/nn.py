@@ -209,7 +209,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
     def _from_subpixels(self, x: Tensor) -> Tensor:
         """The four pixels that one becomes, as channels of an ordinary convolution: row 2i + a
         sees rows i - 1 + a and i + a. Three times as fast for few channels out."""
-        n, c, h, w = x.shape
+        _, c, h, w = x.shape
         taps = self.weight.flip(2, 3).unflatten(3, (2, 2)).unflatten(2, (2, 2))
         kernel = taps.permute(3, 5, 1, 0, 2, 4).reshape(-1, c, 2, 2)  # (a, b, out) of the pixels
         kernel = kernel.contiguous(memory_format=torch.channels_last)

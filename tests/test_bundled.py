@@ -22,6 +22,7 @@ EXPECTED = {
     "dcgan.mnist",
     "dcgan.fashion-mnist",
     "wgan-gp.mnist",
+    "wgan-gp.nouns",
     "progan.fashion-mnist",
     "stylegan2.mnist",
 }

@@ -168,28 +168,31 @@ def _info_of(config: layout.ModelConfig) -> layout.ModelInfo:
 # -- reading -------------------------------------------------------------------------------------
 
 
-def load_generator(folder: str | Path, *, sha256: str | None = None) -> Generator:
+def load_generator(folder: str | Path, *, hashes: Mapping[str, str] | None = None) -> Generator:
     """Rebuild the generator of a model folder, in eval mode on the CPU.
 
     Args:
         folder: a model folder.
-        sha256: of model.safetensors, where a registry knows it; it takes precedence.
+        hashes: SHA-256 of files that were computed and found right just now: these are not hashed
+            again.
 
     Raises:
         CheckpointError, IntegrityError, PluginError, ConfigError: one line, and nothing was run.
     """
-    generator: Generator = _load(Path(folder), "generator", sha256)
+    generator: Generator = _load(Path(folder), "generator", hashes or {})
     return generator
 
 
-def load_discriminator(folder: str | Path, *, sha256: str | None = None) -> Discriminator:
-    """Rebuild the discriminator of a model folder that has one, in eval mode on the CPU."""
-    discriminator: Discriminator = _load(Path(folder), "discriminator", sha256)
+def load_discriminator(
+    folder: str | Path, *, hashes: Mapping[str, str] | None = None
+) -> Discriminator:
+    """Rebuild the discriminator of a model folder that has one; see `load_generator`."""
+    discriminator: Discriminator = _load(Path(folder), "discriminator", hashes or {})
     return discriminator
 
 
-def _load(folder: Path, role: str, sha256: str | None) -> Any:
-    config = layout.read_config(folder)
+def _load(folder: Path, role: str, hashes: Mapping[str, str]) -> Any:
+    config = layout.read_config(folder, hashes=hashes)
     network: layout.NetworkConfig | None = getattr(config, role)
     path = folder / layout.WEIGHTS[role]
     if network is None or not path.is_file():
@@ -197,7 +200,7 @@ def _load(folder: Path, role: str, sha256: str | None) -> Any:
             f"{folder} has no {role} ({path.name})",
             "choose another model" if role == "generator" else "use a run folder of your own",
         )
-    digest = layout.check_file(folder, path.name, sha256)
+    digest = hashes.get(path.name) or layout.check_file(folder, path.name)
     part = _find_part(config, role, network.part)
 
     from safetensors import SafetensorError
@@ -215,7 +218,10 @@ def _load(folder: Path, role: str, sha256: str | None) -> Any:
             part.config_class, settings, where=f"{folder / layout.CONFIG}: {role}.config"
         )
         module = weights.build_if_fitting(part, built_config, header, path)
-        weights.fill(module, tensors or load_file(path), path)
+        if tensors is None:
+            weights.fill(module, path, header)
+        else:
+            weights.fill_from(module, tensors, path)
     except SafetensorError as error:
         raise CheckpointError(f"{path} is damaged: {error}", "get the folder afresh") from error
     module.eval().requires_grad_(False)

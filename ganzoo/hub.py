@@ -8,13 +8,23 @@ A revision is resolved to its commit once; files of a commit that are cached nee
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from ganzoo import files, layout
-from ganzoo.errors import CheckpointError, GanzooError, HubError, InputError, IntegrityError
+from ganzoo.errors import (
+    CheckpointError,
+    GanzooError,
+    HubError,
+    InputError,
+    IntegrityError,
+    nearest,
+)
 
+R = TypeVar("R")
 _LOGIN = "check the spelling; if it is private, log in with: hf auth login"
 
 
@@ -56,13 +66,29 @@ def parse_uri(uri: str) -> HubRef:
     return HubRef(parsed.id, parsed.revision, "" if folder.name == "" else str(folder))
 
 
+@dataclass(frozen=True)
+class Fetched:
+    """A model folder of the Hub in the client's cache.
+
+    Attributes:
+        folder: where it is. Only files that ganzoo knows are in it, and no pickle is.
+        ref: its address at the commit that the revision stood for.
+        hashes: file -> SHA-256, as it was computed and found right just now.
+    """
+
+    folder: Path
+    ref: HubRef
+    hashes: Mapping[str, str]
+
+
 def fetch(
     ref: HubRef | str,
     *,
     files_sha256: Mapping[str, str] | None = None,
     discriminator: bool = False,
     local_files_only: bool = False,
-) -> Path:
+    cache_dir: Path | None = None,
+) -> Fetched:
     """Bring a model folder of the Hub into the client's cache and verify every file of it.
 
     Args:
@@ -70,9 +96,7 @@ def fetch(
         files_sha256: hashes that a registry pins; they take precedence over SHA256SUMS.
         discriminator: fetch the discriminator as well, where there is one.
         local_files_only: use what is cached and make no request, as `HF_HUB_OFFLINE=1` does.
-
-    Returns:
-        The folder in the cache. Only files that ganzoo knows are in it, and no pickle is.
+        cache_dir: another cache than the client's own.
 
     Raises:
         HubError: it cannot be reached, is not cached, refuses, or holds no model folder.
@@ -85,18 +109,22 @@ def fetch(
     revision = ref.revision
 
     def download(name: str, *, again: bool = False) -> Path:
-        with _one_line(ref, name, offline=offline):
-            return Path(
-                hf_hub_download(
+        with one_line(ref, name, offline=offline), _no_half_files(ref.repo_id, cache_dir):
+            if not offline:
+                _check_size(replace(ref, revision=revision), name, cache_dir)
+            path = retrying(
+                lambda: hf_hub_download(
                     ref.repo_id,
                     name,
                     subfolder=ref.folder or None,
                     revision=revision,
                     force_download=again,
                     local_files_only=offline,
+                    cache_dir=cache_dir,
                     library_name="ganzoo",
                 )
             )
+            return Path(path)
 
     folder = download(layout.SUMS).parent
     depth = len(PurePosixPath(ref.folder).parts)
@@ -114,28 +142,113 @@ def fetch(
     if not discriminator:
         wanted.discard(weights["discriminator"])
 
+    hashes: dict[str, str] = {}
     for name in sorted(needed | wanted):
         download(name)
-        if _is_sound(folder, name, files_sha256):
+        hashes[name] = files.sha256(folder / name)
+        if hashes[name] == _expected(folder, name, files_sha256):
             continue
         if not offline:  # a byte may have flipped on its way, or in the cache
             download(layout.SUMS, again=True)
             download(name, again=True)
-        if offline or not _is_sound(folder, name, files_sha256):
+            hashes[name] = files.sha256(folder / name)
+        if offline or hashes[name] != _expected(folder, name, files_sha256):
             where = "in the cache" if offline else "fetched twice"
             remedy = "go online to fetch it afresh" if offline else "do not use it; tell its author"
             raise IntegrityError(f"{ref}: {name}, {where}, does not have its SHA-256", remedy)
-    return folder
+    return Fetched(folder, replace(ref, revision=revision), hashes)
 
 
-def _is_sound(folder: Path, name: str, pinned: Mapping[str, str] | None) -> bool:
-    expected = (pinned or {}).get(name) or layout.read_sums(folder).get(name)
-    return files.sha256(folder / name) == expected
+def _expected(folder: Path, name: str, pinned: Mapping[str, str] | None) -> str | None:
+    return (pinned or {}).get(name) or layout.read_sums(folder).get(name)
+
+
+def _check_size(ref: HubRef, name: str, cache_dir: Path | None) -> None:
+    """Refuse what only weights may be: large. A file that is cached is not asked for."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+
+    path = f"{ref.folder}/{name}" if ref.folder else name
+    cached = try_to_load_from_cache(
+        ref.repo_id, path, revision=ref.revision, cache_dir=cache_dir or None
+    )
+    if name in layout.WEIGHTS.values() or name == layout.SUMS or isinstance(cached, str):
+        return
+    url = hf_hub_url(ref.repo_id, path, revision=ref.revision)
+    size = retrying(lambda: get_hf_file_metadata(url, library_name="ganzoo")).size or 0
+    if size > layout.LARGEST_RECORD:
+        raise HubError(
+            f"{ref}: {name} has {size:,} bytes, a model folder's has at most"
+            f" {layout.LARGEST_RECORD:,}",
+            "do not use it; tell its author",
+        )
 
 
 @contextlib.contextmanager
-def _one_line(ref: HubRef, name: str, *, offline: bool) -> Iterator[None]:
-    """Turn what the client raises (its own errors, those of httpx, of hf_xet) into a `HubError`."""
+def _no_half_files(repo_id: str, cache_dir: Path | None) -> Iterator[None]:
+    """Ctrl-C takes the half file along that the client would keep to go on with."""
+    from huggingface_hub import constants
+
+    name = f"models--{repo_id.replace('/', '--')}"
+    blobs = Path(cache_dir or constants.HF_HUB_CACHE) / name / "blobs"
+    others = set(blobs.glob("*.incomplete"))  # of another process, or of an earlier one
+    try:
+        yield
+    except KeyboardInterrupt:
+        for half in set(blobs.glob("*.incomplete")) - others:
+            half.unlink(missing_ok=True)
+        raise
+
+
+# -- what the client raises ------------------------------------------------------------------------
+
+_WAITS = (0.5, 1.0, 2.0, 4.0)  # seconds before each further try, where the Hub names no other
+_LONGEST_WAIT = 30.0
+
+
+def retrying(request: Callable[[], R]) -> R:
+    """Make a request that may be repeated, again while the Hub is busy or the line breaks: resets,
+    truncated bodies, 429 and 5xx, which the client of huggingface_hub leaves to its callers."""
+    for wait in _WAITS:
+        try:
+            return request()
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            time.sleep(min(_LONGEST_WAIT, max(wait, _retry_after(error))))
+    return request()
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether the same request may well succeed a moment later."""
+    from huggingface_hub import errors, utils
+
+    transport_error = utils.httpx.TransportError  # type: ignore[attr-defined] # of httpx or httpx2
+    if isinstance(error, errors.HfHubHTTPError):
+        status = error.response.status_code if error.response is not None else 0
+        return status in (408, 425, 429) or status >= 500
+    if isinstance(error, (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled)):
+        return False  # the client has tried for long already, or may not
+    if isinstance(error, (transport_error, ConnectionError)):
+        return True
+    truncated = isinstance(error, OSError) and "Consistency check failed" in str(error)
+    return truncated or (isinstance(error, RuntimeError) and "Data processing error" in str(error))
+
+
+def _retry_after(error: Exception) -> float:
+    response = getattr(error, "response", None)
+    text = response.headers.get("Retry-After", "") if response is not None else ""
+    return float(text) if text.isdigit() else 0.0
+
+
+@contextlib.contextmanager
+def one_line(ref: HubRef, name: str = "", *, offline: bool = False) -> Iterator[None]:
+    """Turn what the client raises (its own errors, those of httpx, of hf_xet) into a `HubError`.
+
+    Args:
+        ref: the repository that it is about.
+        name: the file in it.
+        offline: no request may be made.
+    """
     try:
         yield
     except GanzooError:
@@ -161,7 +274,10 @@ def _explained(error: Exception, ref: HubRef, name: str, *, offline: bool) -> Hu
             f"accept its terms at {constants.ENDPOINT}/{ref.repo_id}, then: hf auth login",
         )
     if isinstance(error, errors.RepositoryNotFoundError):
-        return HubError(f"{ref.repo_id} is private, gated or missing on the Hub", _LOGIN)
+        return HubError(
+            f"{ref.repo_id} is private, gated or missing on the Hub",
+            " ".join(filter(None, [_near(ref.repo_id), _LOGIN])),
+        )
     if isinstance(error, errors.RevisionNotFoundError):
         return HubError(f"{ref.repo_id} has no revision {ref.revision!r}", "check the name of it")
     if isinstance(error, errors.EntryNotFoundError) and not isinstance(error, FileNotFoundError):
@@ -175,8 +291,23 @@ def _explained(error: Exception, ref: HubRef, name: str, *, offline: bool) -> Hu
             f"cannot write {error.filename}: {error.strerror}",
             "free some space, or set HF_HOME to a folder that you may write to",
         )
+    if isinstance(error, errors.HFValidationError):
+        return HubError(f"{ref.repo_id!r} is no name of a repository", "write owner/name")
     text = " ".join(str(error).split())[:160] or "no answer"
     return HubError(
-        f"{ref} cannot be fetched from {constants.ENDPOINT}: {type(error).__name__}: {text}",
+        f"{ref} cannot be reached at {constants.ENDPOINT}: {type(error).__name__}: {text}",
         "check the connection (and HF_ENDPOINT if it is set), then try again",
     )
+
+
+def _near(repo_id: str) -> str:
+    """`did you mean …?`, of what the Hub lists under this owner or a like name; "" for nothing."""
+    from huggingface_hub import HfApi
+
+    owner, _, name = repo_id.rpartition("/")
+    found: set[str] = set()
+    with contextlib.suppress(Exception):  # it is only a hint
+        found |= {model.id for model in HfApi().list_models(author=owner, limit=50)}
+        found |= {model.id for model in HfApi().list_models(search=name, limit=50)}
+    hint = nearest(repo_id, found - {repo_id})
+    return hint if hint.startswith("did you mean") else ""

@@ -31,6 +31,8 @@ KNOWN_FILES = (
     "samples.png",
     "README.md",
 )
+LARGEST_RECORD = 32 << 20
+"""Bytes that a file of a model folder may have that holds no weights."""
 PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".tar", ".npz"}
 
 
@@ -86,8 +88,12 @@ class ModelInfo:
     classes: tuple[str, ...] = ()
 
 
-def read_config(folder: Path) -> ModelConfig:
+def read_config(folder: Path, *, hashes: Mapping[str, str] | None = None) -> ModelConfig:
     """Read and check config.json, without torch and before anything else of the folder is used.
+
+    Args:
+        folder: a model folder.
+        hashes: of files that were found right just now, and are not hashed again.
 
     Raises:
         CheckpointError: no model folder, or a config that is damaged or from the future.
@@ -95,7 +101,8 @@ def read_config(folder: Path) -> ModelConfig:
     """
     folder = Path(folder)
     _refuse_foreign(folder)
-    check_file(folder, CONFIG)
+    if not hashes or CONFIG not in hashes:
+        check_file(folder, CONFIG)
     path = folder / CONFIG
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -150,9 +157,9 @@ def read_sums(folder: Path) -> dict[str, str]:
     return sums
 
 
-def check_file(folder: Path, name: str, sha256: str | None = None) -> str:
-    """Hash a file and compare with `sha256`, else with SHA256SUMS; returns the hash."""
-    expected = sha256 or read_sums(folder).get(name)
+def check_file(folder: Path, name: str) -> str:
+    """Hash a file and compare with SHA256SUMS; returns the hash."""
+    expected = read_sums(folder).get(name)
     path = Path(folder) / name
     if expected is None:
         raise IntegrityError(f"{path} is not named in {SUMS}", "get the folder afresh")

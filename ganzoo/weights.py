@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ganzoo.errors import CheckpointError
 
@@ -21,8 +21,17 @@ if TYPE_CHECKING:
 
     from ganzoo.parts import Part
 
-Header = Mapping[str, tuple[str, tuple[int, ...]]]
-"""Tensor name -> (dtype, shape)."""
+
+class Entry(NamedTuple):
+    """A tensor of a file: its dtype and shape, and at which byte its values begin."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    start: int = 0
+
+
+Header = Mapping[str, Entry]
+"""Tensor name -> what the file says of it."""
 
 _MAX_HEADER = 4 << 20  # a header of 4 MiB describes some 40,000 tensors
 
@@ -66,7 +75,7 @@ _DTYPES = {"F16": "float16", "F32": "float32", "F64": "float64", "BF16": "bfloat
 
 
 def read_header(path: Path) -> Header:
-    """Tensor name -> (dtype, shape), strictly: what the safetensors library lets pass but a model
+    """Tensor name -> its entry, strictly: what the safetensors library lets pass but a model
     folder has no business with (duplicate names, a huge header, odd names) is refused."""
 
     def fail(what: str) -> CheckpointError:
@@ -104,7 +113,7 @@ def read_header(path: Path) -> Header:
                 raise fail(f"the entry of {name!r}")
             if set(entry) != {"dtype", "shape", "data_offsets"} or min(shape, default=0) < 0:
                 raise fail(f"the entry of {name!r}")
-            out[name] = (_DTYPES[entry["dtype"]], shape)
+            out[name] = Entry(_DTYPES[entry["dtype"]], shape, 8 + length + start)
             data += int(end) - int(start)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise fail(f"its header cannot be read ({type(error).__name__})") from error
@@ -132,7 +141,7 @@ def build_if_fitting(part: Part, config: Any, header: Header, path: Path) -> Any
             "config.json and weights are of different models; get the folder afresh",
         )
     for name, tensor in expected.items():
-        dtype, shape = header[name]
+        dtype, shape, _ = header[name]
         wanted = _dtype_name(tensor)
         halved = name in parameters and wanted == "float32" and dtype == "float16"
         if shape != tuple(tensor.shape) or (dtype != wanted and not halved):
@@ -144,17 +153,56 @@ def build_if_fitting(part: Part, config: Any, header: Header, path: Path) -> Any
     return build(part, config)
 
 
-def fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Copy the tensors into the module, which has just these; all must be finite."""
+def fill(module: nn.Module, path: Path, header: Header) -> None:
+    """Read the tensors of a file, which fit, into the module; all must be finite.
+
+    They are read in place, one after another: a memory map, or a dict of all of them, would take
+    their size a second time.
+    """
+    import torch
+
+    state: dict[str, Tensor] = dict(module.state_dict())
+    with open(path, "rb") as file, torch.no_grad():
+        for name, entry in header.items():
+            target = state[name]
+            same = _dtype_name(target) == entry.dtype and target.is_contiguous()
+            tensor = target if same else torch.empty(entry.shape, dtype=getattr(torch, entry.dtype))
+            file.seek(entry.start)
+            if tensor.numel() and file.readinto(_bytes(tensor)) != tensor.nbytes:
+                raise CheckpointError(f"{path} is too short", "get the folder afresh")
+            _check_finite(name, tensor, path)
+            if tensor is not target:
+                target.copy_(tensor)  # float16 becomes the module's float32
+
+
+def fill_from(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Copy tensors, which fit, into the module; all must be finite."""
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+        _check_finite(name, tensor, path)
+    module.load_state_dict(tensors, strict=True)
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    import torch
+
+    values: Any = tensor.reshape(-1).view(torch.uint8).numpy()
+    return memoryview(values)
+
+
+def _check_finite(name: str, tensor: Tensor, path: Path) -> None:
+    if tensor.is_floating_point() and tensor.numel():
+        low, high = (
+            tensor.aminmax()
+        )  # what is not finite shows in one of them, in no further memory
+        if not bool(low.isfinite() & high.isfinite()):
             raise CheckpointError(f"{path}: {name!r} is not finite", "get the folder afresh")
-    module.load_state_dict(tensors, strict=True)  # copies, so float16 becomes the module's float32
 
 
 def header_of(tensors: Mapping[str, Tensor]) -> Header:
     """What the header of a file with these tensors would say."""
-    return {name: (_dtype_name(tensor), tuple(tensor.shape)) for name, tensor in tensors.items()}
+    return {
+        name: Entry(_dtype_name(tensor), tuple(tensor.shape)) for name, tensor in tensors.items()
+    }
 
 
 def _dtype_name(tensor: Tensor) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from ganzoo import hub
 from ganzoo.errors import HubError, InputError, IntegrityError
-from ganzoo.hub import HubRef, fetch, parse_uri
+from ganzoo.hub import HubRef, parse_uri
 
 _spec = importlib.util.spec_from_file_location(
     "hub_server", Path(__file__).with_name("hub_server.py")
@@ -42,6 +42,10 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         yield running
+
+
+def fetch(*args: Any, **options: Any) -> Path:
+    return hub.fetch(*args, **options).folder
 
 
 def names(folder: Path) -> set[str]:
@@ -245,7 +249,7 @@ def test_an_unreachable_hub(server: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # the client waits between its tries
     assert fetch(HubRef(REPO)) == folder  # falls back to the cache
     assert fetch(HubRef(REPO, commit)) == folder
-    with pytest.raises(HubError, match="cannot be fetched from http://127") as caught:
+    with pytest.raises(HubError, match="cannot be reached at http://127") as caught:
         fetch(HubRef("someone/else"))
     assert "check the connection" in caught.value.remedy
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ganzoo.checkpoint import save
     from ganzoo.loading import load, load_discriminator
     from ganzoo.models import Discriminator, Generator, Images
+    from ganzoo.publishing import publish
     from ganzoo.registry import list_models
     from ganzoo.training import train
 
@@ -34,6 +35,7 @@ _LAZY = {
     "list_models": "ganzoo.registry",
     "load": "ganzoo.loading",
     "load_discriminator": "ganzoo.loading",
+    "publish": "ganzoo.publishing",
     "save": "ganzoo.checkpoint",
     "train": "ganzoo.training",
 }
@@ -50,6 +52,7 @@ __all__ = [
     "list_models",
     "load",
     "load_discriminator",
+    "publish",
     "save",
     "train",
 ]

@@ -97,10 +97,14 @@ def make_card(folder: Path, *, load: str = "./") -> ModelCard:
         "library_name": "ganzoo",
         "pipeline_tag": "unconditional-image-generation",
         "license": license,
-        "tags": list(dict.fromkeys(["gan", arch, "image-generation"])),
+        "tags": list(dict.fromkeys(["ganzoo", "gan", arch, "image-generation"])),
     }
     if data:
         card.metadata["datasets"] = [data]
+    if base := _base_model(training.text("init", "source")):
+        card.metadata["base_model"] = base
+    if results := _results(metrics, data):
+        card.metadata |= {"model_name": card.title, "eval_results": results}
 
     card.intro = "\n\n".join(filter(None, [_what(model, arch, data), _picture(folder)]))
     card.sections["Use"] = _use(model, load)
@@ -131,6 +135,33 @@ def make_card(folder: Path, *, load: str = "./") -> ModelCard:
         " seeds. A picture without the mark is not thereby shown to be real."
     )
     return card
+
+
+def _base_model(init: str) -> str:
+    """The repository that a fine-tuned model started from, where it is on the Hub."""
+    match = re.match(r"hf://([\w.\-]+/[\w.\-]+)", init)
+    return match[1] if match else ""
+
+
+def _results(metrics: Mapping[str, Any], data: str) -> list[Any]:
+    """The metrics that say how they were measured, as the Hub's model-index takes them."""
+    from huggingface_hub import EvalResult
+
+    return [
+        EvalResult(
+            task_type="unconditional-image-generation",
+            dataset_type=data or "custom",
+            dataset_name=data or "its training data",
+            metric_type=name,
+            metric_value=metric["value"],
+            metric_name=name,
+            metric_args={"protocol": metric["protocol"]},
+        )
+        for name, metric in metrics.items()
+        if isinstance(metric, Mapping)
+        and isinstance(metric.get("value"), (int, float))
+        and metric.get("protocol")
+    ]
 
 
 # -- sections ------------------------------------------------------------------------------------
@@ -211,7 +242,7 @@ def _training(training: _Facts) -> str:
         return table
     import tomli_w
 
-    toml = tomli_w.dumps(_without_paths(recipe)).strip().replace("```", "'''")
+    toml = tomli_w.dumps(_without_nulls(without_paths(recipe))).strip().replace("```", "'''")
     summary = "Every setting of the run, as a recipe for <code>ganzoo train</code>"
     block = f"<summary>{summary}</summary>\n\n```toml\n{toml}\n```"
     return f"{table}\n\n<details>{block}\n\n</details>"
@@ -312,14 +343,23 @@ def _data_name(source: str) -> str:
     return re.split("[@?]", rest)[0] if kind == "hf" else ""
 
 
-def _without_paths(value: Any) -> Any:
-    """A recipe as TOML can hold it (no null), without the paths of the machine that ran it."""
+def without_paths(value: Any) -> Any:
+    """A record of a run without the paths of the machine that made it."""
     if isinstance(value, Mapping):
-        return {str(k): _without_paths(v) for k, v in value.items() if v is not None}
+        return {str(k): without_paths(v) for k, v in value.items()}
     if isinstance(value, list):
-        return [_without_paths(v) for v in value if v is not None]
+        return [without_paths(v) for v in value]
     if isinstance(value, str) and re.match("(folder|zip):", value):
         return value.partition(":")[0] + ":" + Path(re.split("[?]", value)[0]).name
+    return value
+
+
+def _without_nulls(value: Any) -> Any:
+    """A record as TOML can hold it."""
+    if isinstance(value, Mapping):
+        return {k: _without_nulls(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [_without_nulls(v) for v in value if v is not None]
     return value
 
 

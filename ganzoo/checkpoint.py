@@ -269,7 +269,8 @@ def _upgrade(
 
 
 def verify(folder: str | Path) -> list[str]:
-    """What is wrong with a folder: every hash is checked, a strict load, finite images."""
+    """What is wrong with a folder: every hash is checked, a strict load, finite images, and that
+    they are those of samples.png."""
     folder = Path(folder)
     problems: list[str] = []
     try:
@@ -282,12 +283,47 @@ def verify(folder: str | Path) -> list[str]:
         for path in sorted(folder.iterdir()):
             if path.name not in {*sums, layout.SUMS} and not path.name.startswith("."):
                 problems.append(f"{path} is not named in {layout.SUMS}")
-        images = load_generator(folder).sample(8)
-        if not bool(images.isfinite().all()):
-            problems.append(f"{folder}: the images are not finite")
+        problems += _sample_problems(folder, load_generator(folder))
         if layout.has_discriminator(folder):
             load_discriminator(folder)
     except (CheckpointError, ConfigError, PluginError, NotFoundError) as error:
         if str(error) not in problems:
             problems.append(str(error))
     return problems
+
+
+_COMPARED = 8  # images of samples.png
+
+
+def _sample_problems(folder: Path, generator: Generator) -> list[str]:
+    """What is wrong with the images that it makes, of the first seeds."""
+    import numpy as np
+    from PIL import Image
+
+    from ganzoo import contact_sheet, provenance
+
+    images = generator.sample(_COMPARED)
+    if not bool(images.isfinite().all()):
+        return [f"{folder}: the images are not finite"]
+    path = folder / "samples.png"
+    record = provenance.read_record(path) if path.is_file() else None
+    seeds = re.fullmatch(r"0-(\d{1,4})", str((record or {}).get("seeds")))
+    if seeds is None:
+        return []
+    try:
+        with Image.open(path) as opened:
+            sheet = np.asarray(opened)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        return [f"{path} cannot be read: {error}"]
+    shown = contact_sheet.images_of(
+        sheet.reshape(*sheet.shape[:2], -1),
+        n=int(seeds[1]) + 1,
+        image_shape=generator.image_shape,
+        first=_COMPARED,
+    )
+    made = images.to_uint8()
+    if shown is not None and len(shown) == len(made):
+        near = np.abs(shown.astype(int) - made) <= 2  # another device may round otherwise
+        if near.mean() >= 0.99:
+            return []
+    return [f"{path} does not show the images that these weights make"]

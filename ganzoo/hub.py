@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ganzoo import files, layout
 from ganzoo.errors import (
@@ -183,6 +183,82 @@ def _check_size(ref: HubRef, name: str, cache_dir: Path | None) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Found:
+    """A model that somebody published on the Hub. Nobody has reviewed it."""
+
+    repo: str
+    arch: str
+    dataset: str
+    license: str
+    downloads: int
+    likes: int
+    updated: str
+    revision: str
+
+
+SORTS = ("downloads", "likes", "last_modified", "created_at", "trending_score")
+
+
+def search(
+    text: str = "",
+    *,
+    arch: str | None = None,
+    dataset: str | None = None,
+    license: str | None = None,
+    sort: str = "downloads",
+    limit: int = 50,
+) -> list[Found]:
+    """The models on the Hub that say they are for ganzoo, those asked for first.
+
+    Args:
+        text: what their names contain.
+        arch, dataset, license: as their cards state it.
+        sort: one of `SORTS`; the most or newest first.
+        limit: how many at most.
+    """
+    from huggingface_hub import HfApi, constants
+
+    if sort not in SORTS:
+        raise InputError(f"search has no order {sort!r}", nearest(sort, SORTS))
+    if constants.HF_HUB_OFFLINE:
+        raise HubError("the Hub may not be asked", "unset HF_HUB_OFFLINE to search it")
+    wanted = ["ganzoo", arch, dataset and f"dataset:{dataset}", license and f"license:{license}"]
+    order: Any = sort
+    with one_line(HubRef("")):
+        models = retrying(
+            lambda: list(
+                HfApi(library_name="ganzoo").list_models(
+                    filter=[tag for tag in wanted if tag],
+                    search=text or None,
+                    sort=order,
+                    limit=limit,
+                    full=True,
+                )
+            )
+        )
+    return [_found(model) for model in models]
+
+
+def _found(model: Any) -> Found:
+    tags = [tag for tag in model.tags or [] if isinstance(tag, str)]
+
+    def tagged(kind: str) -> str:
+        return next((tag.partition(":")[2] for tag in tags if tag.startswith(f"{kind}:")), "")
+
+    plain = {"ganzoo", "gan", "image-generation", "unconditional-image-generation", "safetensors"}
+    return Found(
+        repo=model.id,
+        arch=next((tag for tag in tags if ":" not in tag and tag not in plain), ""),
+        dataset=tagged("dataset"),
+        license=tagged("license"),
+        downloads=model.downloads or 0,
+        likes=model.likes or 0,
+        updated=f"{model.last_modified:%Y-%m-%d}" if model.last_modified else "",
+        revision=model.sha or "",
+    )
+
+
 @contextlib.contextmanager
 def _no_half_files(repo_id: str, cache_dir: Path | None) -> Iterator[None]:
     """Ctrl-C takes the half file along that the client would keep to go on with."""
@@ -201,14 +277,15 @@ def _no_half_files(repo_id: str, cache_dir: Path | None) -> Iterator[None]:
 
 # -- what the client raises ------------------------------------------------------------------------
 
-_WAITS = (0.5, 1.0, 2.0, 4.0)  # seconds before each further try, where the Hub names no other
+WAITS = (0.5, 1.0, 2.0, 4.0)
+"""Seconds before each further try, where the Hub names no other."""
 _LONGEST_WAIT = 30.0
 
 
 def retrying(request: Callable[[], R]) -> R:
     """Make a request that may be repeated, again while the Hub is busy or the line breaks: resets,
     truncated bodies, 429 and 5xx, which the client of huggingface_hub leaves to its callers."""
-    for wait in _WAITS:
+    for wait in WAITS:
         try:
             return request()
         except Exception as error:
@@ -285,7 +362,9 @@ def _explained(error: Exception, ref: HubRef, name: str, *, offline: bool) -> Hu
     if isinstance(error, errors.HfHubHTTPError):
         status = error.response.status_code
         remedy = _LOGIN if status in (401, 403) else "try again later"
-        return HubError(f"{constants.ENDPOINT} answered {status} for {ref}", remedy)
+        return HubError(
+            f"{constants.ENDPOINT} answered {status}{f' for {ref}' if ref.repo_id else ''}", remedy
+        )
     if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
         return HubError(
             f"cannot write {error.filename}: {error.strerror}",
@@ -294,8 +373,9 @@ def _explained(error: Exception, ref: HubRef, name: str, *, offline: bool) -> Hu
     if isinstance(error, errors.HFValidationError):
         return HubError(f"{ref.repo_id!r} is no name of a repository", "write owner/name")
     text = " ".join(str(error).split())[:160] or "no answer"
+    what = ref if ref.repo_id else "the Hub"
     return HubError(
-        f"{ref} cannot be reached at {constants.ENDPOINT}: {type(error).__name__}: {text}",
+        f"{what} cannot be reached at {constants.ENDPOINT}: {type(error).__name__}: {text}",
         "check the connection (and HF_ENDPOINT if it is set), then try again",
     )
 

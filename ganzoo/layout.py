@@ -22,6 +22,7 @@ from ganzoo.errors import CheckpointError, IntegrityError, NotFoundError
 
 FORMAT = 1
 CONFIG, SUMS = "config.json", "SHA256SUMS"
+SIGNATURE = "model.sig"
 WEIGHTS = {"generator": "model.safetensors", "discriminator": "discriminator.safetensors"}
 KNOWN_FILES = (
     CONFIG,
@@ -31,6 +32,8 @@ KNOWN_FILES = (
     "samples.png",
     "README.md",
 )
+FILES = (*KNOWN_FILES, SUMS, SIGNATURE)
+"""All that a model folder may hold."""
 LARGEST_RECORD = 32 << 20
 """Bytes that a file of a model folder may have that holds no weights."""
 PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".tar", ".npz"}

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ganzoo import layout, plugins
+from ganzoo import files, layout, plugins
 from ganzoo.errors import (
     CheckpointError,
     ConfigError,
@@ -121,6 +121,11 @@ def list_models() -> list[ModelEntry]:
                 )
             found[entry.plugin, entry.name] = entry
     return sorted(found.values(), key=lambda entry: (entry.name, entry.plugin))
+
+
+def read_models(path: Path) -> list[ModelEntry]:
+    """The models of a registry file."""
+    return _read(path)[1]
 
 
 def find(name: str) -> ModelEntry:
@@ -269,25 +274,41 @@ def write_models(folders: Iterable[Path], path: Path | None = None) -> int:
 
     `repo`, `revision` and `aliases` of former entries are kept. `make registry` calls this.
     """
-    import tomli_w
-
-    from ganzoo import files
-
     path = path or _catalogue_path()
     former = {(e.plugin, e.name): e for e in _read(path)[1]}
-    tables = []
+    entries = []
     for folder in sorted(folders):
         entry = ModelEntry.from_folder(folder)
         old = former.get((entry.plugin, entry.name), entry)
-        entry = replace(entry, repo=old.repo, revision=old.revision, aliases=old.aliases)
-        values = {
-            k: v for k, v in entry.to_dict().items() if k != "bundled" and v not in ("", {}, [])
-        }
-        tables.append(values)
-    text = path.read_text()
-    head = text.partition("\n[[model]]")[0].rstrip()
-    files.write_text(path, f"{head}\n\n{tomli_w.dumps({'model': tables})}")
-    return len(tables)
+        entries.append(replace(entry, repo=old.repo, revision=old.revision, aliases=old.aliases))
+    _write(path, entries)
+    return len(entries)
+
+
+def put(entry: ModelEntry, path: Path | None = None) -> Path:
+    """Write one entry into a registry file, in place of a former one of its plugin and name."""
+    path = path or _catalogue_path()
+    if not path.exists():
+        files.write_text(path, f"format = {FORMAT}\n")
+    others = [e for e in _read(path)[1] if (e.plugin, e.name) != (entry.plugin, entry.name)]
+    _write(path, sorted([*others, entry], key=lambda e: (e.name, e.plugin)))
+    return path
+
+
+def as_toml(entries: Iterable[ModelEntry]) -> str:
+    """Entries as [[model]] tables."""
+    import tomli_w
+
+    tables = [
+        {k: v for k, v in entry.to_dict().items() if k != "bundled" and v not in ("", {}, [])}
+        for entry in entries
+    ]
+    return tomli_w.dumps({"model": tables})
+
+
+def _write(path: Path, entries: Iterable[ModelEntry]) -> None:
+    head = f"\n{path.read_text(encoding='utf-8')}".partition("\n[[model]]")[0].strip()
+    files.write_text(path, f"{head}\n\n{as_toml(entries)}")
 
 
 def _catalogue_path() -> Path:

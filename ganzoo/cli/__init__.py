@@ -24,6 +24,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plugins": ("plugins", "List the installed plugins, the broken ones with their cause."),
     "check": ("check", "Check a plugin against the contract that plugins keep."),
     "verify": ("verify", "Verify a model folder: hashes, weights, a finite sample."),
+    "publish": ("publish", "Publish a model folder on the Hub."),
+    "search": ("search", "Search the Hub for models of the community."),
+    "registry": ("registry", "Add a model to a registry, or check a whole one."),
     "env": ("env", "Show versions and devices, for bug reports."),
     "completion": ("env", "Print the shell completion script."),
 }

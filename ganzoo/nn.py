@@ -48,7 +48,8 @@ class EqualizedLinear(nn.Module):
         bias_init: float = 0.0,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
+        weight = torch.randn(out_features, in_features)
+        self.weight = nn.Parameter(weight if lr_multiplier == 1 else weight / lr_multiplier)
         start = torch.full((out_features,), bias_init / lr_multiplier)
         self.bias = nn.Parameter(start) if bias else None
         self.scale = gain / math.sqrt(in_features) * lr_multiplier

@@ -150,7 +150,8 @@ def build_if_fitting(part: Part, config: Any, header: Header, path: Path) -> Any
                 f" the model has {wanted} {list(tensor.shape)}",
                 "config.json and weights are of different models; get the folder afresh",
             )
-    return build(part, config)
+    with NoInit():
+        return build(part, config)
 
 
 def fill(module: nn.Module, path: Path, header: Header) -> None:

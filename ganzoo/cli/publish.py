@@ -44,11 +44,11 @@ def publish(
     organisation: str | None,
     as_json: bool,
 ) -> None:
-    """Publish a model or run folder on the Hub, as OWNER/NAME.
+    """Publish a model folder on the Hub.
 
-    The folder is checked in full first: hashes, a strict load, the card, licences, stray files.
-    Then its files go into one commit, which is fetched back and compared before success is
-    reported. It needs a token: `hf auth login`.
+    FOLDER, of a model or a run, becomes the repository OWNER/NAME. It is checked in full first:
+    hashes, a strict load, the card, licences, stray files. Then its files go into one commit, which
+    is fetched back and compared before success is reported. It needs a token: `hf auth login`.
 
     \b
     ganzoo publish runs/1 me/my-gan --dry-run

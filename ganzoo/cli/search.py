@@ -28,9 +28,9 @@ def search(
     limit: int,
     as_json: bool,
 ) -> None:
-    """Search the Hub for models of the community, whose names contain TEXT.
+    """Search the Hub for models of the community.
 
-    Nobody has reviewed them. They are data: loading one runs no code of its author's.
+    Those are listed whose names contain TEXT. Nobody has reviewed them. They are data: loading one runs no code of its author's.
     """
     from ganzoo import hub
 

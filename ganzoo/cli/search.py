@@ -30,7 +30,8 @@ def search(
 ) -> None:
     """Search the Hub for models of the community.
 
-    Those are listed whose names contain TEXT. Nobody has reviewed them. They are data: loading one runs no code of its author's.
+    Those are listed whose names contain TEXT. Nobody has reviewed them. They are data: loading one
+    runs no code of its author's.
     """
     from ganzoo import hub
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ganzoo.loading import load, load_discriminator
     from ganzoo.models import Discriminator, Generator, Images
     from ganzoo.registry import list_models
+    from ganzoo.signing import sign, verify
     from ganzoo.training import train
 
 __version__ = "0.1.0"
@@ -35,7 +36,9 @@ _LAZY = {
     "load": "ganzoo.loading",
     "load_discriminator": "ganzoo.loading",
     "save": "ganzoo.checkpoint",
+    "sign": "ganzoo.signing",
     "train": "ganzoo.training",
+    "verify": "ganzoo.signing",
 }
 
 __all__ = [
@@ -51,7 +54,9 @@ __all__ = [
     "load",
     "load_discriminator",
     "save",
+    "sign",
     "train",
+    "verify",
 ]
 
 

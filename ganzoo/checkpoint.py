@@ -274,7 +274,8 @@ def verify(folder: str | Path) -> list[str]:
             except CheckpointError as error:
                 problems.append(str(error))
         for path in sorted(folder.iterdir()):
-            if path.name not in {*sums, layout.SUMS} and not path.name.startswith("."):
+            known = {*sums, layout.SUMS, layout.SIGNATURE}  # the signature covers the sums
+            if path.name not in known and not path.name.startswith("."):
                 problems.append(f"{path} is not named in {layout.SUMS}")
         images = load_generator(folder).sample(8)
         if not bool(images.isfinite().all()):

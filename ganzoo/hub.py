@@ -61,6 +61,7 @@ def fetch(
     *,
     files_sha256: Mapping[str, str] | None = None,
     discriminator: bool = False,
+    signature: bool = False,
     local_files_only: bool = False,
 ) -> Path:
     """Bring a model folder of the Hub into the client's cache and verify every file of it.
@@ -69,6 +70,7 @@ def fetch(
         ref: the folder; an `hf://` address or its parts.
         files_sha256: hashes that a registry pins; they take precedence over SHA256SUMS.
         discriminator: fetch the discriminator as well, where there is one.
+        signature: fetch the signature as well, where there is one; it is not checked here.
         local_files_only: use what is cached and make no request, as `HF_HUB_OFFLINE=1` does.
 
     Returns:
@@ -125,12 +127,19 @@ def fetch(
             where = "in the cache" if offline else "fetched twice"
             remedy = "go online to fetch it afresh" if offline else "do not use it; tell its author"
             raise IntegrityError(f"{ref}: {name}, {where}, does not have its SHA-256", remedy)
+    if signature:  # SHA256SUMS does not name it: a folder without one is found out by asking
+        with contextlib.suppress(_NoSuchFile):
+            download(layout.SIGNATURE)
     return folder
 
 
 def _is_sound(folder: Path, name: str, pinned: Mapping[str, str] | None) -> bool:
     expected = (pinned or {}).get(name) or layout.read_sums(folder).get(name)
     return files.sha256(folder / name) == expected
+
+
+class _NoSuchFile(HubError):
+    """The repository, or the cache when no request may be made, has no file of that name."""
 
 
 @contextlib.contextmanager
@@ -149,7 +158,7 @@ def _explained(error: Exception, ref: HubRef, name: str, *, offline: bool) -> Hu
 
     if isinstance(error, errors.LocalEntryNotFoundError):
         if offline:
-            return HubError(
+            return _NoSuchFile(
                 f"{ref} is not in the cache ({name}), and the Hub may not be asked",
                 "go online once to fetch it (unset HF_HUB_OFFLINE), or give a local folder",
             )
@@ -165,7 +174,7 @@ def _explained(error: Exception, ref: HubRef, name: str, *, offline: bool) -> Hu
     if isinstance(error, errors.RevisionNotFoundError):
         return HubError(f"{ref.repo_id} has no revision {ref.revision!r}", "check the name of it")
     if isinstance(error, errors.EntryNotFoundError) and not isinstance(error, FileNotFoundError):
-        return HubError(f"{ref} has no {name}", "check the address; a ganzoo model has one")
+        return _NoSuchFile(f"{ref} has no {name}", "check the address; a ganzoo model has one")
     if isinstance(error, errors.HfHubHTTPError):
         status = error.response.status_code
         remedy = _LOGIN if status in (401, 403) else "try again later"

@@ -58,12 +58,15 @@ def _placed(network: N, device: str | torch.device | None) -> N:
         ) from error
 
 
-def resolve_folder(source: str | Path, *, discriminator: bool = False) -> Path:
-    """The model folder that a source stands for, from the Hub with its discriminator if that is
-    asked for. A name goes to the network only if it has to:
+def resolve_folder(
+    source: str | Path, *, discriminator: bool = False, signature: bool = False
+) -> Path:
+    """The model folder that a source stands for, from the Hub with its discriminator and its
+    signature if these are asked for. A name goes to the network only if it has to:
     first come models bundled with an installed plugin, then the cache, then the Hub."""
     if isinstance(source, str) and source.startswith("hf://"):
-        return hub.fetch(hub.parse_uri(source), discriminator=discriminator)
+        ref = hub.parse_uri(source)
+        return hub.fetch(ref, discriminator=discriminator, signature=signature)
     if isinstance(source, Path) or is_path(source):
         return _model_of_run(Path(source))
     entry = registry.find(source)
@@ -72,7 +75,7 @@ def resolve_folder(source: str | Path, *, discriminator: bool = False) -> Path:
     if entry.repo and entry.revision:
         hashes = {name: file["sha256"] for name, file in entry.files.items()}
         ref = hub.parse_uri(f"hf://{entry.repo}@{entry.revision}")
-        return hub.fetch(ref, files_sha256=hashes, discriminator=discriminator)
+        return hub.fetch(ref, files_sha256=hashes, discriminator=discriminator, signature=signature)
     raise registry.lacking(entry.plugin, f"model {source!r}")
 
 

@@ -23,7 +23,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "parts": ("plugins", "List the parts that recipes are made of."),
     "plugins": ("plugins", "List the installed plugins, the broken ones with their cause."),
     "check": ("check", "Check a plugin against the contract that plugins keep."),
-    "verify": ("verify", "Verify a model folder: hashes, weights, a finite sample."),
+    "verify": ("verify", "Verify a model: hashes, weights, a finite sample, its signature."),
+    "sign": ("sign", "Sign a model folder with a private key."),
     "env": ("env", "Show versions and devices, for bug reports."),
     "completion": ("env", "Print the shell completion script."),
 }

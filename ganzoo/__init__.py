@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ganzoo.models import Discriminator, Generator, Images
     from ganzoo.publishing import publish
     from ganzoo.registry import list_models
+    from ganzoo.signing import sign, verify
     from ganzoo.training import train
 
 __version__ = "0.1.0"
@@ -37,7 +38,9 @@ _LAZY = {
     "load_discriminator": "ganzoo.loading",
     "publish": "ganzoo.publishing",
     "save": "ganzoo.checkpoint",
+    "sign": "ganzoo.signing",
     "train": "ganzoo.training",
+    "verify": "ganzoo.signing",
 }
 
 __all__ = [
@@ -54,7 +57,9 @@ __all__ = [
     "load_discriminator",
     "publish",
     "save",
+    "sign",
     "train",
+    "verify",
 ]
 
 

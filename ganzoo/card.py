@@ -54,14 +54,21 @@ class ModelCard:
 
 
 def write_card(
-    folder: str | Path, *, load: str = "./", previous: str | Path | None = None
+    folder: str | Path,
+    *,
+    load: str = "./",
+    previous: str | Path | None = None,
+    signed: bool = False,
 ) -> ModelCard:
     """Write README.md of a model folder, and its line in SHA256SUMS where there is one.
+
+    A signature covers the card as well, so a former one goes: `ganzoo.sign` makes a new one.
 
     Args:
         folder: a model folder; config.json, training.json and metrics.json are read.
         load: what the card tells readers to pass to `ganzoo.load`; by default the folder itself.
         previous: a README whose kept blocks are taken over; by default the folder's own.
+        signed: the card says that the folder is signed, which is to be done right after.
 
     Raises:
         CheckpointError: there is no config.json, or one of the three files is damaged.
@@ -70,11 +77,12 @@ def write_card(
 
     folder = Path(folder)
     readme = folder / "README.md"
-    card = make_card(folder, load=load)
+    card = make_card(folder, load=load, signed=signed)
     for _ in plugins.load().call("ganzoo_model_card", card=card, directory=folder):
         pass
     old = Path(previous) if previous is not None else readme
     text = old.read_text(encoding="utf-8", errors="replace") if old.is_file() else ""
+    layout.remove_signature(folder)
     files.write_text(readme, card.render(text))
     if (folder / layout.SUMS).is_file():
         sums = layout.read_sums(folder) | {readme.name: files.sha256(readme)}
@@ -83,7 +91,13 @@ def write_card(
     return card
 
 
-def make_card(folder: Path, *, load: str = "./") -> ModelCard:
+def loaded_as(text: str) -> str:
+    """What a card tells readers to pass to `ganzoo.load`; "./" where it does not."""
+    match = re.search(r'^G = ganzoo\.load\("([\w./:@%-]{1,512})"\)$', text, re.MULTILINE)
+    return match[1] if match else "./"
+
+
+def make_card(folder: Path, *, load: str = "./", signed: bool = False) -> ModelCard:
     """The card of a model folder, as it is before plugins add to it."""
     model = _Facts(_read_json(folder / "config.json", required=True))
     training = _Facts(_read_json(folder / "training.json"))
@@ -130,6 +144,7 @@ def make_card(folder: Path, *, load: str = "./") -> ModelCard:
         f"The weights are under {_code(license)}. Every file of this folder is listed with its"
         " SHA-256 in `SHA256SUMS`, which `ganzoo` checks before it uses a file (`ganzoo verify`"
         " checks all of them). The weights are safetensors: loading them runs no code.\n\n"
+        f"{_signature(load) if signed else 'The folder is not signed.'}\n\n"
         "Images that `ganzoo` writes carry IPTC's mark for generated media"
         " (`trainedAlgorithmicMedia`) and a record of the model, the hash of its weights and the"
         " seeds. A picture without the mark is not thereby shown to be real."
@@ -215,6 +230,15 @@ def _use(model: _Facts, load: str) -> str:
         f"G = ganzoo.load({json.dumps(load)})\n"
         f"images = G.sample(16, seed=0{labels})  # ({shape}) in [-1, 1]\n```\n\n"
         f"In a shell: `ganzoo generate {load} -n 16 --seed 0 -o grid.png`"
+    )
+
+
+def _signature(load: str) -> str:
+    return (
+        "The folder is signed: `model.sig` (OpenSSF model signing, ECDSA) covers every other file,"
+        " this card and `SHA256SUMS` among them. With its author's public key, which is to come"
+        f" from elsewhere than this folder, `ganzoo verify {load} --key PUBLIC.pem` checks that"
+        " nothing was changed, added or removed."
     )
 
 

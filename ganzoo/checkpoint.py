@@ -281,7 +281,8 @@ def verify(folder: str | Path) -> list[str]:
             except CheckpointError as error:
                 problems.append(str(error))
         for path in sorted(folder.iterdir()):
-            if path.name not in {*sums, layout.SUMS} and not path.name.startswith("."):
+            known = {*sums, layout.SUMS, layout.SIGNATURE}  # the signature covers the sums
+            if path.name not in known and not path.name.startswith("."):
                 problems.append(f"{path} is not named in {layout.SUMS}")
         problems += _sample_problems(folder, load_generator(folder))
         if layout.has_discriminator(folder):

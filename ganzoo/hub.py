@@ -86,6 +86,7 @@ def fetch(
     *,
     files_sha256: Mapping[str, str] | None = None,
     discriminator: bool = False,
+    signature: bool = False,
     local_files_only: bool = False,
     cache_dir: Path | None = None,
 ) -> Fetched:
@@ -95,6 +96,7 @@ def fetch(
         ref: the folder; an `hf://` address or its parts.
         files_sha256: hashes that a registry pins; they take precedence over SHA256SUMS.
         discriminator: fetch the discriminator as well, where there is one.
+        signature: fetch the signature as well, where there is one; it is not checked here.
         local_files_only: use what is cached and make no request, as `HF_HUB_OFFLINE=1` does.
         cache_dir: another cache than the client's own.
 
@@ -156,6 +158,9 @@ def fetch(
             where = "in the cache" if offline else "fetched twice"
             remedy = "go online to fetch it afresh" if offline else "do not use it; tell its author"
             raise IntegrityError(f"{ref}: {name}, {where}, does not have its SHA-256", remedy)
+    if signature:  # SHA256SUMS does not name it: a folder without one is found out by asking
+        with contextlib.suppress(_NoSuchFile):
+            download(layout.SIGNATURE)
     return Fetched(folder, replace(ref, revision=revision), hashes)
 
 
@@ -259,6 +264,10 @@ def _found(model: Any) -> Found:
     )
 
 
+class _NoSuchFile(HubError):
+    """The repository, or the cache when no request may be made, has no file of that name."""
+
+
 @contextlib.contextmanager
 def _no_half_files(repo_id: str, cache_dir: Path | None) -> Iterator[None]:
     """Ctrl-C takes the half file along that the client would keep to go on with."""
@@ -339,7 +348,7 @@ def _explained(error: Exception, ref: HubRef, name: str, *, offline: bool) -> Hu
 
     if isinstance(error, errors.LocalEntryNotFoundError):
         if offline:
-            return HubError(
+            return _NoSuchFile(
                 f"{ref} is not in the cache ({name}), and the Hub may not be asked",
                 "go online once to fetch it (unset HF_HUB_OFFLINE), or give a local folder",
             )
@@ -358,7 +367,7 @@ def _explained(error: Exception, ref: HubRef, name: str, *, offline: bool) -> Hu
     if isinstance(error, errors.RevisionNotFoundError):
         return HubError(f"{ref.repo_id} has no revision {ref.revision!r}", "check the name of it")
     if isinstance(error, errors.EntryNotFoundError) and not isinstance(error, FileNotFoundError):
-        return HubError(f"{ref} has no {name}", "check the address; a ganzoo model has one")
+        return _NoSuchFile(f"{ref} has no {name}", "check the address; a ganzoo model has one")
     if isinstance(error, errors.HfHubHTTPError):
         status = error.response.status_code
         remedy = _LOGIN if status in (401, 403) else "try again later"

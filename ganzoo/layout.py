@@ -5,6 +5,7 @@ model.safetensors          the generator (averaged weights)
 discriminator.safetensors  optional
 training.json, metrics.json, samples.png, README.md
 SHA256SUMS                 the hash of every file, checked before a file is used
+model.sig                  optional: a signature over every other file, see ganzoo/signing.py
 """
 
 from __future__ import annotations
@@ -21,8 +22,7 @@ from ganzoo.configs import config_from_dict
 from ganzoo.errors import CheckpointError, IntegrityError, NotFoundError
 
 FORMAT = 1
-CONFIG, SUMS = "config.json", "SHA256SUMS"
-SIGNATURE = "model.sig"
+CONFIG, SUMS, SIGNATURE = "config.json", "SHA256SUMS", "model.sig"
 WEIGHTS = {"generator": "model.safetensors", "discriminator": "discriminator.safetensors"}
 KNOWN_FILES = (
     CONFIG,
@@ -31,11 +31,14 @@ KNOWN_FILES = (
     "metrics.json",
     "samples.png",
     "README.md",
+    SIGNATURE,
 )
-FILES = (*KNOWN_FILES, SUMS, SIGNATURE)
+FILES = (*KNOWN_FILES, SUMS)
 """All that a model folder may hold."""
 LARGEST_RECORD = 32 << 20
 """Bytes that a file of a model folder may have that holds no weights."""
+LARGEST_TEXT = 4 << 20
+"""Bytes that a file may have which is read as text; JSON takes many times its size in memory."""
 PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".tar", ".npz"}
 
 
@@ -178,10 +181,20 @@ def check_file(folder: Path, name: str) -> str:
 
 
 def write_sums(folder: Path) -> None:
-    """Write SHA256SUMS over every other file of the folder; whatever edits a folder calls it."""
+    """Write SHA256SUMS over every other file of the folder; whatever edits a folder calls it.
+
+    A signature covered the files as they were, SHA256SUMS among them: it goes.
+    """
+    remove_signature(folder)
     lines = [
         f"{files.sha256(path)}  {path.name}\n"
         for path in sorted(folder.iterdir())
         if path.is_file() and path.name != SUMS and not path.name.startswith(".")
     ]
     files.write_text(folder / SUMS, "".join(lines))
+
+
+def remove_signature(folder: Path) -> None:
+    """What was signed is about to change."""
+    with files.writable(folder):
+        (folder / SIGNATURE).unlink(missing_ok=True)

@@ -88,10 +88,14 @@ def _placed(network: N, device: str | torch.device | None) -> N:
 
 
 def locate(
-    source: str | Path, *, discriminator: bool = False, local_files_only: bool = False
+    source: str | Path,
+    *,
+    discriminator: bool = False,
+    signature: bool = False,
+    local_files_only: bool = False,
 ) -> Located:
-    """The model folder that a source stands for, from the Hub with its discriminator if that is
-    asked for. A name goes to the network only if it has to:
+    """The model folder that a source stands for, from the Hub with its discriminator and its
+    signature if these are asked for. A name goes to the network only if it has to:
     first come models bundled with an installed plugin, then the cache, then the Hub."""
     if isinstance(source, Path) or (is_path(source) and not source.startswith("hf://")):
         return Located(_model_of_run(Path(source)))
@@ -110,14 +114,17 @@ def locate(
         ref,
         files_sha256=hashes,
         discriminator=discriminator,
+        signature=signature,
         local_files_only=local_files_only,
     )
     return Located(fetched.folder, str(fetched.ref), fetched.hashes)
 
 
-def resolve_folder(source: str | Path, *, discriminator: bool = False) -> Path:
+def resolve_folder(
+    source: str | Path, *, discriminator: bool = False, signature: bool = False
+) -> Path:
     """The folder alone of `locate`."""
-    return locate(source, discriminator=discriminator).folder
+    return locate(source, discriminator=discriminator, signature=signature).folder
 
 
 def is_path(source: str) -> bool:

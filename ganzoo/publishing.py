@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo import card, checkpoint, files, gate, hub, layout, loading, registry
-from ganzoo.errors import CheckpointError, GanzooError, HubError, InputError
+from ganzoo.errors import CheckpointError, GanzooError, HubError, InputError, IntegrityError
 
 
 @dataclass(frozen=True)
@@ -348,8 +348,14 @@ def _load_back(ref: hub.HubRef, shipped: Iterable[Shipped]) -> None:
             ref,
             files_sha256=hashes,
             discriminator=layout.WEIGHTS["discriminator"] in hashes,
+            signature=layout.SIGNATURE in hashes,
             cache_dir=Path(temporary),
         )
+        for name, digest in hashes.items():
+            if files.sha256(fetched.folder / name) != digest:
+                raise IntegrityError(
+                    f"the Hub gives back another {name} than was sent", "publish it again"
+                )
         checkpoint.load_generator(fetched.folder, hashes=fetched.hashes)
 
 

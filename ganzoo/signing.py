@@ -129,7 +129,7 @@ def verify(source: str | Path, *, key: str | Path | None = None) -> Verification
             check_signature(folder, key=key)
             signature = VALID
         except CheckpointError as error:
-            problems.append(str(error))
+            problems.insert(0, str(error))  # whoever gives a key asks for this first
             signature = UNSIGNED if signature == UNSIGNED else INVALID
     return Verification(folder, tuple(problems), signature)
 

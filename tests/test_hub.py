@@ -263,7 +263,7 @@ def test_the_client_is_imported_only_when_needed() -> None:
 def test_only_this_room_talks_to_the_hub() -> None:
     package = Path(hub.__file__).parent
     users = [p for p in package.rglob("*.py") if "hf_hub_download" in p.read_text("utf-8")]
-    assert [p.name for p in users] == ["hub.py"]
+    assert [p.name for p in users] == ["fetching.py"]
 
 
 def test_a_model_of_the_hub_is_loaded(server: Any, tmp_path: Path) -> None:

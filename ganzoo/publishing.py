@@ -106,9 +106,9 @@ def publish(
             return Published(repo_id, tag=tag or "", files=shipped, notes=notes)
         with hub.one_line(ref):
             sent = _send(ref, ready, private=private, create_pr=create_pr, force=force)
+            _load_back(replace(ref, revision=sent.commit), shipped)
             if tag:
                 _tag(ref, tag, sent.commit)
-        _load_back(replace(ref, revision=sent.commit), shipped)
         return replace(sent, tag=tag or "", files=shipped, notes=notes)
 
 
@@ -396,6 +396,8 @@ def publish_all(
         **options: of `publish`.
     """
     curated = registry.curated_distributions()
+    if options.get("create_pr"):
+        raise InputError("pull requests of every model", "publish them one by one")
     done = []
     for entry in registry.list_models():
         if entry.path is None or entry.plugin not in curated:

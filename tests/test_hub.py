@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +12,7 @@ import pytest
 from ganzoo import hub
 from ganzoo.errors import HubError, InputError, IntegrityError
 from ganzoo.hub import HubRef, parse_uri
-
-_spec = importlib.util.spec_from_file_location(
-    "hub_server", Path(__file__).with_name("hub_server.py")
-)
-assert _spec is not None and _spec.loader is not None
-hub_server = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(hub_server)
+from tests.hub_server import Hub
 
 REPO = "someone/my-gan"
 FILES = {
@@ -29,19 +21,6 @@ FILES = {
     "training.json": b'{"steps": 5}',
     "discriminator.safetensors": b"critic" * 100,
 }
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    from huggingface_hub import constants
-
-    with hub_server.running() as running:
-        monkeypatch.setattr(constants, "ENDPOINT", running.url)
-        template = running.url + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        yield running
 
 
 def fetch(*args: Any, **options: Any) -> Path:
@@ -103,7 +82,7 @@ def test_addresses_read_back() -> None:
 # -- fetching ------------------------------------------------------------------------------------
 
 
-def test_fetch_by_branch_resolves_once_and_verifies(server: Any) -> None:
+def test_fetch_by_branch_resolves_once_and_verifies(server: Hub) -> None:
     commit = server.push(REPO, {**FILES, "extra.pkl": b"never", "README.md": b"card"})
     folder = fetch("hf://someone/my-gan")
     assert folder.name == commit
@@ -120,7 +99,7 @@ def test_fetch_by_branch_resolves_once_and_verifies(server: Any) -> None:
     assert all("SHA256SUMS" in request for request in by_name)
 
 
-def test_a_cached_commit_makes_no_request(server: Any) -> None:
+def test_a_cached_commit_makes_no_request(server: Hub) -> None:
     commit = server.push(REPO, FILES)
     first = fetch(HubRef(REPO, commit))
     server.requests.clear()
@@ -128,7 +107,7 @@ def test_a_cached_commit_makes_no_request(server: Any) -> None:
     assert server.requests == []
 
 
-def test_a_moved_branch_is_followed_and_the_old_commit_stays(server: Any) -> None:
+def test_a_moved_branch_is_followed_and_the_old_commit_stays(server: Hub) -> None:
     old = server.push(REPO, FILES)
     fetch(HubRef(REPO))
     new = server.push(REPO, {**FILES, "model.safetensors": b"better"})
@@ -136,7 +115,7 @@ def test_a_moved_branch_is_followed_and_the_old_commit_stays(server: Any) -> Non
     assert fetch(HubRef(REPO, old)).joinpath("model.safetensors").read_bytes() != b"better"
 
 
-def test_tags_folders_and_quoted_revisions(server: Any) -> None:
+def test_tags_folders_and_quoted_revisions(server: Hub) -> None:
     files = {f"small/{name}": content for name, content in FILES.items()}
     commit = server.push(REPO, files, ref="feature/x")
     folder = fetch("hf://someone/my-gan@feature%2Fx/small")
@@ -144,7 +123,7 @@ def test_tags_folders_and_quoted_revisions(server: Any) -> None:
     assert (folder / "config.json").read_bytes() == FILES["config.json"]
 
 
-def test_the_discriminator_comes_when_asked_for(server: Any) -> None:
+def test_the_discriminator_comes_when_asked_for(server: Hub) -> None:
     server.push(REPO, FILES)
     assert "discriminator.safetensors" not in names(fetch(HubRef(REPO)))
     assert "discriminator.safetensors" in names(fetch(HubRef(REPO), discriminator=True))
@@ -154,17 +133,17 @@ def test_the_discriminator_comes_when_asked_for(server: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "SHA256SUMS"])
-def test_a_flipped_bit_on_the_way_is_fetched_afresh(server: Any, name: str) -> None:
+def test_a_flipped_bit_on_the_way_is_fetched_afresh(server: Hub, name: str) -> None:
     server.push(REPO, FILES)
-    server.spoil[name] = 1
+    server.fail("flip", rf"GET .*/{name}$")
     folder = fetch(HubRef(REPO))
     assert (folder / "model.safetensors").read_bytes() == FILES["model.safetensors"]
     assert sum(r.startswith("GET") and r.endswith(name) for r in server.requests) == 2
 
 
-def test_a_file_that_stays_wrong_is_refused(server: Any) -> None:
+def test_a_file_that_stays_wrong_is_refused(server: Hub) -> None:
     server.push(REPO, FILES)
-    server.spoil["model.safetensors"] = 99
+    server.fail("flip", r"GET .*model.safetensors", 99)
     with pytest.raises(IntegrityError, match="fetched twice") as caught:
         fetch(HubRef(REPO))
     assert "\n" not in str(caught.value)
@@ -172,7 +151,7 @@ def test_a_file_that_stays_wrong_is_refused(server: Any) -> None:
     assert len(gets) == 2
 
 
-def test_a_cached_file_is_hashed_again(server: Any) -> None:
+def test_a_cached_file_is_hashed_again(server: Hub) -> None:
     commit = server.push(REPO, FILES)
     folder = fetch(HubRef(REPO, commit))
     weights = (folder / "model.safetensors").resolve()
@@ -183,7 +162,7 @@ def test_a_cached_file_is_hashed_again(server: Any) -> None:
     assert (folder / "model.safetensors").read_bytes() == FILES["model.safetensors"]
 
 
-def test_a_pinned_hash_takes_precedence(server: Any) -> None:
+def test_a_pinned_hash_takes_precedence(server: Hub) -> None:
     import hashlib
 
     right = hashlib.sha256(FILES["model.safetensors"]).hexdigest()
@@ -196,7 +175,7 @@ def test_a_pinned_hash_takes_precedence(server: Any) -> None:
 # -- offline, and what the Hub refuses ------------------------------------------------------------
 
 
-def test_offline_uses_the_cache(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_uses_the_cache(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
     server.push(REPO, FILES)
@@ -210,7 +189,7 @@ def test_offline_uses_the_cache(server: Any, monkeypatch: pytest.MonkeyPatch) ->
     assert server.requests == []
 
 
-def test_errors_are_one_line_with_a_remedy(server: Any) -> None:
+def test_errors_are_one_line_with_a_remedy(server: Hub) -> None:
     server.push(REPO, FILES)
     server.push("someone/other", {"weights.pt": b"pickle"}, sums=False)
     server.push("someone/half", {"config.json": b"{}"})
@@ -237,7 +216,7 @@ def test_errors_are_one_line_with_a_remedy(server: Any) -> None:
     assert not any("weights.pt" in request for request in server.requests)
 
 
-def test_an_unreachable_hub(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_hub(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
     commit = server.push(REPO, FILES)
@@ -266,7 +245,7 @@ def test_only_this_room_talks_to_the_hub() -> None:
     assert [p.name for p in users] == ["fetching.py"]
 
 
-def test_a_model_of_the_hub_is_loaded(server: Any, tmp_path: Path) -> None:
+def test_a_model_of_the_hub_is_loaded(server: Hub, tmp_path: Path) -> None:
     import ganzoo
     from ganzoo import plugins
     from ganzoo.models import build

@@ -80,6 +80,11 @@ def one_line(ref: HubRef, name: str = "", *, offline: bool = False) -> Iterator[
 def _explained(error: Exception, ref: HubRef, name: str, *, offline: bool) -> HubError:
     from huggingface_hub import constants, errors
 
+    if type(error) is RuntimeError and isinstance(error.__cause__, errors.HfHubHTTPError):
+        error = error.__cause__  # how an upload of a blob fails
+    if type(error) is ValueError and "metadata" in str(error).lower():
+        text = " ".join(str(error).split())[:200]
+        return HubError(f"{constants.ENDPOINT} does not accept the card: {text}", "mend README.md")
     if isinstance(error, errors.LocalEntryNotFoundError):
         if offline:
             return NoSuchFile(

@@ -76,7 +76,7 @@ def _found(model: Any) -> Found:
     plain = {"ganzoo", "gan", "image-generation", "unconditional-image-generation", "safetensors"}
     return Found(
         repo=model.id,
-        arch=next((tag for tag in tags if ":" not in tag and tag not in plain), ""),
+        arch=next((tag for tag in tags if ":" not in tag and tag not in plain), "gan"),
         dataset=tagged("dataset"),
         license=tagged("license"),
         downloads=model.downloads or 0,

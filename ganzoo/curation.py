@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ganzoo import checkpoint, gate, hub, layout, metadata, registry
+from ganzoo import catalogue, checkpoint, gate, hub, layout, metadata, registry
+from ganzoo.catalogue import ModelEntry
 from ganzoo.errors import CheckpointError, GanzooError
-from ganzoo.registry import ModelEntry
 
 
 def make_entry(address: str, *, name: str | None = None) -> ModelEntry:
@@ -29,6 +29,7 @@ def make_entry(address: str, *, name: str | None = None) -> ModelEntry:
         ModelEntry.from_folder(folder),
         repo=fetched.ref.repo_id,
         revision=fetched.ref.revision or "",
+        folder=fetched.ref.folder,
         path=None,
     )
     entry = replace(entry, name=name or entry.name)
@@ -61,7 +62,7 @@ def check_registry(path: Path | None = None) -> Iterator[Checked]:
     Args:
         path: a registry file; by default all models that `ganzoo.list_models` knows.
     """
-    for entry in registry.list_models() if path is None else registry.read_models(path):
+    for entry in registry.list_models() if path is None else catalogue.read(path):
         try:
             problems = tuple(_problems(entry))
         except GanzooError as error:
@@ -76,7 +77,7 @@ def _problems(entry: ModelEntry) -> Iterator[str]:
         if not (entry.repo and entry.revision and pinned):
             yield "it is neither bundled nor pinned: repo, revision and files are needed"
             return
-        ref = hub.parse_uri(f"hf://{entry.repo}@{entry.revision}")
+        ref = hub.HubRef(entry.repo, entry.revision, entry.folder)
         folder = hub.fetch(ref, files_sha256=pinned).folder
     yield from checkpoint.verify(folder)
     here = ModelEntry.from_folder(folder)

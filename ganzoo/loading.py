@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ganzoo import checkpoint, hub, layout, registry
-from ganzoo.errors import InputError
+from ganzoo import checkpoint, files, hub, layout, registry
+from ganzoo.errors import InputError, IntegrityError
 
 if TYPE_CHECKING:
     import torch
@@ -96,7 +96,8 @@ def locate(
 ) -> Located:
     """The model folder that a source stands for, from the Hub with its discriminator and its
     signature if these are asked for. A name goes to the network only if it has to:
-    first come models bundled with an installed plugin, then the cache, then the Hub."""
+    first come models bundled with an installed plugin, then folder registries, then the cache,
+    then the Hub."""
     if isinstance(source, Path) or (is_path(source) and not source.startswith("hf://")):
         return Located(_model_of_run(Path(source)))
     hashes: dict[str, str] = {}
@@ -104,12 +105,12 @@ def locate(
         ref = hub.parse_uri(source)
     else:
         entry = registry.find(source)
+        hashes = {name: str(file["sha256"]) for name, file in entry.files.items()}
         if entry.path is not None:
-            return Located(entry.path)
+            return Located(entry.path, hashes=_as_pinned(entry.path, hashes, entry.registry))
         if not (entry.repo and entry.revision):
             raise registry.lacking(entry.plugin, f"model {source!r}")
-        ref = hub.parse_uri(f"hf://{entry.repo}@{entry.revision}")
-        hashes = {name: file["sha256"] for name, file in entry.files.items()}
+        ref = hub.HubRef(entry.repo, entry.revision, entry.folder)
     fetched = hub.fetch(
         ref,
         files_sha256=hashes,
@@ -118,6 +119,20 @@ def locate(
         local_files_only=local_files_only,
     )
     return Located(fetched.folder, str(fetched.ref), fetched.hashes)
+
+
+def _as_pinned(folder: Path, pinned: Mapping[str, str], by: str) -> dict[str, str]:
+    """The hashes of a folder's files, which are to be those that a folder registry pins."""
+    hashes = {}
+    for name in (layout.CONFIG, layout.WEIGHTS["generator"]) if by else ():
+        if name in pinned and (folder / name).is_file():
+            hashes[name] = files.sha256(folder / name)
+            if hashes[name] != pinned[name]:
+                raise IntegrityError(
+                    f"{folder / name} does not have the SHA-256 that {by} pins",
+                    "mirror the model afresh",
+                )
+    return hashes
 
 
 def resolve_folder(

@@ -25,6 +25,7 @@ EXPECTED = {
     "wgan-gp.nouns",
     "progan.fashion-mnist",
     "stylegan2.mnist",
+    "stylegan2.emoji",
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import ganzoo
-from ganzoo import curation, hub, layout, plugins, publishing, registry
+from ganzoo import catalogue, curation, hub, layout, plugins, publishing, registry
 from ganzoo.errors import CheckpointError, HubError, IntegrityError
 from ganzoo.models import build
 from ganzoo.publishing import publish
@@ -257,7 +257,8 @@ def test_registry_add_makes_a_pinned_entry_and_check_reads_it(
         "sha256": hashlib.sha256(weights).hexdigest(),
         "size": len(weights),
     }
-    file = registry.put(entry, tmp_path / "registry.toml")
+    file = tmp_path / "registry.toml"
+    registry.put(entry, file)
     assert [c.problems for c in curation.check_registry(file)] == [()]
     text = file.read_text()
     changes: list[tuple[str, Callable[[str], str], str]] = [
@@ -291,7 +292,7 @@ def test_publish_all_writes_the_registry(
     monkeypatch.setattr(registry, "list_models", lambda: entries)
     file = tmp_path / "registry.toml"
     (sent,) = publishing.publish_all("zoo", path=file)
-    (entry,) = registry.read_models(file)
+    (entry,) = catalogue.read(file)
     assert (entry.repo, entry.revision) == ("zoo/dcgan.mnist", sent.commit)
     assert entry.files == entries[0].files  # what is bundled is what was published
     published = server.repos["zoo/dcgan.mnist"].commits[sent.commit].files

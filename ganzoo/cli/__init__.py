@@ -27,6 +27,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sign": ("sign", "Sign a model folder with a private key."),
     "publish": ("publish", "Publish a model folder on the Hub."),
     "search": ("search", "Search the Hub for models of the community."),
+    "download": ("mirror", "Fetch models into the cache, verified."),
+    "mirror": ("mirror", "Copy models into a folder registry."),
     "registry": ("registry", "Add a model to a registry, or check a whole one."),
     "env": ("env", "Show versions and devices, for bug reports."),
     "completion": ("env", "Print the shell completion script."),

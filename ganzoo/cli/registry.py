@@ -27,8 +27,8 @@ def add(repo: str, name: str | None, to: Path | None, as_json: bool) -> None:
 
     It is printed as TOML, for a pull request to a registry.toml, or written --to a file.
     """
-    from ganzoo import curation
-    from ganzoo import registry as catalogue
+    from ganzoo import catalogue, curation
+    from ganzoo.registry import curated_distributions
 
     entry = curation.make_entry(repo, name=name)
     if as_json:
@@ -36,9 +36,9 @@ def add(repo: str, name: str | None, to: Path | None, as_json: bool) -> None:
     elif to is None:
         click.echo(catalogue.as_toml([entry]), nl=False)
     if to is not None:
-        catalogue.put(entry, to)
+        catalogue.put(to, entry)
         note(f"{entry.name} is in {to}")
-    if entry.plugin not in catalogue.curated_distributions():
+    if entry.plugin not in curated_distributions():
         note(f"note: ganzoo has not reviewed its plugin, {entry.plugin!r}")
 
 

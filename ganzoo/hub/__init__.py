@@ -5,7 +5,7 @@ The client of huggingface_hub downloads, caches and authenticates; it is importe
 
 from ganzoo.hub.address import HubRef, parse_uri
 from ganzoo.hub.client import WAITS, is_transient, one_line, retrying
-from ganzoo.hub.fetching import Fetched, fetch
+from ganzoo.hub.fetching import Fetched, fetch, fetch_file
 from ganzoo.hub.searching import SORTS, Found, search
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Found",
     "HubRef",
     "fetch",
+    "fetch_file",
     "is_transient",
     "one_line",
     "parse_uri",

@@ -120,6 +120,27 @@ def fetch(
     return Fetched(folder, replace(ref, revision=revision), hashes)
 
 
+def fetch_file(uri: str, name: str) -> tuple[Path, HubRef]:
+    """One file of a repository, not verified, and the address at its commit."""
+    from huggingface_hub import constants, hf_hub_download
+
+    ref = parse_uri(uri)
+    offline = constants.HF_HUB_OFFLINE
+    with one_line(ref, name, offline=offline):
+        path = retrying(
+            lambda: hf_hub_download(
+                ref.repo_id,
+                name,
+                subfolder=ref.folder or None,
+                revision=ref.revision,
+                local_files_only=offline,
+                library_name="ganzoo",
+            )
+        )
+    depth = len(PurePosixPath(ref.folder).parts)
+    return Path(path), replace(ref, revision=Path(path).parents[depth].name)
+
+
 def _is_other_than_its_name(path: Path) -> bool:
     """Whether a small file in the cache lacks the Git hash that the Hub told, which is its name
     there. Nothing else vouches for SHA256SUMS, where a flipped bit may hide a file."""

@@ -29,7 +29,7 @@ def make_entry(address: str, *, name: str | None = None) -> ModelEntry:
         ModelEntry.from_folder(folder),
         repo=fetched.ref.repo_id,
         revision=fetched.ref.revision or "",
-        folder=fetched.ref.folder,
+        subfolder=fetched.ref.folder,
         path=None,
     )
     entry = replace(entry, name=name or entry.name)
@@ -77,7 +77,7 @@ def _problems(entry: ModelEntry) -> Iterator[str]:
         if not (entry.repo and entry.revision and pinned):
             yield "it is neither bundled nor pinned: repo, revision and files are needed"
             return
-        ref = hub.HubRef(entry.repo, entry.revision, entry.folder)
+        ref = hub.HubRef(entry.repo, entry.revision, entry.subfolder)
         folder = hub.fetch(ref, files_sha256=pinned).folder
     yield from checkpoint.verify(folder)
     here = ModelEntry.from_folder(folder)

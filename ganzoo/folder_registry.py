@@ -60,7 +60,9 @@ def of_root(root: str) -> list[ModelEntry]:
         )
     listed = {}
     if (path / FILE).is_file():
-        listed = {entry.folder: entry for entry in catalogue.read(path / FILE) if entry.folder}
+        listed = {
+            entry.subfolder: entry for entry in catalogue.read(path / FILE) if entry.subfolder
+        }
     found: dict[tuple[str, str], tuple[str, ModelEntry]] = {}
     for folder in model_folders(path):
         entry = (
@@ -107,14 +109,20 @@ def _read(root: Path, folder: str, registry: str) -> ModelEntry:
         entry = entry if entry.name else replace(entry, name=path.name)
     except GanzooError:  # damaged: it is listed, and whoever loads it is told what is wrong
         entry = ModelEntry(path.name, "", path.name.partition(".")[0], path=path)
-    return replace(entry, folder=folder, registry=registry, files={})
+    return replace(entry, subfolder=folder, registry=registry, files={})
 
 
 def _placed(entry: ModelEntry, root: Path, registry: str) -> ModelEntry:
     """An entry of a registry file with the folder that it names, where that is there."""
-    path = root / entry.folder
-    inside = entry.folder and not Path(entry.folder).is_absolute() and ".." not in path.parts
-    return replace(entry, registry=registry, path=path if inside and path.is_dir() else None)
+    path = None
+    if (
+        entry.subfolder
+        and not entry.subfolder.startswith(("/", "\\"))
+        and ".." not in entry.subfolder.split("/")
+    ):
+        path = root / entry.subfolder if (root / entry.subfolder).is_dir() else None
+    entry.__dict__.update(registry=registry, path=path)  # just read, and of nobody else
+    return entry
 
 
 def _on_the_hub(root: str) -> list[ModelEntry]:

@@ -110,7 +110,7 @@ def locate(
             return Located(entry.path, hashes=_as_pinned(entry.path, hashes, entry.registry))
         if not (entry.repo and entry.revision):
             raise registry.lacking(entry.plugin, f"model {source!r}")
-        ref = hub.HubRef(entry.repo, entry.revision, entry.folder)
+        ref = hub.HubRef(entry.repo, entry.revision, entry.subfolder)
     fetched = hub.fetch(
         ref,
         files_sha256=hashes,

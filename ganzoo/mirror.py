@@ -51,7 +51,7 @@ def mirror(sources: Iterable[str | Path], to: str | Path) -> Iterator[Mirrored]:
                     if (folder / name).is_file():
                         shutil.copyfile(folder / name, temporary / name)
                 _keep_to_what_is_there(temporary)
-        catalogue.put(to / folder_registry.FILE, replace(entry, folder=entry.name))
+        catalogue.put(to / folder_registry.FILE, replace(entry, subfolder=entry.name))
         yield Mirrored(entry.name, target, new)
 
 

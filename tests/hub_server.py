@@ -82,7 +82,7 @@ class Fault:
 
     Kinds: "flip" a byte of the body, "truncate" it (the length says so), "drop" the connection in
     the middle of it, "reset" it there, "lose" the answer of what was done, "etag" a wrong one,
-    "slow" body, or a status such as "503", with `headers`.
+    "slow" body, "hang" before anything is done, or a status such as "503", with `headers`.
     """
 
     kind: str
@@ -413,6 +413,8 @@ def running() -> Iterator[Hub]:
             if kind == "drop" and self.command not in ("GET", "HEAD"):
                 self.close_connection = True  # before anything is done
                 return
+            if kind == "hang":
+                time.sleep(20)
             answer = hub.answer(self.command, self.path, self.headers, body)
             if kind == "lose":
                 self.close_connection = True

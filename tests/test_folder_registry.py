@@ -76,7 +76,7 @@ def test_unsound_registries_are_one_line(
 ) -> None:
     make(root / "one")
     make(root / "x" / "two", seed=1)
-    with pytest.raises(ConfigError, match="holds two models called 'gan.mine': one and x/two"):
+    with pytest.raises(ConfigError, match=r"holds two models called 'gan\.mine': one and x/two"):
         ganzoo.list_models()
     monkeypatch.setenv("GANZOO_REGISTRY", str(tmp_path / "absent"))
     with pytest.raises(ConfigError, match="which is no folder"):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ganzoo import hub
+from ganzoo import hub, layout
 from ganzoo.errors import HubError, InputError, IntegrityError
 from ganzoo.hub import HubRef, parse_uri
 from tests.hub_server import Hub
@@ -170,6 +173,87 @@ def test_a_pinned_hash_takes_precedence(server: Hub) -> None:
     fetch(HubRef(REPO), files_sha256={"model.safetensors": right})
     with pytest.raises(IntegrityError, match=r"model\.safetensors"):
         fetch(HubRef(REPO), files_sha256={"model.safetensors": "0" * 64})
+
+
+@pytest.mark.parametrize("name", ["SHA256SUMS", "config.json", "model.safetensors"])
+@pytest.mark.parametrize(
+    ("kind", "headers"),
+    [
+        ("503", {"Retry_After": "0"}),
+        ("429", {}),
+        ("500", {}),
+        ("drop", {}),
+        ("reset", {}),
+        ("truncate", {}),
+        ("etag", {}),
+    ],
+)
+def test_a_fault_on_the_way_is_got_over(
+    server: Hub, name: str, kind: str, headers: dict[str, str]
+) -> None:
+    commit = server.push(REPO, FILES)
+    server.fail(kind, rf"GET .*/{name}$", **headers)
+    folder = fetch(HubRef(REPO))
+    assert not any(fault.times for fault in server.faults), "the fault was not met"
+    for file in ("config.json", "model.safetensors", "training.json"):
+        assert (folder / file).read_bytes() == FILES[file]
+    assert fetch(HubRef(REPO, commit)) == folder
+
+
+@pytest.mark.parametrize("kind", ["503", "reset", "truncate"])
+def test_a_fault_that_stays_is_one_line(server: Hub, kind: str) -> None:
+    server.push(REPO, FILES)
+    server.fail(kind, r"GET .*/model.safetensors$", 99)
+    with pytest.raises((HubError, IntegrityError)) as caught:
+        fetch(HubRef(REPO))
+    assert "\n" not in str(caught.value) and caught.value.remedy
+    server.faults.clear()
+    assert (fetch(HubRef(REPO)) / "model.safetensors").read_bytes() == FILES["model.safetensors"]
+
+
+def test_a_name_that_a_flipped_bit_changed_hides_no_file(server: Hub) -> None:
+    server.push(REPO, {"a.json": b"{}", **FILES})
+    server.fail("flip", r"GET .*/SHA256SUMS$")
+    assert "training.json" in names(fetch(HubRef(REPO)))
+
+
+def test_records_have_a_size_that_is_sane(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "LARGEST_RECORD", 100)
+    server.push(REPO, {**FILES, "training.json": b" " * 101})
+    with pytest.raises(HubError, match=r"training\.json has 101 bytes"):
+        fetch(HubRef(REPO))
+    assert not any(r.startswith("GET") and "training" in r for r in server.requests)
+
+
+def test_a_spelling_is_corrected(server: Hub) -> None:
+    server.push("someone/my-gan", FILES)
+    with pytest.raises(HubError, match=r"did you mean someone/my-gan\?"):
+        fetch("hf://someone/my-gann")
+
+
+@pytest.mark.parametrize("signal_name", ["SIGINT", "SIGKILL"])
+def test_a_download_that_is_cut_off(server: Hub, tmp_path: Path, signal_name: str) -> None:
+    content = {**FILES, "model.safetensors": bytes(range(256)) * 4_000}
+    commit = server.push(REPO, content)
+    server.fail("slow", r"GET .*/model.safetensors$")
+    cache = tmp_path / "cache"
+    code = f"from ganzoo import hub; hub.fetch('hf://{REPO}@{commit}')"
+    environment = {**os.environ, "HF_ENDPOINT": server.url, "HF_HUB_CACHE": str(cache)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, stderr=subprocess.DEVNULL
+    )
+    asked = f"GET /{REPO}/resolve/{commit}/model.safetensors"
+    while asked not in server.requests or not list(cache.rglob("*.incomplete")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(getattr(signal, signal_name))
+    assert process.wait(30) != 0
+    snapshot = cache / "models--someone--my-gan" / "snapshots" / commit
+    assert "model.safetensors" not in names(snapshot)
+    if signal_name == "SIGINT":
+        assert list(cache.rglob("*.incomplete")) == []
+    folder = fetch(HubRef(REPO, commit))
+    assert (folder / "model.safetensors").read_bytes() == content["model.safetensors"]
 
 
 # -- offline, and what the Hub refuses ------------------------------------------------------------

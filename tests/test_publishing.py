@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -168,6 +174,24 @@ def test_a_lost_answer_to_a_pull_request(server: Hub, folder: Path) -> None:
     server.fail("lose", COMMIT)
     assert publish(folder, "other/gan", create_pr=True).commit
     assert [ref for ref in server.repos["other/gan"].refs if "pr" in ref] == ["refs/pr/1"]
+
+
+@pytest.mark.parametrize("pattern", [r"PUT /lfs/", COMMIT, r"GET .*/resolve/.*model.safetensors"])
+def test_a_publish_that_is_killed(server: Hub, folder: Path, tmp_path: Path, pattern: str) -> None:
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    server.fail("hang", pattern)
+    environment = {**os.environ, "HF_ENDPOINT": server.url, "HF_HUB_CACHE": str(tmp_path / "c")}
+    words = [sys.executable, "-m", "ganzoo", "publish", str(folder), REPO, "--yes"]
+    process = subprocess.Popen(words, env=environment, stderr=subprocess.DEVNULL)
+    while not any(re.search(pattern, request) for request in server.requests):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    assert process.wait(30) == -signal.SIGKILL
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    sent = publish(folder, REPO)
+    assert server.repos[REPO].refs["main"] == sent.commit
+    assert commits(server) == ["Publish mine"]
 
 
 def test_a_hub_that_stores_something_else_is_found_out(server: Hub, folder: Path) -> None:

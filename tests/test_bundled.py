@@ -26,6 +26,7 @@ EXPECTED = {
     "progan.fashion-mnist",
     "stylegan2.mnist",
     "stylegan2.emoji",
+    "stylegan2.nouns",
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,12 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ganzoo import files, layout, plugins, weights
 from ganzoo.configs import config_from_dict, config_to_dict
-from ganzoo.errors import (
-    CheckpointError,
-    ConfigError,
-    NotFoundError,
-    PluginError,
-)
+from ganzoo.errors import CheckpointError, GanzooError, NotFoundError, PluginError
 from ganzoo.parts import Part, resolve
 
 if TYPE_CHECKING:
@@ -258,7 +254,16 @@ def _upgrade(
             f" installed is version {part.version}",
             "pip install --upgrade the plugin",
         )
-    settings, upgraded = resolve(part.upgrade)(network.version, dict(network.config), tensors)
+    try:
+        settings, upgraded = resolve(part.upgrade)(network.version, dict(network.config), tensors)
+    except GanzooError:
+        raise
+    except Exception as error:  # what it is given may be anything
+        raise CheckpointError(
+            f"{folder} cannot be upgraded from version {network.version} of {part.kind}"
+            f" {part.name!r}: {type(error).__name__}: {error}",
+            "get the folder afresh",
+        ) from error
     return settings, upgraded
 
 
@@ -277,12 +282,24 @@ def verify(folder: str | Path) -> list[str]:
             known = {*sums, layout.SUMS, layout.SIGNATURE}  # the signature covers the sums
             if path.name not in known and not path.name.startswith("."):
                 problems.append(f"{path} is not named in {layout.SUMS}")
-        images = load_generator(folder).sample(8)
-        if not bool(images.isfinite().all()):
+        if not _makes_finite_images(load_generator(folder)):
             problems.append(f"{folder}: the images are not finite")
         if layout.has_discriminator(folder):
             load_discriminator(folder)
-    except (CheckpointError, ConfigError, PluginError, NotFoundError) as error:
+    except GanzooError as error:
         if str(error) not in problems:
             problems.append(str(error))
     return problems
+
+
+def _makes_finite_images(generator: Generator) -> bool:
+    n = min(8, max(1, (1 << 22) // math.prod(generator.image_shape)))  # large ones take memory
+    try:
+        return bool(generator.sample(n).isfinite().all())
+    except (RuntimeError, ValueError, ArithmeticError, LookupError) as error:
+        if "memory" in str(error):
+            raise
+        raise CheckpointError(
+            f"{generator.name} cannot make an image ({type(error).__name__}: {error})",
+            "its config suits no such network; get the folder afresh",
+        ) from error

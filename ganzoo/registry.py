@@ -6,7 +6,6 @@ Listing reads TOML and JSON only; torch is not imported and nothing is fetched.
 from __future__ import annotations
 
 import functools
-import json
 import os
 import re
 import tomllib
@@ -17,7 +16,6 @@ from typing import Any
 
 from ganzoo import layout, plugins
 from ganzoo.errors import (
-    CheckpointError,
     ConfigError,
     GanzooError,
     NotFoundError,
@@ -98,7 +96,7 @@ class ModelEntry:
             license=config.license,
             dataset_license=config.dataset.license,
             summary=config.summary,
-            metrics=_json(metrics) if metrics.exists() else {},
+            metrics=layout.read_json(metrics) if metrics.exists() else {},
             files=_files(folder),
             path=folder,
         )
@@ -220,14 +218,6 @@ def _entries(
             entry = entry or ModelEntry(folder.name, distribution, folder.name.partition(".")[0])
             entries.append(replace(entry, path=folder))
     return entries
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is no valid JSON: {error}") from error
-    return document if isinstance(document, dict) else {}
 
 
 def _files(folder: Path) -> dict[str, dict[str, Any]]:

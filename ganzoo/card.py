@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ganzoo import files
+from ganzoo import files, layout
 from ganzoo.errors import CheckpointError
 
 OPEN, CLOSE = "<!-- ganzoo:keep -->", "<!-- /ganzoo:keep -->"
@@ -73,7 +73,7 @@ def write_card(
     Raises:
         CheckpointError: there is no config.json, or one of the three files is damaged.
     """
-    from ganzoo import layout, plugins
+    from ganzoo import plugins
 
     folder = Path(folder)
     readme = folder / "README.md"
@@ -81,7 +81,7 @@ def write_card(
     for _ in plugins.load().call("ganzoo_model_card", card=card, directory=folder):
         pass
     old = Path(previous) if previous is not None else readme
-    text = old.read_text(encoding="utf-8", errors="replace") if old.is_file() else ""
+    text = _read_previous(old)
     layout.remove_signature(folder)
     files.write_text(readme, card.render(text))
     if (folder / layout.SUMS).is_file():
@@ -208,9 +208,8 @@ def _picture(folder: Path) -> str:
     from ganzoo import provenance
 
     record = provenance.read_record(path) or {}
-    seeds = (
-        f"Seeds {_prose(record['seeds'])}, in order and not selected." if "seeds" in record else ""
-    )
+    seeds = record.get("seeds")
+    seeds = f"Seeds {_prose(seeds)}, in order and not selected." if isinstance(seeds, str) else ""
     return f"![Images made by this model](samples.png)\n\n{seeds}".strip()
 
 
@@ -348,15 +347,16 @@ class _Facts:
 
 
 def _read_json(path: Path, *, required: bool = False) -> Mapping[str, Any]:
-    if not required and not path.exists():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}", "give a model folder") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path} holds no JSON object", "get the folder afresh")
-    return value
+    return layout.read_json(path) if required or path.exists() else {}
+
+
+def _read_previous(path: Path) -> str:
+    """A README; what a person typed may be in another encoding."""
+    if not path.is_file():
+        return ""
+    if path.stat().st_size > layout.LARGEST_TEXT:
+        raise CheckpointError(f"{path} is too large for a card", "remove it, or shorten it")
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _data_name(source: str) -> str:
@@ -390,11 +390,13 @@ def _without_nulls(value: Any) -> Any:
 def _kept_blocks(text: str) -> dict[str, list[str]]:
     """Heading -> the kept blocks under it."""
     blocks: dict[str, list[str]] = {}
+    heading, end = "", 0
     for match in _KEPT.finditer(text):
-        before = _KEPT.sub("", text[: match.start()])
-        headings: list[str] = re.findall(r"^## (.+)$", before, re.MULTILINE)
+        headings: list[str] = re.findall(r"^## (.+)$", text[end : match.start()], re.MULTILINE)
+        heading = headings[-1] if headings else heading
         block = match[0] if match[0].endswith(CLOSE) else f"{match[0].rstrip()}\n{CLOSE}"
-        blocks.setdefault(headings[-1].strip() if headings else "", []).append(block)
+        blocks.setdefault(heading.strip(), []).append(block)
+        end = match.end()
     return blocks
 
 
@@ -424,6 +426,8 @@ def _table(head: tuple[str, str], rows: list[tuple[str, str]]) -> str:
 
 
 def _duration(seconds: float) -> str:
+    if not 0 <= seconds < 1e9:  # infinite, not a number, or not meant
+        return ""
     minutes = round(seconds / 60)
     if minutes < 1:
         return f"{seconds:.0f} s"

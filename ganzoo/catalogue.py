@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo import files, layout
-from ganzoo.errors import CheckpointError, ConfigError, GanzooError, nearest
+from ganzoo.errors import ConfigError, GanzooError, nearest
 
 FORMAT = 1
 _LONG = 100_000  # bytes, from which on a file is indexed
@@ -97,7 +97,7 @@ class ModelEntry:
             license=config.license,
             dataset_license=config.dataset.license,
             summary=config.summary,
-            metrics=_json(metrics) if metrics.exists() else {},
+            metrics=layout.read_json(metrics) if metrics.exists() else {},
             files=files_of(folder),
             path=folder,
         )
@@ -106,14 +106,6 @@ class ModelEntry:
 _KEYS = {f.name for f in fields(ModelEntry)} - {"path", "registry"}
 _SHOWN = [f.name for f in fields(ModelEntry) if f.name != "path"]
 _DEFAULTS = vars(ModelEntry("", "", ""))
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is no valid JSON: {error}") from error
-    return document if isinstance(document, dict) else {}
 
 
 def files_of(folder: Path) -> dict[str, dict[str, Any]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,18 +17,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ganzoo import files, layout, plugins, weights
 from ganzoo.configs import config_from_dict, config_to_dict
-from ganzoo.errors import (
-    CheckpointError,
-    ConfigError,
-    NotFoundError,
-    PluginError,
-)
+from ganzoo.errors import CheckpointError, GanzooError, NotFoundError, PluginError
 from ganzoo.parts import Part, resolve
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ganzoo.models import Discriminator, Generator
+    from ganzoo.models import Discriminator, Generator, Images
 
 
 # -- writing -------------------------------------------------------------------------------------
@@ -264,7 +260,16 @@ def _upgrade(
             f" installed is version {part.version}",
             "pip install --upgrade the plugin",
         )
-    settings, upgraded = resolve(part.upgrade)(network.version, dict(network.config), tensors)
+    try:
+        settings, upgraded = resolve(part.upgrade)(network.version, dict(network.config), tensors)
+    except GanzooError:
+        raise
+    except Exception as error:  # what it is given may be anything
+        raise CheckpointError(
+            f"{folder} cannot be upgraded from version {network.version} of {part.kind}"
+            f" {part.name!r}: {type(error).__name__}: {error}",
+            "get the folder afresh",
+        ) from error
     return settings, upgraded
 
 
@@ -287,13 +292,10 @@ def verify(folder: str | Path) -> list[str]:
         problems += _sample_problems(folder, load_generator(folder))
         if layout.has_discriminator(folder):
             load_discriminator(folder)
-    except (CheckpointError, ConfigError, PluginError, NotFoundError) as error:
+    except GanzooError as error:
         if str(error) not in problems:
             problems.append(str(error))
     return problems
-
-
-_COMPARED = 8  # images of samples.png
 
 
 def _sample_problems(folder: Path, generator: Generator) -> list[str]:
@@ -303,7 +305,7 @@ def _sample_problems(folder: Path, generator: Generator) -> list[str]:
 
     from ganzoo import contact_sheet, provenance
 
-    images = generator.sample(_COMPARED)
+    images = _some_images(generator)
     if not bool(images.isfinite().all()):
         return [f"{folder}: the images are not finite"]
     path = folder / "samples.png"
@@ -320,7 +322,7 @@ def _sample_problems(folder: Path, generator: Generator) -> list[str]:
         sheet.reshape(*sheet.shape[:2], -1),
         n=int(seeds[1]) + 1,
         image_shape=generator.image_shape,
-        first=_COMPARED,
+        first=len(images),
     )
     made = images.to_uint8()
     if shown is not None and len(shown) == len(made):
@@ -328,3 +330,17 @@ def _sample_problems(folder: Path, generator: Generator) -> list[str]:
         if near.mean() >= 0.99:
             return []
     return [f"{path} does not show the images that these weights make"]
+
+
+def _some_images(generator: Generator) -> Images:
+    """Those of the first seeds."""
+    n = min(8, max(1, (1 << 22) // math.prod(generator.image_shape)))  # large ones take memory
+    try:
+        return generator.sample(n)
+    except (RuntimeError, ValueError, ArithmeticError, LookupError) as error:
+        if "memory" in str(error):
+            raise
+        raise CheckpointError(
+            f"{generator.name} cannot make an image ({type(error).__name__}: {error})",
+            "its config suits no such network; get the folder afresh",
+        ) from error

@@ -39,6 +39,7 @@ LARGEST_RECORD = 32 << 20
 """Bytes that a file of a model folder may have that holds no weights."""
 LARGEST_TEXT = 4 << 20
 """Bytes that a file may have which is read as text; JSON takes many times its size in memory."""
+_MOST_FILES, _DEEPEST = 200, 32
 PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".tar", ".npz"}
 
 
@@ -110,20 +111,62 @@ def read_config(folder: Path, *, hashes: Mapping[str, str] | None = None) -> Mod
     if not hashes or CONFIG not in hashes:
         check_file(folder, CONFIG)
     path = folder / CONFIG
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path} is no valid JSON: {error}", "get the folder afresh"
-        ) from error
-    if not isinstance(document, dict):
-        raise CheckpointError(f"{path} holds no JSON object", "get the folder afresh")
+    document = read_json(path)
     if document.get("format") != FORMAT:
         raise CheckpointError(
             f"{path} has format {document.get('format')!r}, this ganzoo reads {FORMAT}",
             "pip install --upgrade ganzoo",
         )
     return config_from_dict(ModelConfig, document, where=str(path))
+
+
+def read_text(path: Path) -> str:
+    """A text file of a model folder, UTF-8, of a size that can be meant.
+
+    Raises:
+        CheckpointError: it cannot be read, is too large, or no UTF-8.
+    """
+    try:
+        if not path.is_file():
+            raise ValueError("it is missing, or no file")
+        if path.stat().st_size > LARGEST_TEXT:
+            raise ValueError(f"it has more than {LARGEST_TEXT:,} bytes")
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}", "get the folder afresh") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of a model folder that every reader can walk through, print and write again.
+
+    Raises:
+        CheckpointError: it is no such file.
+    """
+    try:
+        document = json.loads(read_text(path))
+        if not isinstance(document, dict):
+            raise ValueError("it holds no JSON object")
+        _check_depth(document)
+        json.dumps(document, ensure_ascii=False).encode()  # half a surrogate pair is no text
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path} is no valid JSON: {error}", "get the folder afresh"
+        ) from error
+    return document
+
+
+def _check_depth(document: Any) -> None:
+    level = [document]
+    for _ in range(_DEEPEST):
+        level = [
+            item
+            for value in level
+            if isinstance(value, (dict, list))
+            for item in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return
+    raise ValueError(f"it is nested deeper than {_DEEPEST} levels")
 
 
 def has_discriminator(folder: Path) -> bool:
@@ -150,14 +193,10 @@ def _refuse_foreign(folder: Path) -> None:
 def read_sums(folder: Path) -> dict[str, str]:
     """File name -> hash, from SHA256SUMS; only plain names are accepted."""
     path = Path(folder) / SUMS
-    try:
-        text = path.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} cannot be read", "get the folder afresh") from error
-    sums = {}
-    for line in text.splitlines():
-        match = re.fullmatch(r"([0-9a-f]{64}) [ *]([\w.\-]{1,255})", line)
-        if match is None or match[2] in sums:
+    sums: dict[str, str] = {}
+    for line in read_text(path).splitlines():
+        match = re.fullmatch(r"([0-9a-f]{64}) [ *]([\w\-][\w.\-]{0,254})", line, re.ASCII)
+        if match is None or match[2] in sums or len(sums) == _MOST_FILES:
             raise CheckpointError(f"{path} has an odd line: {line[:80]!r}", "get the folder afresh")
         sums[match[2]] = match[1]
     return sums

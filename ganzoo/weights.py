@@ -7,14 +7,17 @@ much memory is taken before it is known to fit the file: the module is first mad
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
+import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ganzoo.errors import CheckpointError
+from ganzoo.errors import CheckpointError, GanzooError, printable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -33,7 +36,7 @@ class Entry(NamedTuple):
 Header = Mapping[str, Entry]
 """Tensor name -> what the file says of it."""
 
-_MAX_HEADER = 4 << 20  # a header of 4 MiB describes some 40,000 tensors
+_MAX_HEADER = 1 << 20  # a header of 1 MiB describes some 10,000 tensors
 
 
 def write(path: Path, network: nn.Module, storage_dtype: str) -> None:
@@ -72,6 +75,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 _DTYPES = {"F16": "float16", "F32": "float32", "F64": "float64", "BF16": "bfloat16",
            "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8",
            "BOOL": "bool"}  # fmt: skip
+_SIZES = {"F16": 2, "F32": 4, "F64": 8, "BF16": 2,
+          "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}  # fmt: skip
 
 
 def read_header(path: Path) -> Header:
@@ -103,7 +108,7 @@ def read_header(path: Path) -> Header:
             raise fail("its header is no JSON object")
         header.pop("__metadata__", None)
         out = {}
-        data = 0
+        spans = []
         for name, entry in header.items():
             if not re.fullmatch(r"[\w.\-]{1,512}", name):
                 raise fail(f"the tensor name {name[:40]!r}")
@@ -114,9 +119,16 @@ def read_header(path: Path) -> Header:
             if set(entry) != {"dtype", "shape", "data_offsets"} or min(shape, default=0) < 0:
                 raise fail(f"the entry of {name!r}")
             out[name] = Entry(_DTYPES[entry["dtype"]], shape, 8 + length + start)
-            data += int(end) - int(start)
+            spans.append((start, end))
+            if end - start != math.prod(shape) * _SIZES[entry["dtype"]]:
+                raise fail(f"{name!r} of shape {list(shape)} in {end - start} bytes")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise fail(f"its header cannot be read ({type(error).__name__})") from error
+    data = 0
+    for start, end in sorted(spans):
+        if start != data:
+            raise fail("its tensors overlap, or leave gaps")
+        data = end
     if 8 + length + data != size:
         raise fail(f"it has {size} bytes, its header promises {8 + length + data}")
     return out
@@ -128,8 +140,17 @@ def build_if_fitting(part: Part, config: Any, header: Header, path: Path) -> Any
 
     from ganzoo.models import NoInit, build
 
-    with torch.device("meta"), NoInit():
-        blueprint = build(part, config)
+    try:
+        with torch.device("meta"), NoInit(), _at_most(len(header), path):
+            blueprint = build(part, config)
+    except GanzooError:
+        raise
+    except Exception as error:  # settings that each are in range need not go together
+        raise CheckpointError(
+            f"{path} does not fit its config: no network can be built of that"
+            f" ({type(error).__name__}: {printable(str(error), longest=200)})",
+            "get the folder afresh",
+        ) from error
     parameters = {name for name, _ in blueprint.named_parameters()}
     expected: dict[str, Tensor] = dict(blueprint.state_dict())
     missing, extra = sorted(set(expected) - set(header)), sorted(set(header) - set(expected))
@@ -152,6 +173,35 @@ def build_if_fitting(part: Part, config: Any, header: Header, path: Path) -> Any
             )
     with NoInit():
         return build(part, config)
+
+
+@contextlib.contextmanager
+def _at_most(tensors: int, path: Path) -> Iterator[None]:
+    """Stop a module that grows far beyond the tensors of its file while it is being made: each part
+    of it takes time and memory, also without its values."""
+    from torch.nn.modules import module
+
+    def counter(most: int) -> Callable[..., None]:
+        counted = itertools.count(1)
+
+        def count(*_: Any) -> None:
+            if next(counted) > most:
+                raise CheckpointError(
+                    f"{path} does not fit its config: it has {tensors} tensors, the model more",
+                    "config.json and weights are of different models; get the folder afresh",
+                )
+
+        return count
+
+    hooks = [  # a tensor may be replaced, as one is that is normalised; a module may have none
+        module.register_module_parameter_registration_hook(counter(2 * tensors + 100)),
+        module.register_module_module_registration_hook(counter(8 * tensors + 1000)),
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def fill(module: nn.Module, path: Path, header: Header) -> None:
@@ -192,9 +242,7 @@ def _bytes(tensor: Tensor) -> memoryview:
 
 def _check_finite(name: str, tensor: Tensor, path: Path) -> None:
     if tensor.is_floating_point() and tensor.numel():
-        low, high = (
-            tensor.aminmax()
-        )  # what is not finite shows in one of them, in no further memory
+        low, high = tensor.aminmax()  # shows what is not finite, and takes no memory
         if not bool(low.isfinite() & high.isfinite()):
             raise CheckpointError(f"{path}: {name!r} is not finite", "get the folder afresh")
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from ganzoo.errors import printable
+
 Row = Mapping[str, Any]
 json_option = click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
 
@@ -78,7 +80,7 @@ def as_text(value: Any) -> str:
     if isinstance(value, (list, tuple, set, frozenset)):
         items = sorted(value) if isinstance(value, frozenset) else value
         return ", ".join(map(as_text, items)) or "-"
-    return " ".join(str(value).split())
+    return printable(" ".join(str(value).split()))
 
 
 def note(message: str) -> None:

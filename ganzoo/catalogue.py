@@ -108,10 +108,18 @@ _SHOWN = [f.name for f in fields(ModelEntry) if f.name != "path"]
 _DEFAULTS = vars(ModelEntry("", "", ""))
 
 
-def files_of(folder: Path) -> dict[str, dict[str, Any]]:
+def files_of(folder: Path) -> Mapping[str, Mapping[str, Any]]:
     """Hash and size of each file that the folder's SHA256SUMS names; {} for another folder."""
-    if not (folder / layout.SUMS).is_file():
+    try:
+        stat = (folder / layout.SUMS).stat()
+    except OSError:
         return {}
+    return _files_of(folder, (stat.st_mtime_ns, stat.st_size))
+
+
+@functools.lru_cache(maxsize=256)
+def _files_of(folder: Path, stamp: tuple[int, int]) -> Mapping[str, Mapping[str, Any]]:
+    """The same, read once for each state of the SHA256SUMS: every load of a name asks for all."""
     return {
         name: {"sha256": digest, "size": (folder / name).stat().st_size}
         for name, digest in layout.read_sums(folder).items()

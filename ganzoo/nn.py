@@ -124,8 +124,8 @@ def downsample_box(x: Tensor, factor: int = 2) -> Tensor:
 
 def fir_kernel(taps: Sequence[float] = (1, 3, 3, 1), *, gain: float = 1.0) -> Tensor:
     """The separable filter (T, T) of `taps`, with a sum of `gain`; to be kept as a buffer."""
-    line = torch.tensor(taps, dtype=torch.float32)
-    return torch.outer(line, line) * (gain / line.sum().square())
+    scale = gain / sum(taps) ** 2
+    return torch.tensor([[scale * a * b for b in taps] for a in taps], dtype=torch.float32)
 
 
 def fir_blur(x: Tensor, kernel: Tensor, *, padding: int, stride: int = 1) -> Tensor:

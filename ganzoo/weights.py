@@ -243,7 +243,7 @@ def _bytes(tensor: Tensor) -> memoryview:
 def _check_finite(name: str, tensor: Tensor, path: Path) -> None:
     if tensor.is_floating_point() and tensor.numel():
         low, high = tensor.aminmax()  # shows what is not finite, and takes no memory
-        if not bool(low.isfinite() & high.isfinite()):
+        if not math.isfinite(low.item()) or not math.isfinite(high.item()):
             raise CheckpointError(f"{path}: {name!r} is not finite", "get the folder afresh")
 
 

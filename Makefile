@@ -14,13 +14,20 @@ EDITABLE := $(foreach plugin,$(PLUGINS),-e $(plugin))
 MODELS := $(patsubst %/config.json,%,$(wildcard plugins/*/*/models/*/config.json))
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-oldest lint fix weights registry cards picture matrix benchmarks wheels clean help
+.PHONY: demo test test-hub1 test-oldest lint fix weights registry cards picture matrix benchmarks wheels clean help
 
 demo: $(VENV)/installed
 	$(BIN)/python scripts/demo.py samples
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+	$(MAKE) test-hub1
+
+# What talks to the Hub, with the 1.x client too: the set-up takes the newest.
+HUB_TESTS := tests/test_hub.py tests/test_publishing.py tests/test_folder_registry.py \
+    tests/cli/test_hub_commands.py
+test-hub1: $(VENV)/hub1/installed
+	OMP_NUM_THREADS=1 PYTHONPATH=$(VENV)/hub1 $(BIN)/python -m pytest -n $(WORKERS) $(HUB_TESTS)
 
 lint: $(VENV)/installed-tests
 	$(BIN)/ruff check .
@@ -80,6 +87,7 @@ clean:
 help:
 	@echo "demo          images from every pretrained model, in samples/"
 	@echo "test          ruff, mypy and all tests"
+	@echo "test-hub1     the Hub's tests with the 1.x client"
 	@echo "test-oldest   the tests on the oldest supported torch"
 	@echo "lint, fix     style and types only; let ruff mend the style"
 	@echo "weights       train the bundled models anew (hours); weights-NAME for one"
@@ -100,6 +108,10 @@ $(VENV)/installed: $(VENV)/made pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 $(VENV)/installed-tests: $(VENV)/made pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 	$(BIN)/python -m pip install $(OLDEST:%='%') -e '.[test]' $(EDITABLE)
 	@touch $@ $(VENV)/installed
+
+$(VENV)/hub1/installed: $(VENV)/installed-tests
+	$(BIN)/python -m pip install --upgrade --target $(VENV)/hub1 'huggingface_hub<2'
+	@touch $@
 
 $(VENV)/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

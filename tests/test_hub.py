@@ -273,6 +273,43 @@ def test_offline_uses_the_cache(server: Hub, monkeypatch: pytest.MonkeyPatch) ->
     assert server.requests == []
 
 
+def test_a_cached_commit_is_loaded_without_a_socket(
+    server: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = server.push(REPO, FILES)
+    fetch(HubRef(REPO))
+
+    def refuse(*args: object, **options: object) -> None:
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    monkeypatch.setattr("socket.getaddrinfo", refuse)
+    assert fetch(HubRef(REPO, commit)).name == commit
+    assert fetch(HubRef(REPO), local_files_only=True).name == commit
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="needs a limit on the size of files")
+def test_a_full_disk(server: Hub, tmp_path: Path) -> None:
+    commit = server.push(REPO, {**FILES, "model.safetensors": b"w" * 200_000})
+    cache = tmp_path / "cache"
+    code = (
+        "import resource, signal\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "from ganzoo.cli import main\n"
+        f"main(['download', 'hf://{REPO}@{commit}'])"
+    )
+    environment = {**os.environ, "HF_ENDPOINT": server.url, "HF_HUB_CACHE": str(cache)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: "), done.stderr
+    assert "Traceback" not in done.stderr
+    folder = fetch(HubRef(REPO, commit))
+    assert (folder / "model.safetensors").stat().st_size == 200_000
+
+
 def test_errors_are_one_line_with_a_remedy(server: Hub) -> None:
     server.push(REPO, FILES)
     server.push("someone/other", {"weights.pt": b"pickle"}, sums=False)

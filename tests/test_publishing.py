@@ -194,6 +194,14 @@ def test_a_publish_that_is_killed(server: Hub, folder: Path, tmp_path: Path, pat
     assert commits(server) == ["Publish mine"]
 
 
+def test_a_hub_that_tells_wrong_hashes(server: Hub, folder: Path) -> None:
+    server.lies = True
+    sent = publish(folder, REPO)
+    assert commits(server) == ["Publish mine"]
+    G = ganzoo.load(f"hf://{REPO}@{sent.commit}")
+    assert bool((G.sample(2) == ganzoo.load(folder).sample(2)).all())
+
+
 def test_a_hub_that_stores_something_else_is_found_out(server: Hub, folder: Path) -> None:
     server.fail("flip", r"GET .*/resolve/.*model.safetensors", 99)
     with pytest.raises(IntegrityError, match=r"model\.safetensors"):

@@ -14,7 +14,7 @@ import click
 import numpy as np
 
 from ganzoo.cli import is_out_of_memory
-from ganzoo.cli.output import json_option, model_argument, print_json
+from ganzoo.cli.output import json_option, model_argument, note, print_json
 from ganzoo.errors import InputError, nearest
 from ganzoo.rng import check_seed, latents
 
@@ -128,6 +128,8 @@ def generate(
     from ganzoo import loading
 
     generator = loading.load(model, device=device)
+    if commit := generator.record.get("source"):
+        note(f"model {commit}")
     classes: int | list[int] | None = None
     if one is not None:
         classes = find_classes(generator, one)[0]

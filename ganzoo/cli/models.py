@@ -52,12 +52,17 @@ def info(model: str, as_json: bool) -> None:
     MODEL is a name (see `ganzoo models`), a folder (runs/1) or hf://owner/name. A model of the
     catalogue that is not here yet is shown without downloading it.
     """
-    from ganzoo import loading, registry
+    from ganzoo import hub, loading, registry
 
     if loading.is_path(model):  # hf:// as well
-        folder = loading.resolve_folder(model)
-        records = _read_folder(folder)
-        entry = replace(registry.ModelEntry.from_folder(folder), path=None)  # no plugin bundles it
+        located = loading.locate(model)
+        records = _read_folder(located.folder)
+        entry = replace(registry.ModelEntry.from_folder(located.folder), path=None)
+        if located.address:
+            ref = hub.parse_uri(located.address)
+            entry = replace(
+                entry, repo=ref.repo_id, revision=ref.revision or "", subfolder=ref.folder
+            )
     else:
         entry = registry.find(model)
         records = {} if entry.path is None else _read_folder(entry.path)

@@ -27,7 +27,7 @@ FILES, DONE = ["file", "size", "sha256"], ["repo", "commit", "tag", "new", "url"
 @click.option(
     "--with-discriminator",
     is_flag=True,
-    help="Send the discriminator too (see the docs on privacy).",
+    help="Send the discriminator too: it tells more about single training images.",
 )
 @click.option("--all", "organisation", metavar="OWNER", help="Publish every curated model there.")
 @json_option

@@ -7,6 +7,7 @@ and its own through.
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -36,9 +37,10 @@ def retrying(request: Callable[[], R]) -> R:
 
 def is_transient(error: Exception) -> bool:
     """Whether the same request may well succeed a moment later."""
-    from huggingface_hub import errors, utils
+    from huggingface_hub import errors
 
-    transport_error = utils.httpx.TransportError  # type: ignore[attr-defined] # of httpx or httpx2
+    http = sys.modules[errors.HfHubHTTPError.__bases__[0].__module__.partition(".")[0]]
+    transport_error = http.TransportError  # of httpx or httpx2, as the client has it
     if isinstance(error, errors.HfHubHTTPError):
         status = error.response.status_code if error.response is not None else 0
         return status in (408, 425, 429) or status >= 500

@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ganzoo import card, checkpoint, files, gate, hub, layout, loading, registry
+from ganzoo import checkpoint, files, gate, hub, layout, loading, registry, staging
 from ganzoo.errors import CheckpointError, GanzooError, HubError, InputError, IntegrityError
 
 
@@ -91,7 +89,7 @@ def publish(
         raise InputError(f"{repo_id!r} is no repository", "write owner/name")
     source = loading.resolve_folder(Path(folder))
     load = name or f"hf://{repo_id}"
-    with staged(source, load=load, with_discriminator=with_discriminator) as ready:
+    with staging.staged(source, load=load, with_discriminator=with_discriminator) as ready:
         problems = [problem for check in gate.CHECKS for problem in check(ready)]
         problems = [*gate.stray_files(source), *problems]
         if problems:
@@ -110,47 +108,6 @@ def publish(
             if tag:
                 _tag(ref, tag, sent.commit)
         return replace(sent, tag=tag or "", files=shipped, notes=notes)
-
-
-# -- what is sent ----------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def staged(folder: Path, *, load: str, with_discriminator: bool = False) -> Iterator[Path]:
-    """The folder as it is to be sent, in a temporary place. A signed one is sent as it is."""
-    config = layout.read_config(folder)
-    signed = (folder / layout.SIGNATURE).is_file()
-    leave_out = set() if with_discriminator else {layout.WEIGHTS["discriminator"]}
-    if signed and leave_out & {path.name for path in folder.iterdir()}:
-        raise CheckpointError(
-            f"{folder} is signed together with its discriminator",
-            "publish it --with-discriminator, or sign a copy without it",
-        )
-    with tempfile.TemporaryDirectory(prefix="ganzoo-publish-") as temporary:
-        ready = Path(temporary)
-        for name in layout.FILES:
-            path = (folder / name).absolute()
-            if name in leave_out or not path.is_file():
-                continue
-            if name in layout.WEIGHTS.values():
-                (ready / name).symlink_to(path)  # they are large, and sent as they are
-            else:
-                shutil.copyfile(path, ready / name)
-        if not signed:
-            layout.check_file(folder, layout.WEIGHTS["generator"])  # before its sums are rewritten
-            if not with_discriminator and config.discriminator is not None:
-                _rewrite(ready / layout.CONFIG, lambda values: {**values, "discriminator": None})
-            _rewrite(ready / "training.json", card.without_paths)
-            card.write_card(ready, load=load)
-            layout.write_sums(ready)
-        yield ready
-
-
-def _rewrite(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    if path.is_file():
-        former = json.loads(path.read_text(encoding="utf-8"))
-        if (values := change(former)) != former:
-            files.write_text(path, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
 
 
 def _notes(folder: Path, with_discriminator: bool) -> Iterator[str]:
@@ -237,10 +194,11 @@ def _refuse_newer(ref: hub.HubRef, ready: Path, remote: Any) -> None:
     if remote.sha == _remembered(ref.repo_id):
         return
     theirs = {file.rfilename: file for file in remote.siblings or []}
-    for path in sorted(ready.iterdir()):
-        if path.name in theirs and not _has_content(theirs[path.name], path):
+    for name in sorted(set(theirs) & set(layout.FILES)):
+        path = ready / name
+        if not path.is_file() or not _has_content(theirs[name], path):
             raise HubError(
-                f"{ref.repo_id} has another {path.name}, in commit {remote.sha[:12]},"
+                f"{ref.repo_id} has another {name}, in commit {remote.sha[:12]},"
                 " which was not published from here",
                 "look at it first; overwrite it with --force, or send a --create-pr",
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,8 @@ import ganzoo
 from ganzoo import card, gate, layout, metadata, plugins
 from ganzoo.errors import CheckpointError
 from ganzoo.models import build
-from ganzoo.publishing import publish, staged
+from ganzoo.publishing import publish
+from ganzoo.staging import staged
 
 
 @pytest.fixture
@@ -72,12 +74,22 @@ def test_stray_files_are_named(folder: Path) -> None:
         publish(folder, "me/mine", dry_run=True)
 
 
-def test_damaged_weights_are_not_published_under_new_hashes(folder: Path) -> None:
-    data = bytearray((folder / "model.safetensors").read_bytes())
+@pytest.mark.parametrize("name", ["model.safetensors", "samples.png"])
+def test_what_is_damaged_is_not_published_under_new_hashes(folder: Path, name: str) -> None:
+    data = bytearray((folder / name).read_bytes())
     data[-1] ^= 1
-    (folder / "model.safetensors").write_bytes(data)
+    (folder / name).write_bytes(data)
     with pytest.raises(CheckpointError, match="changed or damaged"):
         publish(folder, "me/mine", dry_run=True)
+
+
+def test_what_a_person_wrote_into_the_card_is_published(folder: Path) -> None:
+    readme = folder / "README.md"
+    mine = f"{card.OPEN}\nMade with love.\n{card.CLOSE}"
+    readme.write_text(re.sub(f"{card.OPEN}.*?{card.CLOSE}", mine, readme.read_text(), flags=re.S))
+    with staged(folder, load="hf://me/mine") as ready:
+        assert mine in (ready / "README.md").read_text()
+    assert publish(folder, "me/mine", dry_run=True).files
 
 
 def test_a_picture_of_other_weights_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -129,12 +129,12 @@ class Down(nn.Module):
 class Judge(nn.Module):
     """The 4x4 block: minibatch statistics, one convolution, two dense layers."""
 
-    def __init__(self, width: int, scores: int, group_size: int) -> None:
+    def __init__(self, width: int, dense: int, scores: int, group_size: int) -> None:
         super().__init__()
         self.group_size = group_size
         self.conv = EqualizedConv2d(width + 1, width, 3, gain=HE)
-        self.dense = EqualizedLinear(width * 4 * 4, width, gain=HE)
-        self.score = EqualizedLinear(width, scores)
+        self.dense = EqualizedLinear(width * 4 * 4, dense, gain=HE)
+        self.score = EqualizedLinear(dense, scores)
 
     def forward(self, x: Tensor) -> Tensor:
         x = minibatch_stddev(x, self.group_size)  # (N, width + 1, 4, 4)
@@ -150,7 +150,8 @@ class Discriminator(ganzoo.Discriminator):
         super().__init__(config)
         image_channels, full, _ = config.image_shape
         widths = [channels(r, config.fmap_base, config.fmap_max) for r in RESOLUTIONS if r <= full]
-        last: list[nn.Module] = [Judge(widths[0], max(1, config.num_classes), config.group_size)]
+        scores = max(1, config.num_classes)
+        last: list[nn.Module] = [Judge(widths[0], config.dense, scores, config.group_size)]
         self.blocks = nn.ModuleList(
             last + [Down(b, a, fused=config.fused_scale) for a, b in itertools.pairwise(widths)]
         )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +14,10 @@ from ganzoo_progan.config import RESOLUTIONS, DiscriminatorConfig, GeneratorConf
 from ganzoo_progan.networks import Discriminator, Generator
 from torch import nn
 
+from ganzoo import checkpoint, layout, plugins
 from ganzoo.errors import ConfigError, InputError
+from ganzoo.models import build
+from ganzoo.parts import Part
 from ganzoo.testing import parametrize_with_checks
 
 
@@ -181,6 +187,52 @@ def test_without_normalisation_z_goes_in_as_it_is() -> None:
 def test_channels_are_those_of_table_2() -> None:
     found = [channels(r, 8192, 512) for r in RESOLUTIONS]
     assert found == [512, 512, 512, 512, 256, 128, 64, 32, 16]
+
+
+@pytest.mark.parametrize(
+    ("fmap_base", "fmap_max", "conv", "dense"),
+    [(8192, 512, 512, 512), (1024, 4096, 512, 1024), (256, 128, 128, 128), (30, 20, 15, 20)],
+)
+def test_the_critic_ends_as_the_authors_code_does(
+    fmap_base: int, fmap_max: int, conv: int, dense: int
+) -> None:
+    """nf(s) = min(fmap_base / 2^s, fmap_max): the 4x4 convolution has nf(1) outputs, the dense
+    layer after it nf(0)."""
+    config = DiscriminatorConfig((3, 32, 32), fmap_base=fmap_base, fmap_max=fmap_max)
+    with torch.device("meta"):
+        last = Discriminator(config).blocks[0]
+    assert last.conv.weight.shape == (conv, conv + 1, 3, 3)
+    assert last.dense.weight.shape == (dense, conv * 16) and last.dense.bias.shape == (dense,)
+    assert last.score.weight.shape == (1, dense)
+
+
+@pytest.mark.parametrize(("fmap_max", "asked"), [(7, None), (20, 16)])
+def test_critics_of_version_1_are_loaded_as_they_are(
+    tmp_path: Path, fmap_max: int, asked: int | None
+) -> None:
+    """Their dense layer had nf(1) units."""
+    part = plugins.load().parts.get("discriminator", "progan")
+    settings = {"image_shape": [3, 16, 16], "fmap_base": 32, "fmap_max": fmap_max}
+    D = build(part, part.make_config({**settings, "dense_width": min(16, fmap_max)}), seed=0)
+    G = build(*of_part("generator", image_shape=[3, 16, 16], z_dim=6), seed=0)
+    folder = checkpoint.save(tmp_path / "model", G, discriminator=D.eval())
+    config = json.loads((folder / "config.json").read_text())
+    former = config["discriminator"]
+    former["version"] = 1
+    del former["config"]["dense_width"]
+    (folder / "config.json").write_text(json.dumps(config))
+    layout.write_sums(folder)
+    loaded = checkpoint.load_discriminator(folder)
+    assert loaded.config.dense_width == asked
+    assert torch.equal(loaded(images(4)), D(images(4)))
+    checkpoint.save(tmp_path / "again", G, discriminator=loaded)
+    again = checkpoint.load_discriminator(tmp_path / "again")
+    assert again.config == loaded.config and torch.equal(again(images(4)), D(images(4)))
+
+
+def of_part(kind: str, **settings: Any) -> tuple[Part, Any]:
+    part = plugins.load().parts.get(kind, "progan")
+    return part, part.make_config({"fmap_base": 64, "fmap_max": 8, **settings})
 
 
 def test_parameters_are_those_of_table_2() -> None:

@@ -14,7 +14,7 @@ EDITABLE := $(foreach plugin,$(PLUGINS),-e $(plugin))
 MODELS := $(patsubst %/config.json,%,$(wildcard plugins/*/*/models/*/config.json))
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-oldest lint fix weights registry picture matrix benchmarks wheels clean help
+.PHONY: demo test test-oldest lint fix weights registry cards picture matrix benchmarks wheels clean help
 
 demo: $(VENV)/installed
 	$(BIN)/python scripts/demo.py samples
@@ -54,6 +54,11 @@ registry: $(VENV)/installed
 	$(BIN)/python -c "import sys, pathlib; from ganzoo import registry; \
 	    registry.write_models(map(pathlib.Path, sys.argv[1:]))" $(MODELS)
 
+# The bundled models' cards, after a change of what cards say; then their hashes in registry.toml.
+cards: $(VENV)/installed
+	$(BIN)/python scripts/cards.py
+	$(MAKE) registry
+
 # The README's picture, from the bundled models.
 picture: $(VENV)/installed
 	$(BIN)/python scripts/overview.py docs/models.png
@@ -79,6 +84,7 @@ help:
 	@echo "lint, fix     style and types only; let ruff mend the style"
 	@echo "weights       train the bundled models anew (hours); weights-NAME for one"
 	@echo "registry      tell registry.toml what the model folders hold"
+	@echo "cards         write the bundled models' cards anew"
 	@echo "picture       the README's picture"
 	@echo "matrix        train every mix of parts for two steps; the README's table of them"
 	@echo "benchmarks    speed and memory, as JSON"

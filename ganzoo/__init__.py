@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from ganzoo.checkpoint import save
     from ganzoo.loading import load, load_discriminator
     from ganzoo.models import Discriminator, Generator, Images
+    from ganzoo.publishing import publish
     from ganzoo.registry import list_models
+    from ganzoo.signing import sign, verify
     from ganzoo.training import train
 
 __version__ = "0.1.0"
@@ -34,8 +36,11 @@ _LAZY = {
     "list_models": "ganzoo.registry",
     "load": "ganzoo.loading",
     "load_discriminator": "ganzoo.loading",
+    "publish": "ganzoo.publishing",
     "save": "ganzoo.checkpoint",
+    "sign": "ganzoo.signing",
     "train": "ganzoo.training",
+    "verify": "ganzoo.signing",
 }
 
 __all__ = [
@@ -50,8 +55,11 @@ __all__ = [
     "list_models",
     "load",
     "load_discriminator",
+    "publish",
     "save",
+    "sign",
     "train",
+    "verify",
 ]
 
 

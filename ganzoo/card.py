@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ganzoo import files
+from ganzoo import files, layout
 from ganzoo.errors import CheckpointError
 
 OPEN, CLOSE = "<!-- ganzoo:keep -->", "<!-- /ganzoo:keep -->"
@@ -54,27 +54,35 @@ class ModelCard:
 
 
 def write_card(
-    folder: str | Path, *, load: str = "./", previous: str | Path | None = None
+    folder: str | Path,
+    *,
+    load: str = "./",
+    previous: str | Path | None = None,
+    signed: bool = False,
 ) -> ModelCard:
     """Write README.md of a model folder, and its line in SHA256SUMS where there is one.
+
+    A signature covers the card as well, so a former one goes: `ganzoo.sign` makes a new one.
 
     Args:
         folder: a model folder; config.json, training.json and metrics.json are read.
         load: what the card tells readers to pass to `ganzoo.load`; by default the folder itself.
         previous: a README whose kept blocks are taken over; by default the folder's own.
+        signed: the card says that the folder is signed, which is to be done right after.
 
     Raises:
         CheckpointError: there is no config.json, or one of the three files is damaged.
     """
-    from ganzoo import layout, plugins
+    from ganzoo import plugins
 
     folder = Path(folder)
     readme = folder / "README.md"
-    card = make_card(folder, load=load)
+    card = make_card(folder, load=load, signed=signed)
     for _ in plugins.load().call("ganzoo_model_card", card=card, directory=folder):
         pass
     old = Path(previous) if previous is not None else readme
-    text = old.read_text(encoding="utf-8", errors="replace") if old.is_file() else ""
+    text = _read_previous(old)
+    layout.remove_signature(folder)
     files.write_text(readme, card.render(text))
     if (folder / layout.SUMS).is_file():
         sums = layout.read_sums(folder) | {readme.name: files.sha256(readme)}
@@ -83,7 +91,13 @@ def write_card(
     return card
 
 
-def make_card(folder: Path, *, load: str = "./") -> ModelCard:
+def loaded_as(text: str) -> str:
+    """What a card tells readers to pass to `ganzoo.load`; "./" where it does not."""
+    match = re.search(r'^G = ganzoo\.load\("([\w./:@%-]{1,512})"\)$', text, re.MULTILINE)
+    return match[1] if match else "./"
+
+
+def make_card(folder: Path, *, load: str = "./", signed: bool = False) -> ModelCard:
     """The card of a model folder, as it is before plugins add to it."""
     model = _Facts(_read_json(folder / "config.json", required=True))
     training = _Facts(_read_json(folder / "training.json"))
@@ -97,10 +111,14 @@ def make_card(folder: Path, *, load: str = "./") -> ModelCard:
         "library_name": "ganzoo",
         "pipeline_tag": "unconditional-image-generation",
         "license": license,
-        "tags": list(dict.fromkeys(["gan", arch, "image-generation"])),
+        "tags": list(dict.fromkeys(["ganzoo", "gan", arch, "image-generation"])),
     }
     if data:
         card.metadata["datasets"] = [data]
+    if base := _base_model(training.text("init", "source")):
+        card.metadata["base_model"] = base
+    if results := _results(metrics, data):
+        card.metadata |= {"model_name": card.title, "eval_results": results}
 
     card.intro = "\n\n".join(filter(None, [_what(model, arch, data), _picture(folder)]))
     card.sections["Use"] = _use(model, load)
@@ -126,11 +144,39 @@ def make_card(folder: Path, *, load: str = "./") -> ModelCard:
         f"The weights are under {_code(license)}. Every file of this folder is listed with its"
         " SHA-256 in `SHA256SUMS`, which `ganzoo` checks before it uses a file (`ganzoo verify`"
         " checks all of them). The weights are safetensors: loading them runs no code.\n\n"
+        f"{_signature(load) if signed else 'The folder is not signed.'}\n\n"
         "Images that `ganzoo` writes carry IPTC's mark for generated media"
         " (`trainedAlgorithmicMedia`) and a record of the model, the hash of its weights and the"
         " seeds. A picture without the mark is not thereby shown to be real."
     )
     return card
+
+
+def _base_model(init: str) -> str:
+    """The repository that a fine-tuned model started from, where it is on the Hub."""
+    match = re.match(r"hf://([\w.\-]+/[\w.\-]+)", init)
+    return match[1] if match else ""
+
+
+def _results(metrics: Mapping[str, Any], data: str) -> list[Any]:
+    """The metrics that say how they were measured, as the Hub's model-index takes them."""
+    from huggingface_hub import EvalResult
+
+    return [
+        EvalResult(
+            task_type="unconditional-image-generation",
+            dataset_type=data or "custom",
+            dataset_name=data or "its training data",
+            metric_type=name,
+            metric_value=metric["value"],
+            metric_name=name,
+            metric_args={"protocol": metric["protocol"]},
+        )
+        for name, metric in metrics.items()
+        if isinstance(metric, Mapping)
+        and isinstance(metric.get("value"), (int, float))
+        and metric.get("protocol")
+    ]
 
 
 # -- sections ------------------------------------------------------------------------------------
@@ -162,9 +208,8 @@ def _picture(folder: Path) -> str:
     from ganzoo import provenance
 
     record = provenance.read_record(path) or {}
-    seeds = (
-        f"Seeds {_prose(record['seeds'])}, in order and not selected." if "seeds" in record else ""
-    )
+    seeds = record.get("seeds")
+    seeds = f"Seeds {_prose(seeds)}, in order and not selected." if isinstance(seeds, str) else ""
     return f"![Images made by this model](samples.png)\n\n{seeds}".strip()
 
 
@@ -184,6 +229,15 @@ def _use(model: _Facts, load: str) -> str:
         f"G = ganzoo.load({json.dumps(load)})\n"
         f"images = G.sample(16, seed=0{labels})  # ({shape}) in [-1, 1]\n```\n\n"
         f"In a shell: `ganzoo generate {load} -n 16 --seed 0 -o grid.png`"
+    )
+
+
+def _signature(load: str) -> str:
+    return (
+        "The folder is signed: `model.sig` (OpenSSF model signing, ECDSA) covers every other file,"
+        " this card and `SHA256SUMS` among them. With its author's public key, which is to come"
+        f" from elsewhere than this folder, `ganzoo verify {load} --key PUBLIC.pem` checks that"
+        " nothing was changed, added or removed."
     )
 
 
@@ -211,7 +265,7 @@ def _training(training: _Facts) -> str:
         return table
     import tomli_w
 
-    toml = tomli_w.dumps(_without_paths(recipe)).strip().replace("```", "'''")
+    toml = tomli_w.dumps(_without_nulls(without_paths(recipe))).strip().replace("```", "'''")
     summary = "Every setting of the run, as a recipe for <code>ganzoo train</code>"
     block = f"<summary>{summary}</summary>\n\n```toml\n{toml}\n```"
     return f"{table}\n\n<details>{block}\n\n</details>"
@@ -293,15 +347,16 @@ class _Facts:
 
 
 def _read_json(path: Path, *, required: bool = False) -> Mapping[str, Any]:
-    if not required and not path.exists():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}", "give a model folder") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path} holds no JSON object", "get the folder afresh")
-    return value
+    return layout.read_json(path) if required or path.exists() else {}
+
+
+def _read_previous(path: Path) -> str:
+    """A README; what a person typed may be in another encoding."""
+    if not path.is_file():
+        return ""
+    if path.stat().st_size > layout.LARGEST_TEXT:
+        raise CheckpointError(f"{path} is too large for a card", "remove it, or shorten it")
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _data_name(source: str) -> str:
@@ -312,25 +367,36 @@ def _data_name(source: str) -> str:
     return re.split("[@?]", rest)[0] if kind == "hf" else ""
 
 
-def _without_paths(value: Any) -> Any:
-    """A recipe as TOML can hold it (no null), without the paths of the machine that ran it."""
+def without_paths(value: Any) -> Any:
+    """A record of a run without the paths of the machine that made it."""
     if isinstance(value, Mapping):
-        return {str(k): _without_paths(v) for k, v in value.items() if v is not None}
+        return {str(k): without_paths(v) for k, v in value.items()}
     if isinstance(value, list):
-        return [_without_paths(v) for v in value if v is not None]
+        return [without_paths(v) for v in value]
     if isinstance(value, str) and re.match("(folder|zip):", value):
         return value.partition(":")[0] + ":" + Path(re.split("[?]", value)[0]).name
+    return value
+
+
+def _without_nulls(value: Any) -> Any:
+    """A record as TOML can hold it."""
+    if isinstance(value, Mapping):
+        return {k: _without_nulls(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [_without_nulls(v) for v in value if v is not None]
     return value
 
 
 def _kept_blocks(text: str) -> dict[str, list[str]]:
     """Heading -> the kept blocks under it."""
     blocks: dict[str, list[str]] = {}
+    heading, end = "", 0
     for match in _KEPT.finditer(text):
-        before = _KEPT.sub("", text[: match.start()])
-        headings: list[str] = re.findall(r"^## (.+)$", before, re.MULTILINE)
+        headings: list[str] = re.findall(r"^## (.+)$", text[end : match.start()], re.MULTILINE)
+        heading = headings[-1] if headings else heading
         block = match[0] if match[0].endswith(CLOSE) else f"{match[0].rstrip()}\n{CLOSE}"
-        blocks.setdefault(headings[-1].strip() if headings else "", []).append(block)
+        blocks.setdefault(heading.strip(), []).append(block)
+        end = match.end()
     return blocks
 
 
@@ -360,6 +426,8 @@ def _table(head: tuple[str, str], rows: list[tuple[str, str]]) -> str:
 
 
 def _duration(seconds: float) -> str:
+    if not 0 <= seconds < 1e9:  # infinite, not a number, or not meant
+        return ""
     minutes = round(seconds / 60)
     if minutes < 1:
         return f"{seconds:.0f} s"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,18 +17,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ganzoo import files, layout, plugins, weights
 from ganzoo.configs import config_from_dict, config_to_dict
-from ganzoo.errors import (
-    CheckpointError,
-    ConfigError,
-    NotFoundError,
-    PluginError,
-)
+from ganzoo.errors import CheckpointError, GanzooError, NotFoundError, PluginError
 from ganzoo.parts import Part, resolve
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ganzoo.models import Discriminator, Generator
+    from ganzoo.models import Discriminator, Generator, Images
 
 
 # -- writing -------------------------------------------------------------------------------------
@@ -168,28 +164,31 @@ def _info_of(config: layout.ModelConfig) -> layout.ModelInfo:
 # -- reading -------------------------------------------------------------------------------------
 
 
-def load_generator(folder: str | Path, *, sha256: str | None = None) -> Generator:
+def load_generator(folder: str | Path, *, hashes: Mapping[str, str] | None = None) -> Generator:
     """Rebuild the generator of a model folder, in eval mode on the CPU.
 
     Args:
         folder: a model folder.
-        sha256: of model.safetensors, where a registry knows it; it takes precedence.
+        hashes: SHA-256 of files that were computed and found right just now: these are not hashed
+            again.
 
     Raises:
         CheckpointError, IntegrityError, PluginError, ConfigError: one line, and nothing was run.
     """
-    generator: Generator = _load(Path(folder), "generator", sha256)
+    generator: Generator = _load(Path(folder), "generator", hashes or {})
     return generator
 
 
-def load_discriminator(folder: str | Path, *, sha256: str | None = None) -> Discriminator:
-    """Rebuild the discriminator of a model folder that has one, in eval mode on the CPU."""
-    discriminator: Discriminator = _load(Path(folder), "discriminator", sha256)
+def load_discriminator(
+    folder: str | Path, *, hashes: Mapping[str, str] | None = None
+) -> Discriminator:
+    """Rebuild the discriminator of a model folder that has one; see `load_generator`."""
+    discriminator: Discriminator = _load(Path(folder), "discriminator", hashes or {})
     return discriminator
 
 
-def _load(folder: Path, role: str, sha256: str | None) -> Any:
-    config = layout.read_config(folder)
+def _load(folder: Path, role: str, hashes: Mapping[str, str]) -> Any:
+    config = layout.read_config(folder, hashes=hashes)
     network: layout.NetworkConfig | None = getattr(config, role)
     path = folder / layout.WEIGHTS[role]
     if network is None or not path.is_file():
@@ -197,7 +196,7 @@ def _load(folder: Path, role: str, sha256: str | None) -> Any:
             f"{folder} has no {role} ({path.name})",
             "choose another model" if role == "generator" else "use a run folder of your own",
         )
-    digest = layout.check_file(folder, path.name, sha256)
+    digest = hashes.get(path.name) or layout.check_file(folder, path.name)
     part = _find_part(config, role, network.part)
 
     from safetensors import SafetensorError
@@ -215,7 +214,10 @@ def _load(folder: Path, role: str, sha256: str | None) -> Any:
             part.config_class, settings, where=f"{folder / layout.CONFIG}: {role}.config"
         )
         module = weights.build_if_fitting(part, built_config, header, path)
-        weights.fill(module, tensors or load_file(path), path)
+        if tensors is None:
+            weights.fill(module, path, header)
+        else:
+            weights.fill_from(module, tensors, path)
     except SafetensorError as error:
         raise CheckpointError(f"{path} is damaged: {error}", "get the folder afresh") from error
     module.eval().requires_grad_(False)
@@ -258,12 +260,22 @@ def _upgrade(
             f" installed is version {part.version}",
             "pip install --upgrade the plugin",
         )
-    settings, upgraded = resolve(part.upgrade)(network.version, dict(network.config), tensors)
+    try:
+        settings, upgraded = resolve(part.upgrade)(network.version, dict(network.config), tensors)
+    except GanzooError:
+        raise
+    except Exception as error:  # what it is given may be anything
+        raise CheckpointError(
+            f"{folder} cannot be upgraded from version {network.version} of {part.kind}"
+            f" {part.name!r}: {type(error).__name__}: {error}",
+            "get the folder afresh",
+        ) from error
     return settings, upgraded
 
 
 def verify(folder: str | Path) -> list[str]:
-    """What is wrong with a folder: every hash is checked, a strict load, finite images."""
+    """What is wrong with a folder: every hash is checked, a strict load, finite images, and that
+    they are those of samples.png."""
     folder = Path(folder)
     problems: list[str] = []
     try:
@@ -274,14 +286,61 @@ def verify(folder: str | Path) -> list[str]:
             except CheckpointError as error:
                 problems.append(str(error))
         for path in sorted(folder.iterdir()):
-            if path.name not in {*sums, layout.SUMS} and not path.name.startswith("."):
+            known = {*sums, layout.SUMS, layout.SIGNATURE}  # the signature covers the sums
+            if path.name not in known and not path.name.startswith("."):
                 problems.append(f"{path} is not named in {layout.SUMS}")
-        images = load_generator(folder).sample(8)
-        if not bool(images.isfinite().all()):
-            problems.append(f"{folder}: the images are not finite")
+        problems += _sample_problems(folder, load_generator(folder))
         if layout.has_discriminator(folder):
             load_discriminator(folder)
-    except (CheckpointError, ConfigError, PluginError, NotFoundError) as error:
+    except GanzooError as error:
         if str(error) not in problems:
             problems.append(str(error))
     return problems
+
+
+def _sample_problems(folder: Path, generator: Generator) -> list[str]:
+    """What is wrong with the images that it makes, of the first seeds."""
+    import numpy as np
+    from PIL import Image
+
+    from ganzoo import contact_sheet, provenance
+
+    images = _some_images(generator)
+    if not bool(images.isfinite().all()):
+        return [f"{folder}: the images are not finite"]
+    path = folder / "samples.png"
+    record = provenance.read_record(path) if path.is_file() else None
+    seeds = re.fullmatch(r"0-(\d{1,4})", str((record or {}).get("seeds")))
+    if seeds is None:
+        return []
+    try:
+        with Image.open(path) as opened:
+            sheet = np.asarray(opened)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        return [f"{path} cannot be read: {error}"]
+    shown = contact_sheet.images_of(
+        sheet.reshape(*sheet.shape[:2], -1),
+        n=int(seeds[1]) + 1,
+        image_shape=generator.image_shape,
+        first=len(images),
+    )
+    made = images.to_uint8()
+    if shown is not None and len(shown) == len(made):
+        near = np.abs(shown.astype(int) - made) <= 1  # another device may round otherwise
+        if near.mean() >= 0.99:
+            return []
+    return [f"{path} does not show the images that these weights make"]
+
+
+def _some_images(generator: Generator) -> Images:
+    """Those of the first seeds."""
+    n = min(8, max(1, (1 << 22) // math.prod(generator.image_shape)))  # large ones take memory
+    try:
+        return generator.sample(n)
+    except (RuntimeError, ValueError, ArithmeticError, LookupError) as error:
+        if "memory" in str(error):
+            raise
+        raise CheckpointError(
+            f"{generator.name} cannot make an image ({type(error).__name__}: {error})",
+            "its config suits no such network; get the folder afresh",
+        ) from error

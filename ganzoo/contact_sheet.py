@@ -55,10 +55,8 @@ def contact_sheet(
     ink = (128,) * (channels - 1) + (255,) if alpha else (0,) * channels
 
     mode = picture(images[0]).mode  # refuses what is no image
-    columns = min(columns or default_columns(n), n)
-    scale = scale or default_scale(max(height, width), columns)
+    columns, scale, gap = _geometry(n, height, width, columns, scale)
     height, width = height * scale, width * scale
-    gap = max(2, width // 28)
     font_size = min(14, max(9, width // 8))
     font = ImageFont.load_default(font_size)
     line = font_size + gap if captions is not None else 0
@@ -79,6 +77,35 @@ def contact_sheet(
             text = fitting(captions[k], lambda text: font.getlength(text) <= width)
             draw.text((x + width / 2, y + height + gap / 2), text, ink, font, anchor="ma")
     return np.asarray(sheet).reshape(size[1], size[0], channels)
+
+
+def images_of(
+    sheet: np.ndarray, *, n: int, image_shape: tuple[int, int, int], first: int
+) -> np.ndarray | None:
+    """The first images, uint8 (first, H, W, C), of a sheet of n without captions; None where the
+    sheet is another. `image_shape` is (C, H, W)."""
+    _, height, width = image_shape
+    columns, scale, gap = _geometry(n, height, width, None, None)
+    rows, first = -(-n // columns), min(first, n)
+    size = (gap + rows * (height * scale + gap), gap + columns * (width * scale + gap))
+    if sheet.shape != (*size, image_shape[0]):
+        return None
+    corners = [
+        (gap + k // columns * (height * scale + gap), gap + k % columns * (width * scale + gap))
+        for k in range(first)
+    ]
+    return np.stack(
+        [sheet[y : y + height * scale : scale, x : x + width * scale : scale] for y, x in corners]
+    )
+
+
+def _geometry(
+    n: int, height: int, width: int, columns: int | None, scale: int | None
+) -> tuple[int, int, int]:
+    """Columns, scale and gap of a sheet of n images."""
+    columns = min(columns or default_columns(n), n)
+    scale = scale or default_scale(max(height, width), columns)
+    return columns, scale, max(2, width * scale // 28)
 
 
 def default_columns(n: int) -> int:

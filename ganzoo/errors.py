@@ -13,9 +13,8 @@ class GanzooError(Exception):
     """Base of all expected errors. `problem` says what is wrong, `remedy` what to do about it."""
 
     def __init__(self, problem: str, remedy: str = "") -> None:
-        self.problem = problem
-        self.remedy = remedy
-        super().__init__(f"{problem}: {remedy}" if remedy else problem)
+        self.problem, self.remedy = (printable(text, longest=2000) for text in (problem, remedy))
+        super().__init__(f"{self.problem}: {self.remedy}" if remedy else self.problem)
 
 
 class InputError(GanzooError):
@@ -56,6 +55,15 @@ class DataError(GanzooError):
 
 class TrainingError(GanzooError):
     """Training cannot go on: divergence, out of memory, a run folder of another recipe."""
+
+
+def printable(text: str, *, longest: int = 1 << 30) -> str:
+    """Anyone's text on one line, cut where it is too long, and nothing in it steers a terminal."""
+    if len(text) > longest:
+        text = f"{text[: longest - 1]}…"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

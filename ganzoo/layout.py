@@ -5,6 +5,7 @@ model.safetensors          the generator (averaged weights)
 discriminator.safetensors  optional
 training.json, metrics.json, samples.png, README.md
 SHA256SUMS                 the hash of every file, checked before a file is used
+model.sig                  optional: a signature over every other file, see ganzoo/signing.py
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ganzoo.configs import config_from_dict
 from ganzoo.errors import CheckpointError, IntegrityError, NotFoundError
 
 FORMAT = 1
-CONFIG, SUMS = "config.json", "SHA256SUMS"
+CONFIG, SUMS, SIGNATURE = "config.json", "SHA256SUMS", "model.sig"
 WEIGHTS = {"generator": "model.safetensors", "discriminator": "discriminator.safetensors"}
 KNOWN_FILES = (
     CONFIG,
@@ -30,7 +31,15 @@ KNOWN_FILES = (
     "metrics.json",
     "samples.png",
     "README.md",
+    SIGNATURE,
 )
+FILES = (*KNOWN_FILES, SUMS)
+"""All that a model folder may hold."""
+LARGEST_RECORD = 32 << 20
+"""Bytes that a file of a model folder may have that holds no weights."""
+LARGEST_TEXT = 4 << 20
+"""Bytes that a file may have which is read as text; JSON takes many times its size in memory."""
+_MOST_FILES, _DEEPEST = 200, 32
 PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".tar", ".npz"}
 
 
@@ -86,8 +95,12 @@ class ModelInfo:
     classes: tuple[str, ...] = ()
 
 
-def read_config(folder: Path) -> ModelConfig:
+def read_config(folder: Path, *, hashes: Mapping[str, str] | None = None) -> ModelConfig:
     """Read and check config.json, without torch and before anything else of the folder is used.
+
+    Args:
+        folder: a model folder.
+        hashes: of files that were found right just now, and are not hashed again.
 
     Raises:
         CheckpointError: no model folder, or a config that is damaged or from the future.
@@ -95,22 +108,65 @@ def read_config(folder: Path) -> ModelConfig:
     """
     folder = Path(folder)
     _refuse_foreign(folder)
-    check_file(folder, CONFIG)
+    if not hashes or CONFIG not in hashes:
+        check_file(folder, CONFIG)
     path = folder / CONFIG
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path} is no valid JSON: {error}", "get the folder afresh"
-        ) from error
-    if not isinstance(document, dict):
-        raise CheckpointError(f"{path} holds no JSON object", "get the folder afresh")
+    document = read_json(path)
     if document.get("format") != FORMAT:
         raise CheckpointError(
             f"{path} has format {document.get('format')!r}, this ganzoo reads {FORMAT}",
             "pip install --upgrade ganzoo",
         )
     return config_from_dict(ModelConfig, document, where=str(path))
+
+
+def read_text(path: Path) -> str:
+    """A text file of a model folder, UTF-8, of a size that can be meant.
+
+    Raises:
+        CheckpointError: it cannot be read, is too large, or no UTF-8.
+    """
+    try:
+        if not path.is_file():
+            raise ValueError("it is missing, or no file")
+        if path.stat().st_size > LARGEST_TEXT:
+            raise ValueError(f"it has more than {LARGEST_TEXT:,} bytes")
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}", "get the folder afresh") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of a model folder that every reader can walk through, print and write again.
+
+    Raises:
+        CheckpointError: it is no such file.
+    """
+    try:
+        document = json.loads(read_text(path))
+        if not isinstance(document, dict):
+            raise ValueError("it holds no JSON object")
+        _check_depth(document)
+        json.dumps(document, ensure_ascii=False).encode()  # half a surrogate pair is no text
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path} is no valid JSON: {error}", "get the folder afresh"
+        ) from error
+    return document
+
+
+def _check_depth(document: Any) -> None:
+    level = [document]
+    for _ in range(_DEEPEST):
+        level = [
+            item
+            for value in level
+            if isinstance(value, (dict, list))
+            for item in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return
+    raise ValueError(f"it is nested deeper than {_DEEPEST} levels")
 
 
 def has_discriminator(folder: Path) -> bool:
@@ -137,22 +193,18 @@ def _refuse_foreign(folder: Path) -> None:
 def read_sums(folder: Path) -> dict[str, str]:
     """File name -> hash, from SHA256SUMS; only plain names are accepted."""
     path = Path(folder) / SUMS
-    try:
-        text = path.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} cannot be read", "get the folder afresh") from error
-    sums = {}
-    for line in text.splitlines():
-        match = re.fullmatch(r"([0-9a-f]{64}) [ *]([\w.\-]{1,255})", line)
-        if match is None or match[2] in sums:
+    sums: dict[str, str] = {}
+    for line in read_text(path).splitlines():
+        match = re.fullmatch(r"([0-9a-f]{64}) [ *]([\w\-][\w.\-]{0,254})", line, re.ASCII)
+        if match is None or match[2] in sums or len(sums) == _MOST_FILES:
             raise CheckpointError(f"{path} has an odd line: {line[:80]!r}", "get the folder afresh")
         sums[match[2]] = match[1]
     return sums
 
 
-def check_file(folder: Path, name: str, sha256: str | None = None) -> str:
-    """Hash a file and compare with `sha256`, else with SHA256SUMS; returns the hash."""
-    expected = sha256 or read_sums(folder).get(name)
+def check_file(folder: Path, name: str) -> str:
+    """Hash a file and compare with SHA256SUMS; returns the hash."""
+    expected = read_sums(folder).get(name)
     path = Path(folder) / name
     if expected is None:
         raise IntegrityError(f"{path} is not named in {SUMS}", "get the folder afresh")
@@ -168,10 +220,20 @@ def check_file(folder: Path, name: str, sha256: str | None = None) -> str:
 
 
 def write_sums(folder: Path) -> None:
-    """Write SHA256SUMS over every other file of the folder; whatever edits a folder calls it."""
+    """Write SHA256SUMS over every other file of the folder; whatever edits a folder calls it.
+
+    A signature covered the files as they were, SHA256SUMS among them: it goes.
+    """
+    remove_signature(folder)
     lines = [
         f"{files.sha256(path)}  {path.name}\n"
         for path in sorted(folder.iterdir())
         if path.is_file() and path.name != SUMS and not path.name.startswith(".")
     ]
     files.write_text(folder / SUMS, "".join(lines))
+
+
+def remove_signature(folder: Path) -> None:
+    """What was signed is about to change."""
+    with files.writable(folder):
+        (folder / SIGNATURE).unlink(missing_ok=True)

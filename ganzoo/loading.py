@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ganzoo import checkpoint, hub, layout, registry
-from ganzoo.errors import InputError
+from ganzoo import checkpoint, files, hub, layout, registry
+from ganzoo.errors import InputError, IntegrityError
 
 if TYPE_CHECKING:
     import torch
@@ -17,7 +19,27 @@ if TYPE_CHECKING:
 N = TypeVar("N", bound="nn.Module")
 
 
-def load(source: str | Path, *, device: str | torch.device | None = None) -> Generator:
+@dataclass(frozen=True)
+class Located:
+    """A model folder on this machine.
+
+    Attributes:
+        folder: where it is.
+        address: `hf://owner/name@commit` for one of the Hub, else "".
+        hashes: of files that were found right just now, and need not be hashed again.
+    """
+
+    folder: Path
+    address: str = ""
+    hashes: Mapping[str, str] = field(default_factory=dict)
+
+
+def load(
+    source: str | Path,
+    *,
+    device: str | torch.device | None = None,
+    local_files_only: bool = False,
+) -> Generator:
     """Load a pretrained generator, in eval mode, with the averaged weights of its training.
 
     Args:
@@ -25,22 +47,29 @@ def load(source: str | Path, *, device: str | torch.device | None = None) -> Gen
             ("hf://owner/name@revision"); a `Path`, or a string with "/" or a leading ".", for a
             model or run folder.
         device: where to put it; the CPU by default.
+        local_files_only: make no request: use what is bundled or cached, as `HF_HUB_OFFLINE=1`
+            does.
 
     Returns:
-        A `Generator`; `G.sample(16, seed=0)` gives images (16, C, H, W) in [-1, 1].
+        A `Generator`; `G.sample(16, seed=0)` gives images (16, C, H, W) in [-1, 1]. The
+        `G.record` of one from the Hub names the commit, under "source".
 
     Raises:
         GanzooError: one line that says what is wrong and what to do instead.
     """
-    return _placed(checkpoint.load_generator(resolve_folder(source)), device)
+    located = locate(source, local_files_only=local_files_only)
+    generator = checkpoint.load_generator(located.folder, hashes=located.hashes)
+    if located.address:
+        generator.record["source"] = located.address
+    return _placed(generator, device)
 
 
 def load_discriminator(
     source: str | Path, *, device: str | torch.device | None = None
 ) -> Discriminator:
     """Load the discriminator of a model that has one (run folders do); see `load`."""
-    folder = resolve_folder(source, discriminator=True)
-    return _placed(checkpoint.load_discriminator(folder), device)
+    located = locate(source, discriminator=True)
+    return _placed(checkpoint.load_discriminator(located.folder, hashes=located.hashes), device)
 
 
 def _placed(network: N, device: str | torch.device | None) -> N:
@@ -58,22 +87,59 @@ def _placed(network: N, device: str | torch.device | None) -> N:
         ) from error
 
 
-def resolve_folder(source: str | Path, *, discriminator: bool = False) -> Path:
-    """The model folder that a source stands for, from the Hub with its discriminator if that is
-    asked for. A name goes to the network only if it has to:
-    first come models bundled with an installed plugin, then the cache, then the Hub."""
-    if isinstance(source, str) and source.startswith("hf://"):
-        return hub.fetch(hub.parse_uri(source), discriminator=discriminator)
-    if isinstance(source, Path) or is_path(source):
-        return _model_of_run(Path(source))
-    entry = registry.find(source)
-    if entry.path is not None:
-        return entry.path
-    if entry.repo and entry.revision:
-        hashes = {name: file["sha256"] for name, file in entry.files.items()}
-        ref = hub.parse_uri(f"hf://{entry.repo}@{entry.revision}")
-        return hub.fetch(ref, files_sha256=hashes, discriminator=discriminator)
-    raise registry.lacking(entry.plugin, f"model {source!r}")
+def locate(
+    source: str | Path,
+    *,
+    discriminator: bool = False,
+    signature: bool = False,
+    local_files_only: bool = False,
+) -> Located:
+    """The model folder that a source stands for, from the Hub with its discriminator and its
+    signature if these are asked for. A name goes to the network only if it has to:
+    first come models bundled with an installed plugin, then folder registries, then the cache,
+    then the Hub."""
+    if isinstance(source, Path) or (is_path(source) and not source.startswith("hf://")):
+        return Located(_model_of_run(Path(source)))
+    hashes: dict[str, str] = {}
+    if source.startswith("hf://"):
+        ref = hub.parse_uri(source)
+    else:
+        entry = registry.find(source)
+        hashes = {name: str(file["sha256"]) for name, file in entry.files.items()}
+        if entry.path is not None:
+            return Located(entry.path, hashes=_as_pinned(entry.path, hashes, entry.registry))
+        if not (entry.repo and entry.revision):
+            raise registry.lacking(entry.plugin, f"model {source!r}")
+        ref = hub.HubRef(entry.repo, entry.revision, entry.subfolder)
+    fetched = hub.fetch(
+        ref,
+        files_sha256=hashes,
+        discriminator=discriminator,
+        signature=signature,
+        local_files_only=local_files_only,
+    )
+    return Located(fetched.folder, str(fetched.ref), fetched.hashes)
+
+
+def _as_pinned(folder: Path, pinned: Mapping[str, str], by: str) -> dict[str, str]:
+    """The hashes of a folder's files, which are to be those that a folder registry pins."""
+    hashes = {}
+    for name in (layout.CONFIG, layout.WEIGHTS["generator"]) if by else ():
+        if name in pinned and (folder / name).is_file():
+            hashes[name] = files.sha256(folder / name)
+            if hashes[name] != pinned[name]:
+                raise IntegrityError(
+                    f"{folder / name} does not have the SHA-256 that {by} pins",
+                    "mirror the model afresh",
+                )
+    return hashes
+
+
+def resolve_folder(
+    source: str | Path, *, discriminator: bool = False, signature: bool = False
+) -> Path:
+    """The folder alone of `locate`."""
+    return locate(source, discriminator=discriminator, signature=signature).folder
 
 
 def is_path(source: str) -> bool:

@@ -48,7 +48,8 @@ class EqualizedLinear(nn.Module):
         bias_init: float = 0.0,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
+        weight = torch.randn(out_features, in_features)
+        self.weight = nn.Parameter(weight if lr_multiplier == 1 else weight / lr_multiplier)
         start = torch.full((out_features,), bias_init / lr_multiplier)
         self.bias = nn.Parameter(start) if bias else None
         self.scale = gain / math.sqrt(in_features) * lr_multiplier
@@ -123,8 +124,8 @@ def downsample_box(x: Tensor, factor: int = 2) -> Tensor:
 
 def fir_kernel(taps: Sequence[float] = (1, 3, 3, 1), *, gain: float = 1.0) -> Tensor:
     """The separable filter (T, T) of `taps`, with a sum of `gain`; to be kept as a buffer."""
-    line = torch.tensor(taps, dtype=torch.float32)
-    return torch.outer(line, line) * (gain / line.sum().square())
+    scale = gain / sum(taps) ** 2
+    return torch.tensor([[scale * a * b for b in taps] for a in taps], dtype=torch.float32)
 
 
 def fir_blur(x: Tensor, kernel: Tensor, *, padding: int, stride: int = 1) -> Tensor:
@@ -209,11 +210,11 @@ class ConvTranspose2d(nn.ConvTranspose2d):
     def _from_subpixels(self, x: Tensor) -> Tensor:
         """The four pixels that one becomes, as channels of an ordinary convolution: row 2i + a
         sees rows i - 1 + a and i + a. Three times as fast for few channels out."""
-        _, c, h, w = x.shape
-        taps = self.weight.flip(2, 3).unflatten(3, (2, 2)).unflatten(2, (2, 2))
+        n, c, h, w = x.shape
+        taps = self.weight.flip(2, 3).reshape(c, -1, 2, 2, 2, 2)
         kernel = taps.permute(3, 5, 1, 0, 2, 4).reshape(-1, c, 2, 2)  # (a, b, out) of the pixels
         kernel = kernel.contiguous(memory_format=torch.channels_last)
-        y = conv2d(x, kernel, padding=1).unflatten(1, (4, -1))  # (N, 4, out, H + 1, W + 1)
+        y = conv2d(x, kernel, padding=1).reshape(n, 4, -1, h + 1, w + 1)
         pixels = [y[:, 2 * a + b, :, a : a + h, b : b + w] for a in (0, 1) for b in (0, 1)]
         image = pixel_shuffle(torch.stack(pixels, dim=2).flatten(1, 2), 2)
         return image if self.bias is None else image + self.bias[:, None, None]

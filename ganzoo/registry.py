@@ -1,4 +1,4 @@
-"""The catalogue: registry.toml of the core, and the models that installed plugins bring.
+"""What models there are: of the core's registry.toml, of installed plugins and folder registries.
 
 Listing reads TOML and JSON only; torch is not imported and nothing is fetched.
 """
@@ -6,108 +6,26 @@ Listing reads TOML and JSON only; torch is not imported and nothing is fetched.
 from __future__ import annotations
 
 import functools
-import json
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ganzoo import layout, plugins
-from ganzoo.errors import (
-    CheckpointError,
-    ConfigError,
-    GanzooError,
-    NotFoundError,
-    PluginError,
-    nearest,
-)
+from ganzoo import catalogue, folder_registry, layout, plugins
+from ganzoo.catalogue import ModelEntry
+from ganzoo.errors import GanzooError, NotFoundError, PluginError, nearest
 
-FORMAT = 1
-
-
-@dataclass(frozen=True)
-class ModelEntry:
-    """One pretrained model.
-
-    Attributes:
-        name: arch.data[.scale], unique within a plugin.
-        plugin: the distribution that is needed to load it.
-        repo, revision: where it is published on the Hub and at which commit; "" until it is.
-        files: file -> {"sha256", "size"}.
-        path: its folder, where an installed plugin bundles it.
-    """
-
-    name: str
-    plugin: str
-    arch: str
-    dataset: str = ""
-    resolution: int = 0
-    channels: int = 0
-    classes: int = 0
-    license: str = "unknown"
-    dataset_license: str = "unknown"
-    summary: str = ""
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-    aliases: tuple[str, ...] = ()
-    repo: str = ""
-    revision: str = ""
-    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    path: Path | None = None
-
-    @property
-    def bundled(self) -> bool:
-        return self.path is not None
-
-    def to_dict(self) -> dict[str, Any]:
-        """For `--json`: every field, and `bundled`."""
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "path"}
-        return {**values, "aliases": list(self.aliases), "bundled": self.bundled}
-
-    @classmethod
-    def from_toml(cls, table: Mapping[str, Any], where: str) -> ModelEntry:
-        known = {f.name for f in fields(cls)} - {"path"}
-        for key in table:
-            if key not in known:
-                raise ConfigError(
-                    f"{where}: a model has the unknown key {key!r}", nearest(key, known)
-                )
-        for key in ("name", "plugin", "arch"):
-            if not isinstance(table.get(key), str):
-                raise ConfigError(f"{where}: a model lacks {key!r}", "mend the registry file")
-        return cls(**{**table, "aliases": tuple(table.get("aliases", ()))})
-
-    @classmethod
-    def from_folder(cls, folder: Path) -> ModelEntry:
-        """The entry of a model folder, from its own files."""
-        config = layout.read_config(folder)
-        shape = config.generator.config.get("image_shape", (0, 0, 0))
-        if not isinstance(shape, (list, tuple)) or [type(n) for n in shape] != [int] * 3:
-            raise ConfigError(f"{folder}: image_shape = {shape!r} is no shape", "use [C, H, W]")
-        metrics = folder / "metrics.json"
-        return cls(
-            name=config.name,
-            plugin=config.plugin,
-            arch=config.generator.part,
-            dataset=config.dataset.name,
-            resolution=shape[1],
-            channels=shape[0],
-            classes=config.generator.config.get("num_classes", 0),
-            license=config.license,
-            dataset_license=config.dataset.license,
-            summary=config.summary,
-            metrics=_json(metrics) if metrics.exists() else {},
-            files=_files(folder),
-            path=folder,
-        )
+__all__ = ["ModelEntry", "find", "lacking", "list_models", "missing_part", "write_models"]
 
 
 def list_models() -> list[ModelEntry]:
-    """All known models, by name: the core's catalogue and what installed plugins bring.
+    """All known models, by name: the core's catalogue, what installed plugins bring, and what the
+    folder registries of `GANZOO_REGISTRY` hold.
 
-    A model that is both in the catalogue and bundled with its plugin is listed once.
+    One that is in several of them is listed once: as it is bundled, else as in the first folder
+    registry.
     """
     found = {(entry.plugin, entry.name): entry for entry in _catalogue_models()}
     loaded = plugins.load()
@@ -119,6 +37,10 @@ def list_models() -> list[ModelEntry]:
                 entry = replace(
                     entry, repo=known.repo, revision=known.revision, aliases=known.aliases
                 )
+            found[entry.plugin, entry.name] = entry
+    for entry in folder_registry.entries():
+        known = found.get((entry.plugin, entry.name))
+        if known is None or known.path is None:
             found[entry.plugin, entry.name] = entry
     return sorted(found.values(), key=lambda entry: (entry.name, entry.plugin))
 
@@ -207,12 +129,12 @@ def _entries(
         return list(answer)
     path = Path(answer)
     if path.suffix == ".toml":
-        return _read(path)[1]
+        return catalogue.read(path)
     entries = []
     for folder in sorted(path.iterdir()) if path.is_dir() else ():
         entry = known.get((distribution, folder.name))
         try:
-            if entry is not None and entry.files == _files(folder):
+            if entry is not None and entry.files == catalogue.files_of(folder):
                 entries.append(replace(entry, path=folder))  # nothing to read that is not known
             elif (folder / layout.CONFIG).is_file():
                 entries.append(ModelEntry.from_folder(folder))
@@ -222,31 +144,13 @@ def _entries(
     return entries
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is no valid JSON: {error}") from error
-    return document if isinstance(document, dict) else {}
-
-
-def _files(folder: Path) -> dict[str, dict[str, Any]]:
-    """Hash and size of each file that the folder's SHA256SUMS names; {} for another folder."""
-    if not (folder / layout.SUMS).is_file():
-        return {}
-    return {
-        name: {"sha256": digest, "size": (folder / name).stat().st_size}
-        for name, digest in layout.read_sums(folder).items()
-        if (folder / name).is_file()
-    }
-
-
-# -- registry.toml ---------------------------------------------------------------------------------
+# -- the core's registry.toml ----------------------------------------------------------------------
 
 
 def curated_plugins() -> list[dict[str, Any]]:
     """The reviewed plugins, installed or not: name (distribution), entry_point, summary, parts."""
-    return _read(_catalogue_path())[0]
+    said: list[dict[str, Any]] = catalogue.document(_catalogue_path()).get("plugin", [])
+    return said
 
 
 def curated_distributions() -> set[str]:
@@ -269,25 +173,20 @@ def write_models(folders: Iterable[Path], path: Path | None = None) -> int:
 
     `repo`, `revision` and `aliases` of former entries are kept. `make registry` calls this.
     """
-    import tomli_w
-
-    from ganzoo import files
-
     path = path or _catalogue_path()
-    former = {(e.plugin, e.name): e for e in _read(path)[1]}
-    tables = []
+    former = {(e.plugin, e.name): e for e in catalogue.read(path)}
+    entries = []
     for folder in sorted(folders):
         entry = ModelEntry.from_folder(folder)
         old = former.get((entry.plugin, entry.name), entry)
-        entry = replace(entry, repo=old.repo, revision=old.revision, aliases=old.aliases)
-        values = {
-            k: v for k, v in entry.to_dict().items() if k != "bundled" and v not in ("", {}, [])
-        }
-        tables.append(values)
-    text = path.read_text()
-    head = text.partition("\n[[model]]")[0].rstrip()
-    files.write_text(path, f"{head}\n\n{tomli_w.dumps({'model': tables})}")
-    return len(tables)
+        entries.append(replace(entry, repo=old.repo, revision=old.revision, aliases=old.aliases))
+    catalogue.write(path, entries)
+    return len(entries)
+
+
+def put(entry: ModelEntry, path: Path | None = None) -> None:
+    """Write one entry into a registry file, by default the core's."""
+    catalogue.put(path or _catalogue_path(), entry)
 
 
 def _catalogue_path() -> Path:
@@ -297,29 +196,4 @@ def _catalogue_path() -> Path:
 
 
 def _catalogue_models() -> list[ModelEntry]:
-    return _read(_catalogue_path())[1]
-
-
-@functools.lru_cache(maxsize=32)
-def _parsed(path: Path, stamp: tuple[int, int]) -> dict[str, Any]:
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigError(f"{path} is no valid TOML: {error}", "mend that line") from error
-    if document.get("format") != FORMAT:
-        raise ConfigError(
-            f"{path} has format {document.get('format')!r}, this ganzoo reads {FORMAT}",
-            "pip install --upgrade ganzoo",
-        )
-    return document
-
-
-def _read(path: Path) -> tuple[list[dict[str, Any]], list[ModelEntry]]:
-    """(curated plugins, models) of a registry file, parsed once for each state of the file."""
-    try:
-        stat = path.stat()
-    except OSError as error:
-        raise GanzooError(f"the registry {path} cannot be read: {error.strerror}") from error
-    document = _parsed(path, (stat.st_mtime_ns, stat.st_size))
-    entries = [ModelEntry.from_toml(table, str(path)) for table in document.get("model", [])]
-    return document.get("plugin", []), entries
+    return catalogue.read(_catalogue_path())

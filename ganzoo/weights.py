@@ -7,24 +7,36 @@ much memory is taken before it is known to fit the file: the module is first mad
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
+import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ganzoo.errors import CheckpointError
+from ganzoo.errors import CheckpointError, GanzooError, printable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ganzoo.parts import Part
 
-Header = Mapping[str, tuple[str, tuple[int, ...]]]
-"""Tensor name -> (dtype, shape)."""
 
-_MAX_HEADER = 4 << 20  # a header of 4 MiB describes some 40,000 tensors
+class Entry(NamedTuple):
+    """A tensor of a file: its dtype and shape, and at which byte its values begin."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    start: int = 0
+
+
+Header = Mapping[str, Entry]
+"""Tensor name -> what the file says of it."""
+
+_MAX_HEADER = 1 << 20  # a header of 1 MiB describes some 10,000 tensors
 
 
 def write(path: Path, network: nn.Module, storage_dtype: str) -> None:
@@ -63,10 +75,12 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 _DTYPES = {"F16": "float16", "F32": "float32", "F64": "float64", "BF16": "bfloat16",
            "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8",
            "BOOL": "bool"}  # fmt: skip
+_SIZES = {"F16": 2, "F32": 4, "F64": 8, "BF16": 2,
+          "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}  # fmt: skip
 
 
 def read_header(path: Path) -> Header:
-    """Tensor name -> (dtype, shape), strictly: what the safetensors library lets pass but a model
+    """Tensor name -> its entry, strictly: what the safetensors library lets pass but a model
     folder has no business with (duplicate names, a huge header, odd names) is refused."""
 
     def fail(what: str) -> CheckpointError:
@@ -94,7 +108,7 @@ def read_header(path: Path) -> Header:
             raise fail("its header is no JSON object")
         header.pop("__metadata__", None)
         out = {}
-        data = 0
+        spans = []
         for name, entry in header.items():
             if not re.fullmatch(r"[\w.\-]{1,512}", name):
                 raise fail(f"the tensor name {name[:40]!r}")
@@ -104,10 +118,17 @@ def read_header(path: Path) -> Header:
                 raise fail(f"the entry of {name!r}")
             if set(entry) != {"dtype", "shape", "data_offsets"} or min(shape, default=0) < 0:
                 raise fail(f"the entry of {name!r}")
-            out[name] = (_DTYPES[entry["dtype"]], shape)
-            data += int(end) - int(start)
+            out[name] = Entry(_DTYPES[entry["dtype"]], shape, 8 + length + start)
+            spans.append((start, end))
+            if end - start != math.prod(shape) * _SIZES[entry["dtype"]]:
+                raise fail(f"{name!r} of shape {list(shape)} in {end - start} bytes")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise fail(f"its header cannot be read ({type(error).__name__})") from error
+    data = 0
+    for start, end in sorted(spans):
+        if start != data:
+            raise fail("its tensors overlap, or leave gaps")
+        data = end
     if 8 + length + data != size:
         raise fail(f"it has {size} bytes, its header promises {8 + length + data}")
     return out
@@ -119,8 +140,17 @@ def build_if_fitting(part: Part, config: Any, header: Header, path: Path) -> Any
 
     from ganzoo.models import NoInit, build
 
-    with torch.device("meta"), NoInit():
-        blueprint = build(part, config)
+    try:
+        with torch.device("meta"), NoInit(), _at_most(len(header), path):
+            blueprint = build(part, config)
+    except GanzooError:
+        raise
+    except Exception as error:  # settings that each are in range need not go together
+        raise CheckpointError(
+            f"{path} does not fit its config: no network can be built of that"
+            f" ({type(error).__name__}: {printable(str(error), longest=200)})",
+            "get the folder afresh",
+        ) from error
     parameters = {name for name, _ in blueprint.named_parameters()}
     expected: dict[str, Tensor] = dict(blueprint.state_dict())
     missing, extra = sorted(set(expected) - set(header)), sorted(set(header) - set(expected))
@@ -132,7 +162,7 @@ def build_if_fitting(part: Part, config: Any, header: Header, path: Path) -> Any
             "config.json and weights are of different models; get the folder afresh",
         )
     for name, tensor in expected.items():
-        dtype, shape = header[name]
+        dtype, shape, _ = header[name]
         wanted = _dtype_name(tensor)
         halved = name in parameters and wanted == "float32" and dtype == "float16"
         if shape != tuple(tensor.shape) or (dtype != wanted and not halved):
@@ -141,20 +171,87 @@ def build_if_fitting(part: Part, config: Any, header: Header, path: Path) -> Any
                 f" the model has {wanted} {list(tensor.shape)}",
                 "config.json and weights are of different models; get the folder afresh",
             )
-    return build(part, config)
+    with NoInit():
+        return build(part, config)
 
 
-def fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Copy the tensors into the module, which has just these; all must be finite."""
+@contextlib.contextmanager
+def _at_most(tensors: int, path: Path) -> Iterator[None]:
+    """Stop a module that grows far beyond the tensors of its file while it is being made: each part
+    of it takes time and memory, also without its values."""
+    from torch.nn.modules import module
+
+    def counter(most: int) -> Callable[..., None]:
+        counted = itertools.count(1)
+
+        def count(*_: Any) -> None:
+            if next(counted) > most:
+                raise CheckpointError(
+                    f"{path} does not fit its config: it has {tensors} tensors, the model more",
+                    "config.json and weights are of different models; get the folder afresh",
+                )
+
+        return count
+
+    hooks = [  # a tensor may be replaced, as one is that is normalised; a module may have none
+        module.register_module_parameter_registration_hook(counter(2 * tensors + 100)),
+        module.register_module_module_registration_hook(counter(8 * tensors + 1000)),
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def fill(module: nn.Module, path: Path, header: Header) -> None:
+    """Read the tensors of a file, which fit, into the module; all must be finite.
+
+    They are read in place, one after another: a memory map, or a dict of all of them, would take
+    their size a second time.
+    """
+    import torch
+
+    state: dict[str, Tensor] = dict(module.state_dict())
+    with open(path, "rb") as file, torch.no_grad():
+        for name, entry in header.items():
+            target = state[name]
+            same = _dtype_name(target) == entry.dtype and target.is_contiguous()
+            tensor = target if same else torch.empty(entry.shape, dtype=getattr(torch, entry.dtype))
+            file.seek(entry.start)
+            if tensor.numel() and file.readinto(_bytes(tensor)) != tensor.nbytes:
+                raise CheckpointError(f"{path} is too short", "get the folder afresh")
+            _check_finite(name, tensor, path)
+            if tensor is not target:
+                target.copy_(tensor)  # float16 becomes the module's float32
+
+
+def fill_from(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Copy tensors, which fit, into the module; all must be finite."""
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+        _check_finite(name, tensor, path)
+    module.load_state_dict(tensors, strict=True)
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    import torch
+
+    values: Any = tensor.reshape(-1).view(torch.uint8).numpy()
+    return memoryview(values)
+
+
+def _check_finite(name: str, tensor: Tensor, path: Path) -> None:
+    if tensor.is_floating_point() and tensor.numel():
+        low, high = tensor.aminmax()  # shows what is not finite, and takes no memory
+        if not math.isfinite(low.item()) or not math.isfinite(high.item()):
             raise CheckpointError(f"{path}: {name!r} is not finite", "get the folder afresh")
-    module.load_state_dict(tensors, strict=True)  # copies, so float16 becomes the module's float32
 
 
 def header_of(tensors: Mapping[str, Tensor]) -> Header:
     """What the header of a file with these tensors would say."""
-    return {name: (_dtype_name(tensor), tuple(tensor.shape)) for name, tensor in tensors.items()}
+    return {
+        name: Entry(_dtype_name(tensor), tuple(tensor.shape)) for name, tensor in tensors.items()
+    }
 
 
 def _dtype_name(tensor: Tensor) -> str:

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from ganzoo import plugins
+from tests import hub_server
 
 torch.set_num_threads(1)
 
@@ -43,3 +44,22 @@ def healthy_parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     loaded.__dict__.pop("parts", None)
     if former is not None:
         loaded.__dict__["parts"] = former
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[hub_server.Hub]:
+    """A Hub on the loopback, as the real client's endpoint, with an empty cache and no waiting."""
+    from huggingface_hub import constants
+
+    from ganzoo.hub import client
+
+    with hub_server.running() as running:
+        monkeypatch.setattr(constants, "ENDPOINT", running.url)
+        template = running.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setenv("HF_TOKEN", "hf_writing")
+        monkeypatch.setenv("GANZOO_CACHE", str(tmp_path / "ganzoo-cache"))
+        monkeypatch.setattr(client, "WAITS", (0.01, 0.01, 0.01))
+        yield running

@@ -22,8 +22,11 @@ EXPECTED = {
     "dcgan.mnist",
     "dcgan.fashion-mnist",
     "wgan-gp.mnist",
+    "wgan-gp.nouns",
     "progan.fashion-mnist",
     "stylegan2.mnist",
+    "stylegan2.emoji",
+    "stylegan2.nouns",
 }
 
 

@@ -77,7 +77,7 @@ def test_the_card_says_what_the_folder_records(folder: Path) -> None:
         "library_name": "ganzoo",
         "pipeline_tag": "unconditional-image-generation",
         "license": "apache-2.0",
-        "tags": ["gan", "dcgan", "image-generation"],
+        "tags": ["ganzoo", "gan", "dcgan", "image-generation"],
         "datasets": ["mnist"],
     }
     for piece in (

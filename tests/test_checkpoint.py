@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import ganzoo
-from ganzoo import checkpoint, layout, plugins
+from ganzoo import checkpoint, files, layout, plugins
 from ganzoo.errors import (
     CheckpointError,
     ConfigError,
@@ -111,11 +111,19 @@ def test_a_flipped_bit_is_refused(folder: Path, name: str) -> None:
     assert any(name in problem for problem in checkpoint.verify(folder))
 
 
-def test_the_registrys_hash_takes_precedence(folder: Path) -> None:
-    digest = layout.read_sums(folder)["model.safetensors"]
-    checkpoint.load_generator(folder, sha256=digest)
-    with pytest.raises(IntegrityError, match="was changed"):
-        checkpoint.load_generator(folder, sha256="0" * 64)
+def test_what_was_just_hashed_is_not_hashed_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[str] = []
+    sha256 = files.sha256
+    monkeypatch.setattr(files, "sha256", lambda path: hashed.append(path.name) or sha256(path))
+    checkpoint.load_generator(folder)
+    assert sorted(hashed) == ["config.json", "model.safetensors"]
+    sums = layout.read_sums(folder)
+    hashed.clear()
+    generator = checkpoint.load_generator(folder, hashes=sums)
+    assert hashed == []
+    assert generator.record["weights_sha256"] == sums["model.safetensors"]
 
 
 def test_added_and_removed_files_are_seen(folder: Path) -> None:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
+import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ganzoo import hub
+from ganzoo import hub, layout
 from ganzoo.errors import HubError, InputError, IntegrityError
-from ganzoo.hub import HubRef, fetch, parse_uri
-
-_spec = importlib.util.spec_from_file_location(
-    "hub_server", Path(__file__).with_name("hub_server.py")
-)
-assert _spec is not None and _spec.loader is not None
-hub_server = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(hub_server)
+from ganzoo.hub import HubRef, parse_uri
+from tests.hub_server import Hub
 
 REPO = "someone/my-gan"
 FILES = {
@@ -31,17 +26,8 @@ FILES = {
 }
 
 
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    from huggingface_hub import constants
-
-    with hub_server.running() as running:
-        monkeypatch.setattr(constants, "ENDPOINT", running.url)
-        template = running.url + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        yield running
+def fetch(*args: Any, **options: Any) -> Path:
+    return hub.fetch(*args, **options).folder
 
 
 def names(folder: Path) -> set[str]:
@@ -99,7 +85,7 @@ def test_addresses_read_back() -> None:
 # -- fetching ------------------------------------------------------------------------------------
 
 
-def test_fetch_by_branch_resolves_once_and_verifies(server: Any) -> None:
+def test_fetch_by_branch_resolves_once_and_verifies(server: Hub) -> None:
     commit = server.push(REPO, {**FILES, "extra.pkl": b"never", "README.md": b"card"})
     folder = fetch("hf://someone/my-gan")
     assert folder.name == commit
@@ -116,7 +102,7 @@ def test_fetch_by_branch_resolves_once_and_verifies(server: Any) -> None:
     assert all("SHA256SUMS" in request for request in by_name)
 
 
-def test_a_cached_commit_makes_no_request(server: Any) -> None:
+def test_a_cached_commit_makes_no_request(server: Hub) -> None:
     commit = server.push(REPO, FILES)
     first = fetch(HubRef(REPO, commit))
     server.requests.clear()
@@ -124,7 +110,7 @@ def test_a_cached_commit_makes_no_request(server: Any) -> None:
     assert server.requests == []
 
 
-def test_a_moved_branch_is_followed_and_the_old_commit_stays(server: Any) -> None:
+def test_a_moved_branch_is_followed_and_the_old_commit_stays(server: Hub) -> None:
     old = server.push(REPO, FILES)
     fetch(HubRef(REPO))
     new = server.push(REPO, {**FILES, "model.safetensors": b"better"})
@@ -132,7 +118,7 @@ def test_a_moved_branch_is_followed_and_the_old_commit_stays(server: Any) -> Non
     assert fetch(HubRef(REPO, old)).joinpath("model.safetensors").read_bytes() != b"better"
 
 
-def test_tags_folders_and_quoted_revisions(server: Any) -> None:
+def test_tags_folders_and_quoted_revisions(server: Hub) -> None:
     files = {f"small/{name}": content for name, content in FILES.items()}
     commit = server.push(REPO, files, ref="feature/x")
     folder = fetch("hf://someone/my-gan@feature%2Fx/small")
@@ -140,7 +126,7 @@ def test_tags_folders_and_quoted_revisions(server: Any) -> None:
     assert (folder / "config.json").read_bytes() == FILES["config.json"]
 
 
-def test_the_discriminator_comes_when_asked_for(server: Any) -> None:
+def test_the_discriminator_comes_when_asked_for(server: Hub) -> None:
     server.push(REPO, FILES)
     assert "discriminator.safetensors" not in names(fetch(HubRef(REPO)))
     assert "discriminator.safetensors" in names(fetch(HubRef(REPO), discriminator=True))
@@ -150,17 +136,17 @@ def test_the_discriminator_comes_when_asked_for(server: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "SHA256SUMS"])
-def test_a_flipped_bit_on_the_way_is_fetched_afresh(server: Any, name: str) -> None:
+def test_a_flipped_bit_on_the_way_is_fetched_afresh(server: Hub, name: str) -> None:
     server.push(REPO, FILES)
-    server.spoil[name] = 1
+    server.fail("flip", rf"GET .*/{name}$")
     folder = fetch(HubRef(REPO))
     assert (folder / "model.safetensors").read_bytes() == FILES["model.safetensors"]
     assert sum(r.startswith("GET") and r.endswith(name) for r in server.requests) == 2
 
 
-def test_a_file_that_stays_wrong_is_refused(server: Any) -> None:
+def test_a_file_that_stays_wrong_is_refused(server: Hub) -> None:
     server.push(REPO, FILES)
-    server.spoil["model.safetensors"] = 99
+    server.fail("flip", r"GET .*model.safetensors", 99)
     with pytest.raises(IntegrityError, match="fetched twice") as caught:
         fetch(HubRef(REPO))
     assert "\n" not in str(caught.value)
@@ -168,7 +154,7 @@ def test_a_file_that_stays_wrong_is_refused(server: Any) -> None:
     assert len(gets) == 2
 
 
-def test_a_cached_file_is_hashed_again(server: Any) -> None:
+def test_a_cached_file_is_hashed_again(server: Hub) -> None:
     commit = server.push(REPO, FILES)
     folder = fetch(HubRef(REPO, commit))
     weights = (folder / "model.safetensors").resolve()
@@ -179,7 +165,7 @@ def test_a_cached_file_is_hashed_again(server: Any) -> None:
     assert (folder / "model.safetensors").read_bytes() == FILES["model.safetensors"]
 
 
-def test_a_pinned_hash_takes_precedence(server: Any) -> None:
+def test_a_pinned_hash_takes_precedence(server: Hub) -> None:
     import hashlib
 
     right = hashlib.sha256(FILES["model.safetensors"]).hexdigest()
@@ -189,10 +175,91 @@ def test_a_pinned_hash_takes_precedence(server: Any) -> None:
         fetch(HubRef(REPO), files_sha256={"model.safetensors": "0" * 64})
 
 
+@pytest.mark.parametrize("name", ["SHA256SUMS", "config.json", "model.safetensors"])
+@pytest.mark.parametrize(
+    ("kind", "headers"),
+    [
+        ("503", {"Retry_After": "0"}),
+        ("429", {}),
+        ("500", {}),
+        ("drop", {}),
+        ("reset", {}),
+        ("truncate", {}),
+        ("etag", {}),
+    ],
+)
+def test_a_fault_on_the_way_is_got_over(
+    server: Hub, name: str, kind: str, headers: dict[str, str]
+) -> None:
+    commit = server.push(REPO, FILES)
+    server.fail(kind, rf"GET .*/{name}$", **headers)
+    folder = fetch(HubRef(REPO))
+    assert not any(fault.times for fault in server.faults), "the fault was not met"
+    for file in ("config.json", "model.safetensors", "training.json"):
+        assert (folder / file).read_bytes() == FILES[file]
+    assert fetch(HubRef(REPO, commit)) == folder
+
+
+@pytest.mark.parametrize("kind", ["503", "reset", "truncate"])
+def test_a_fault_that_stays_is_one_line(server: Hub, kind: str) -> None:
+    server.push(REPO, FILES)
+    server.fail(kind, r"GET .*/model.safetensors$", 99)
+    with pytest.raises((HubError, IntegrityError)) as caught:
+        fetch(HubRef(REPO))
+    assert "\n" not in str(caught.value) and caught.value.remedy
+    server.faults.clear()
+    assert (fetch(HubRef(REPO)) / "model.safetensors").read_bytes() == FILES["model.safetensors"]
+
+
+def test_a_name_that_a_flipped_bit_changed_hides_no_file(server: Hub) -> None:
+    server.push(REPO, {"a.json": b"{}", **FILES})
+    server.fail("flip", r"GET .*/SHA256SUMS$")
+    assert "training.json" in names(fetch(HubRef(REPO)))
+
+
+def test_records_have_a_size_that_is_sane(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "LARGEST_RECORD", 100)
+    server.push(REPO, {**FILES, "training.json": b" " * 101})
+    with pytest.raises(HubError, match=r"training\.json has 101 bytes"):
+        fetch(HubRef(REPO))
+    assert not any(r.startswith("GET") and "training" in r for r in server.requests)
+
+
+def test_a_spelling_is_corrected(server: Hub) -> None:
+    server.push("someone/my-gan", FILES)
+    with pytest.raises(HubError, match=r"did you mean someone/my-gan\?"):
+        fetch("hf://someone/my-gann")
+
+
+@pytest.mark.parametrize("signal_name", ["SIGINT", "SIGKILL"])
+def test_a_download_that_is_cut_off(server: Hub, tmp_path: Path, signal_name: str) -> None:
+    content = {**FILES, "model.safetensors": bytes(range(256)) * 4_000}
+    commit = server.push(REPO, content)
+    server.fail("slow", r"GET .*/model.safetensors$")
+    cache = tmp_path / "cache"
+    code = f"from ganzoo import hub; hub.fetch('hf://{REPO}@{commit}')"
+    environment = {**os.environ, "HF_ENDPOINT": server.url, "HF_HUB_CACHE": str(cache)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, stderr=subprocess.DEVNULL
+    )
+    asked = f"GET /{REPO}/resolve/{commit}/model.safetensors"
+    while asked not in server.requests or not list(cache.rglob("*.incomplete")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(getattr(signal, signal_name))
+    assert process.wait(30) != 0
+    snapshot = cache / "models--someone--my-gan" / "snapshots" / commit
+    assert "model.safetensors" not in names(snapshot)
+    if signal_name == "SIGINT":
+        assert list(cache.rglob("*.incomplete")) == []
+    folder = fetch(HubRef(REPO, commit))
+    assert (folder / "model.safetensors").read_bytes() == content["model.safetensors"]
+
+
 # -- offline, and what the Hub refuses ------------------------------------------------------------
 
 
-def test_offline_uses_the_cache(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_uses_the_cache(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
     server.push(REPO, FILES)
@@ -206,7 +273,7 @@ def test_offline_uses_the_cache(server: Any, monkeypatch: pytest.MonkeyPatch) ->
     assert server.requests == []
 
 
-def test_errors_are_one_line_with_a_remedy(server: Any) -> None:
+def test_errors_are_one_line_with_a_remedy(server: Hub) -> None:
     server.push(REPO, FILES)
     server.push("someone/other", {"weights.pt": b"pickle"}, sums=False)
     server.push("someone/half", {"config.json": b"{}"})
@@ -233,7 +300,7 @@ def test_errors_are_one_line_with_a_remedy(server: Any) -> None:
     assert not any("weights.pt" in request for request in server.requests)
 
 
-def test_an_unreachable_hub(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_hub(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
     commit = server.push(REPO, FILES)
@@ -245,7 +312,7 @@ def test_an_unreachable_hub(server: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # the client waits between its tries
     assert fetch(HubRef(REPO)) == folder  # falls back to the cache
     assert fetch(HubRef(REPO, commit)) == folder
-    with pytest.raises(HubError, match="cannot be fetched from http://127") as caught:
+    with pytest.raises(HubError, match="cannot be reached at http://127") as caught:
         fetch(HubRef("someone/else"))
     assert "check the connection" in caught.value.remedy
 
@@ -259,10 +326,10 @@ def test_the_client_is_imported_only_when_needed() -> None:
 def test_only_this_room_talks_to_the_hub() -> None:
     package = Path(hub.__file__).parent
     users = [p for p in package.rglob("*.py") if "hf_hub_download" in p.read_text("utf-8")]
-    assert [p.name for p in users] == ["hub.py"]
+    assert [p.name for p in users] == ["fetching.py"]
 
 
-def test_a_model_of_the_hub_is_loaded(server: Any, tmp_path: Path) -> None:
+def test_a_model_of_the_hub_is_loaded(server: Hub, tmp_path: Path) -> None:
     import ganzoo
     from ganzoo import plugins
     from ganzoo.models import build

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import ganzoo
-from ganzoo import checkpoint, hookimpl, layout, plugins, registry
+from ganzoo import catalogue, checkpoint, hookimpl, layout, plugins, registry
 from ganzoo.errors import ConfigError, IntegrityError, NotFoundError, PluginError
 from ganzoo.models import build
 from ganzoo.registry import ModelEntry
@@ -196,7 +196,7 @@ def test_odd_registry_files_are_refused_in_one_line(
     file = tmp_path / "registry.toml"
     file.write_text(text)
     with pytest.raises(ConfigError, match=message):
-        registry._read(file)
+        catalogue.read(file)
 
 
 def test_the_file_is_generated_from_folders_and_keeps_what_is_not_in_them(tmp_path: Path) -> None:
@@ -207,14 +207,14 @@ def test_the_file_is_generated_from_folders_and_keeps_what_is_not_in_them(tmp_pa
     assert registry.write_models(folders, file) == 2
     text = file.read_text()
     assert text.startswith(head.rstrip())
-    first, second = registry._read(file)[1]
+    first, second = catalogue.read(file)
     assert (first.name, second.name) == ("gan.a", "gan.b")
     assert first.files["model.safetensors"]["size"] == (
         (tmp_path / "gan.a" / "model.safetensors").stat().st_size
     )
     file.write_text(text.replace('name = "gan.a"', 'name = "gan.a"\nrepo = "o/r"\naliases = ["a"]'))
     registry.write_models(folders, file)
-    (first, _) = registry._read(file)[1]
+    (first, _) = catalogue.read(file)
     assert (first.repo, first.aliases) == ("o/r", ("a",))
 
 

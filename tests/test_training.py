@@ -24,6 +24,7 @@ from ganzoo.contact_sheet import contact_sheet
 from ganzoo.data import load_data
 from ganzoo.errors import ConfigError, DataError, InputError, TrainingError
 from ganzoo.hookspecs import hookimpl
+from ganzoo.loading import Located
 from ganzoo.testing.networks import perturbed
 from ganzoo.training import Recipe, plan, train
 from ganzoo.training.ema import average, with_fresh_statistics
@@ -37,7 +38,7 @@ from tests.tiny import families, recipe
 CPU = "cpu"
 
 
-def make(r: Recipe, init: Path | None = None) -> Trainer:
+def make(r: Recipe, init: Located | None = None) -> Trainer:
     data = load_data(r.data.source)
     resolved = r.resolve(data.image_shape, data.num_classes)
     setup = Setup(resolved, data, Path(), Accelerator(cpu=True), Observers(), init)
@@ -468,7 +469,7 @@ def test_bf16_trains_with_float32_weights(tmp_path: Path) -> None:
 
 def test_init_starts_from_a_models_networks(tmp_path: Path) -> None:
     first = train(recipe("gan"), tmp_path / "first", steps=4)
-    started = make(recipe("gan", seed=9), init=first / "model")
+    started = make(recipe("gan", seed=9), init=Located(first / "model"))
     assert same(weights(started.G), weights(ganzoo.load(first)))
     assert same(weights(started.D), weights(ganzoo.load_discriminator(first)))
     assert same(weights(started.G), weights(started.ema))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,7 +68,6 @@ def _read_folder(folder: Path) -> dict[str, Any]:
     """What a model folder says beyond its entry, under the name of each JSON file in it."""
     from ganzoo import layout
     from ganzoo.configs import config_to_dict
-    from ganzoo.errors import CheckpointError
 
     config = config_to_dict(layout.read_config(folder))
     facts: dict[str, Any] = {"folder": str(folder), "config": config}
@@ -77,10 +75,5 @@ def _read_folder(folder: Path) -> dict[str, Any]:
         path = folder / f"{record}.json"
         if path.is_file():
             layout.check_file(folder, path.name)
-            try:
-                facts[record] = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise CheckpointError(
-                    f"{path} is no valid JSON", "get the folder afresh"
-                ) from error
+            facts[record] = layout.read_json(path)
     return facts

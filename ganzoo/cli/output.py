@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
+
+from ganzoo.errors import printable
 
 Row = Mapping[str, Any]
 json_option = click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
@@ -31,8 +34,9 @@ def print_rows(rows: Sequence[Row], columns: Sequence[str], *, as_json: bool) ->
             table.add_row(*(as_text(row[column]) for column in columns))
         console.stdout().print(table, markup=False)
     else:
-        for row in rows:
-            click.echo("\t".join(as_text(row[column]) for column in columns))
+        lines = ("\t".join(as_text(row[column]) for column in columns) for row in rows)
+        while text := "\n".join(itertools.islice(lines, 1000)):
+            click.echo(text)
 
 
 def print_facts(facts: Row, *, as_json: bool) -> None:
@@ -53,17 +57,20 @@ def _flat(facts: Row, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def print_json(rows: Iterable[Row]) -> None:
-    """Print a JSON list, one object after another, so that a long one needs no memory."""
+    """Print a JSON list, an object a line, some at a time, so that a long one needs no memory."""
+    encode = json.JSONEncoder(default=str, ensure_ascii=False).encode  # in C, which cannot indent
+    objects = map(encode, rows)
     opening = "["
-    for row in rows:
-        click.echo(opening)
-        click.echo(json.dumps(row, indent=1, default=str, ensure_ascii=False), nl=False)
+    while text := ",\n".join(itertools.islice(objects, 1000)):
+        click.echo(f"{opening}\n{text}", nl=False)
         opening = ","
     click.echo("[]" if opening == "[" else "\n]")
 
 
 def as_text(value: Any) -> str:
     """A value of a row as one line of text."""
+    if type(value) is str:  # most are
+        return " ".join(value.split()) or "-"
     if value is None or value == "":
         return "-"
     if isinstance(value, bool):
@@ -73,7 +80,7 @@ def as_text(value: Any) -> str:
     if isinstance(value, (list, tuple, set, frozenset)):
         items = sorted(value) if isinstance(value, frozenset) else value
         return ", ".join(map(as_text, items)) or "-"
-    return " ".join(str(value).split())
+    return printable(" ".join(str(value).split()))
 
 
 def note(message: str) -> None:

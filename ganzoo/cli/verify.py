@@ -1,6 +1,8 @@
-"""`ganzoo verify`: whether a model folder is what it says it is."""
+"""`ganzoo verify`: whether a model is what it says it is."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import click
 
@@ -10,21 +12,28 @@ from ganzoo.errors import CheckpointError
 
 @click.command()
 @model_argument
+@click.option(
+    "--key", type=click.Path(path_type=Path), help="Public key (PEM) of whoever signed it."
+)
 @json_option
-def verify(model: str, as_json: bool) -> None:
-    """Verify a model folder: hashes, weights, a finite sample.
+def verify(model: str, key: Path | None, as_json: bool) -> None:
+    """Verify a model: hashes, weights, a finite sample, its signature.
 
-    Checks the SHA-256 of every file, loads the weights strictly and generates a few images. Exits
-    with 1 if anything is wrong.
+    Checks the SHA-256 of every file, loads the weights strictly and generates a few images; with
+    --key, that it is signed with that key and that no file was changed, added or removed since.
+    Exits with 1 if anything is wrong.
     """
-    from ganzoo import checkpoint, layout, loading
+    import ganzoo
 
-    folder = loading.resolve_folder(model)
-    if not folder.is_dir():
-        layout.read_config(folder)  # says what it is instead
-    problems = checkpoint.verify(folder)
-    row = {"model": model, "folder": str(folder), "ok": not problems, "problems": problems}
-    print_rows([row], ["model", "ok", "folder"], as_json=as_json)
-    if problems:
-        more = f" (and {len(problems) - 1} more, see --json)" if len(problems) > 1 else ""
-        raise CheckpointError(f"{problems[0]}{more}")
+    found = ganzoo.verify(model, key=key)
+    row = {
+        "model": model,
+        "folder": str(found.folder),
+        "ok": found.ok,
+        "signature": found.signature,
+        "problems": list(found.problems),
+    }
+    print_rows([row], ["model", "ok", "folder", "signature"], as_json=as_json)
+    if found.problems:
+        more = f" (and {len(found.problems) - 1} more, see --json)" * (len(found.problems) > 1)
+        raise CheckpointError(f"{found.problems[0]}{more}")

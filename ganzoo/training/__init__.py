@@ -21,6 +21,7 @@ from ganzoo.training.recipe import DataConfig, Recipe, find_recipe, recipes
 
 if TYPE_CHECKING:
     from ganzoo.data import ImageData
+    from ganzoo.loading import Located
     from ganzoo.training.trainer import Trainer
 
 __all__ = ["Recipe", "find_recipe", "plan", "recipes", "train"]
@@ -78,7 +79,7 @@ def train(
         )
         if main and images.warning:
             watchers.say(images.warning)
-        setup = Setup(resolved, images, out, accelerator, watchers, _init_folder(init))
+        setup = Setup(resolved, images, out, accelerator, watchers, _located(init))
         trainer = _trainer(resolved, setup)
         if resume:
             path = trainer.resume()
@@ -257,10 +258,10 @@ def _flat(document: dict[str, Any], leave_out: Sequence[str], prefix: str = "") 
     return flat
 
 
-def _init_folder(init: str | Path | None) -> Path | None:
-    from ganzoo.loading import resolve_folder
+def _located(init: str | Path | None) -> Located | None:
+    from ganzoo.loading import locate
 
-    return None if init is None else resolve_folder(init)
+    return None if init is None else locate(init, discriminator=True)
 
 
 def _to_toml(document: dict[str, Any]) -> str:

@@ -26,6 +26,7 @@ from ganzoo import checkpoint, layout, rng
 from ganzoo.configs import config_to_dict
 from ganzoo.data import ImageData
 from ganzoo.errors import DataError, InputError, TrainingError
+from ganzoo.loading import Located
 from ganzoo.models import Discriminator, Generator, build
 from ganzoo.training import state
 from ganzoo.training.augmentation import Augmentation
@@ -50,7 +51,7 @@ class Setup:
     folder: Path
     accelerator: Accelerator
     observers: Observers
-    init: Path | None = None
+    init: Located | None = None
 
 
 class Trainer:
@@ -478,10 +479,13 @@ class Trainer:
                 parameter.data = parameter.data.contiguous(memory_format=self._memory_format)
         return module
 
-    def _init_from(self, folder: Path) -> None:
+    def _init_from(self, model: Located) -> None:
         """Start from a model folder's networks, which must be of the recipe's parts and configs."""
-        source = checkpoint.load_generator(folder)
+        folder = model.folder
+        source = checkpoint.load_generator(folder, hashes=model.hashes)
         self.init = {"model": source.name, "weights_sha256": source.record["weights_sha256"]}
+        if model.address:
+            self.init["source"] = model.address  # on the Hub, which the card names
         if source.part is not self.resolved.part("generator") or source.config != self.G.config:
             theirs, ours = config_to_dict(source.config), config_to_dict(self.G.config)
             differ = [

@@ -109,7 +109,13 @@ def test_info_and_models_agree_on_what_both_say(ganzoo, model):
 
 def test_verify_says_ok(ganzoo, model):
     (report,) = json.loads(ganzoo("verify", model, "--json").stdout)
-    assert report == {"model": str(model), "folder": str(model), "ok": True, "problems": []}
+    assert report == {
+        "model": str(model),
+        "folder": str(model),
+        "ok": True,
+        "signature": "not signed",
+        "problems": [],
+    }
 
 
 def test_verify_says_what_is_wrong_and_exits_with_1(ganzoo, model):

@@ -1,0 +1,201 @@
+"""What a registry says of a model, and registry files: read, indexed, written.
+
+A registry file is TOML: `format = 1`, then a [[model]] table for each model. A long one takes over
+a second to parse, so what it says is kept as JSON in the cache, under the hash of the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ganzoo import files, layout
+from ganzoo.errors import ConfigError, GanzooError, nearest
+
+FORMAT = 1
+_LONG = 100_000  # bytes, from which on a file is indexed
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One pretrained model.
+
+    Attributes:
+        name: arch.data[.scale], unique within a plugin.
+        plugin: the distribution that is needed to load it.
+        repo, revision: where it is published on the Hub and at which commit; "" until it is.
+        subfolder: where it is in that repository, or in a folder registry; "" for its top.
+        files: file -> {"sha256", "size"}.
+        path: its folder on this machine, where a plugin bundles it or a folder registry holds it.
+        registry: the folder registry that it is from; "" for all others.
+    """
+
+    name: str
+    plugin: str
+    arch: str
+    dataset: str = ""
+    resolution: int = 0
+    channels: int = 0
+    classes: int = 0
+    license: str = "unknown"
+    dataset_license: str = "unknown"
+    summary: str = ""
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    repo: str = ""
+    revision: str = ""
+    subfolder: str = ""
+    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    path: Path | None = None
+    registry: str = ""
+
+    @property
+    def bundled(self) -> bool:
+        """Whether it came with an installed plugin."""
+        return self.path is not None and not self.registry
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `--json`: every field, and `bundled`."""
+        values = {name: getattr(self, name) for name in _SHOWN}
+        return {**values, "aliases": list(self.aliases), "bundled": self.bundled}
+
+    @classmethod
+    def from_toml(cls, table: Mapping[str, Any], where: str) -> ModelEntry:
+        if unknown := table.keys() - _KEYS:
+            key = min(unknown)
+            raise ConfigError(f"{where}: a model has the unknown key {key!r}", nearest(key, _KEYS))
+        for key in ("name", "plugin", "arch"):
+            if not isinstance(table.get(key), str):
+                raise ConfigError(f"{where}: a model lacks {key!r}", "mend the registry file")
+        entry = object.__new__(cls)  # in a fifth of the time of __init__: there may be 10,000
+        entry.__dict__.update(_DEFAULTS)
+        entry.__dict__.update(table, aliases=tuple(table.get("aliases", ())))
+        return entry
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> ModelEntry:
+        """The entry of a model folder, from its own files."""
+        config = layout.read_config(folder)
+        shape = config.generator.config.get("image_shape", (0, 0, 0))
+        if not isinstance(shape, (list, tuple)) or [type(n) for n in shape] != [int] * 3:
+            raise ConfigError(f"{folder}: image_shape = {shape!r} is no shape", "use [C, H, W]")
+        metrics = folder / "metrics.json"
+        return cls(
+            name=config.name,
+            plugin=config.plugin,
+            arch=config.generator.part,
+            dataset=config.dataset.name,
+            resolution=shape[1],
+            channels=shape[0],
+            classes=config.generator.config.get("num_classes", 0),
+            license=config.license,
+            dataset_license=config.dataset.license,
+            summary=config.summary,
+            metrics=layout.read_json(metrics) if metrics.exists() else {},
+            files=files_of(folder),
+            path=folder,
+        )
+
+
+_KEYS = {f.name for f in fields(ModelEntry)} - {"path", "registry"}
+_SHOWN = [f.name for f in fields(ModelEntry) if f.name != "path"]
+_DEFAULTS = vars(ModelEntry("", "", ""))
+
+
+def files_of(folder: Path) -> Mapping[str, Mapping[str, Any]]:
+    """Hash and size of each file that the folder's SHA256SUMS names; {} for another folder."""
+    try:
+        stat = (folder / layout.SUMS).stat()
+    except OSError:
+        return {}
+    return _files_of(folder, (stat.st_mtime_ns, stat.st_size))
+
+
+@functools.lru_cache(maxsize=256)
+def _files_of(folder: Path, stamp: tuple[int, int]) -> Mapping[str, Mapping[str, Any]]:
+    """The same, read once for each state of the SHA256SUMS: every load of a name asks for all."""
+    return {
+        name: {"sha256": digest, "size": (folder / name).stat().st_size}
+        for name, digest in layout.read_sums(folder).items()
+        if (folder / name).is_file()
+    }
+
+
+# -- registry files --------------------------------------------------------------------------------
+
+
+def read(path: Path) -> list[ModelEntry]:
+    """The models of a registry file.
+
+    Raises:
+        GanzooError: it cannot be read, is no TOML, or of another format.
+    """
+    return [ModelEntry.from_toml(table, str(path)) for table in document(path).get("model", [])]
+
+
+def document(path: Path) -> dict[str, Any]:
+    """All that a registry file says, parsed once for each state of the file."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise GanzooError(f"the registry {path} cannot be read: {error.strerror}") from error
+    return _parsed(path, (stat.st_mtime_ns, stat.st_size))
+
+
+@functools.lru_cache(maxsize=32)
+def _parsed(path: Path, stamp: tuple[int, int]) -> dict[str, Any]:
+    if stamp[1] < _LONG:
+        return _as_toml_says(path)
+    index = files.cache_folder("index") / f"{files.sha256(path)}.json"
+    with contextlib.suppress(OSError, ValueError, RecursionError):  # absent or damaged: made anew
+        known = json.loads(index.read_bytes())
+        if isinstance(known, dict) and known.get("format") == FORMAT:
+            return known
+    said = _as_toml_says(path)
+    with contextlib.suppress(GanzooError, TypeError):  # without a cache, or with dates in it
+        files.write_text(index, json.dumps(said, separators=(",", ":")))
+    return said
+
+
+def _as_toml_says(path: Path) -> dict[str, Any]:
+    try:
+        said = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} is no valid TOML: {error}", "mend that line") from error
+    if said.get("format") != FORMAT:
+        raise ConfigError(
+            f"{path} has format {said.get('format')!r}, this ganzoo reads {FORMAT}",
+            "pip install --upgrade ganzoo",
+        )
+    return said
+
+
+def put(path: Path, entry: ModelEntry) -> None:
+    """Write one entry into a registry file, in place of a former one of its plugin and name."""
+    if not path.exists():
+        files.write_text(path, f"format = {FORMAT}\n")
+    others = [e for e in read(path) if (e.plugin, e.name) != (entry.plugin, entry.name)]
+    write(path, sorted([*others, entry], key=lambda e: (e.name, e.plugin)))
+
+
+def write(path: Path, entries: Iterable[ModelEntry]) -> None:
+    """Write the models of a registry file; what stands before the first one stays."""
+    head = f"\n{path.read_text(encoding='utf-8')}".partition("\n[[model]]")[0].strip()
+    files.write_text(path, f"{head}\n\n{as_toml(entries)}")
+
+
+def as_toml(entries: Iterable[ModelEntry]) -> str:
+    """Entries as [[model]] tables."""
+    import tomli_w
+
+    tables = [
+        {k: v for k, v in entry.to_dict().items() if k in _KEYS and v not in ("", {}, [])}
+        for entry in entries
+    ]
+    return tomli_w.dumps({"model": tables})

@@ -1,0 +1,87 @@
+"""Filling a folder registry: models copied, verified and listed, for machines without the Hub."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ganzoo import catalogue, checkpoint, files, folder_registry, layout, loading, registry
+from ganzoo.catalogue import ModelEntry
+from ganzoo.errors import CheckpointError, InputError
+
+
+@dataclass(frozen=True)
+class Mirrored:
+    """A model in a folder registry: its name there, its folder, and whether it was copied now."""
+
+    name: str
+    folder: Path
+    new: bool
+
+
+def mirror(sources: Iterable[str | Path], to: str | Path) -> Iterator[Mirrored]:
+    """Copy models into a folder registry, each as a whole or not at all.
+
+    Args:
+        sources: what `ganzoo.load` takes.
+        to: the directory; it is made.
+
+    Raises:
+        CheckpointError: a model is damaged, or has no name.
+    """
+    to = Path(to)
+    for source in sources:
+        located = loading.locate(source, signature=True)
+        folder = located.folder
+        if problems := checkpoint.verify(folder):
+            raise CheckpointError(f"{source} is not mirrored: {problems[0]}")
+        entry = _entry(source, folder)
+        if not entry.name or Path(entry.name).name != entry.name or entry.name.startswith("."):
+            raise InputError(
+                f"{source} is called {entry.name!r}, which is no name of a folder",
+                "save it with a name",
+            )
+        target = to / entry.name
+        new = not _same(folder, target)
+        if new:
+            with files.replacing_folder(target) as temporary:
+                for name in layout.FILES:
+                    if (folder / name).is_file():
+                        shutil.copyfile(folder / name, temporary / name)
+                _keep_to_what_is_there(temporary)
+        catalogue.put(to / folder_registry.FILE, replace(entry, subfolder=entry.name))
+        yield Mirrored(entry.name, target, new)
+
+
+def _entry(source: str | Path, folder: Path) -> ModelEntry:
+    entry = ModelEntry.from_folder(folder)
+    if isinstance(source, str) and not loading.is_path(source):
+        known = registry.find(source)
+        entry = replace(entry, name=known.name, aliases=known.aliases)
+    return entry
+
+
+def _same(folder: Path, target: Path) -> bool:
+    """Whether the target holds the same files, and they are whole."""
+    try:
+        sums = layout.read_sums(folder)
+        if sums != layout.read_sums(target):
+            return False
+        return all(
+            files.sha256(target / name) == digest
+            for name, digest in sums.items()
+            if (folder / name).is_file()
+        )
+    except (CheckpointError, OSError):
+        return False
+
+
+def _keep_to_what_is_there(folder: Path) -> None:
+    """A folder from the Hub may come without its discriminator, which its SHA256SUMS names."""
+    if (folder / layout.SIGNATURE).is_file():
+        return
+    sums = layout.read_sums(folder)
+    if any(not (folder / name).is_file() for name in sums):
+        layout.write_sums(folder)

@@ -1,0 +1,167 @@
+"""Folder registries: found, resolved, filled, and refused where they are unsound."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+import ganzoo
+from ganzoo import catalogue, folder_registry, layout, loading, plugins, registry
+from ganzoo.errors import CheckpointError, ConfigError, IntegrityError, NotFoundError
+from ganzoo.mirror import mirror
+from ganzoo.models import build
+from tests.hub_server import Hub
+
+
+def make(folder: Path, *, name: str = "gan.mine", seed: int = 0) -> Path:
+    part = plugins.load().parts.get("generator", "gan")
+    generator = build(part, part.config_class(**part.tiny), seed=seed)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return ganzoo.save(folder, generator, name=name)
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GANZOO_REGISTRY", str(tmp_path / "zoo"))
+    (tmp_path / "zoo").mkdir()
+    return tmp_path / "zoo"
+
+
+def test_the_variable_names_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = os.pathsep.join(["/a b", "hf://me/zoo@v1", "c.toml"]) + ", hf://x/y"
+    monkeypatch.setenv("GANZOO_REGISTRY", text)
+    assert folder_registry.roots() == ["/a b", "hf://me/zoo@v1", "c.toml", "hf://x/y"]
+
+
+@pytest.mark.parametrize("place", ["gan.mine", "me/gan.mine", "me/gan.mine/v2"])
+def test_a_tree_of_model_folders_is_a_registry(root: Path, place: str) -> None:
+    folder = make(root / place)
+    (entry,) = [entry for entry in ganzoo.list_models() if entry.name == "gan.mine"]
+    assert (entry.path, entry.registry, entry.bundled) == (folder, str(root), False)
+    assert ganzoo.load("gan.mine").name == "gan.mine"
+
+
+def test_the_last_version_counts(root: Path) -> None:
+    for number in (1, 2, 10):
+        make(root / "me" / "gan.mine" / f"v{number}", seed=number)
+    assert registry.find("gan.mine").path == root / "me" / "gan.mine" / "v10"
+
+
+def test_what_is_bundled_comes_first_and_then_the_first_registry(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(root / "a", name="gan.mnist")
+    make(root / "b")
+    make(tmp_path / "second" / "b", seed=5)
+    monkeypatch.setenv("GANZOO_REGISTRY", f"{root}{os.pathsep}{tmp_path / 'second'}")
+    assert registry.find("gan.mnist").bundled
+    assert registry.find("gan.mine").path == root / "b"
+
+
+def test_a_damaged_model_is_listed_and_hides_no_other(root: Path) -> None:
+    make(root / "good")
+    bad = make(root / "bad", name="gan.bad")
+    (bad / "config.json").write_text("{")
+    names = {entry.name for entry in ganzoo.list_models()}
+    assert {"gan.mine", "bad"} <= names
+    with pytest.raises(CheckpointError, match=r"config\.json was changed or damaged"):
+        ganzoo.load("bad")
+
+
+def test_unsound_registries_are_one_line(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(root / "one")
+    make(root / "x" / "two", seed=1)
+    with pytest.raises(ConfigError, match=r"holds two models called 'gan\.mine': one and x/two"):
+        ganzoo.list_models()
+    monkeypatch.setenv("GANZOO_REGISTRY", str(tmp_path / "absent"))
+    with pytest.raises(ConfigError, match="which is no folder"):
+        ganzoo.list_models()
+
+
+def test_mirror_fills_one_and_again_changes_nothing(root: Path) -> None:
+    assert [done.new for done in mirror(["dcgan.mnist", "gan.mnist"], root)] == [True, True]
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*.safetensors")}
+    assert [done.new for done in mirror(["dcgan.mnist"], root)] == [False]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    entries = {entry.name: entry for entry in folder_registry.of_root(str(root))}
+    assert set(entries) == {"dcgan.mnist", "gan.mnist"}
+    assert entries["dcgan.mnist"].files == registry.find("dcgan.mnist").files
+
+
+def test_mirror_mends_what_was_damaged_and_refuses_damaged_sources(
+    root: Path, tmp_path: Path
+) -> None:
+    source = make(tmp_path / "source")
+    assert [done.new for done in mirror([source], root)] == [True]
+    (root / "gan.mine" / "model.safetensors").write_bytes(b"damaged")
+    assert [done.new for done in mirror([source], root)] == [True]
+    assert ganzoo.load("gan.mine").sample(1).shape[0] == 1
+    (source / "model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match="is not mirrored"):
+        list(mirror([source], root))
+    assert ganzoo.load("gan.mine").sample(1).shape[0] == 1
+
+
+def test_the_registry_files_hashes_take_precedence(root: Path, tmp_path: Path) -> None:
+    list(mirror([make(tmp_path / "source")], root))
+    other = make(tmp_path / "other", seed=7)
+    for name in layout.FILES:
+        if (other / name).is_file():  # whole in itself, but not what was mirrored
+            (root / "gan.mine" / name).write_bytes((other / name).read_bytes())
+    with pytest.raises(IntegrityError, match=r"does not have the SHA-256 that .* pins"):
+        ganzoo.load("gan.mine")
+
+
+def test_a_registry_file_leads_nowhere_else(root: Path, tmp_path: Path) -> None:
+    make(tmp_path / "outside", name="gan.outside")
+    file = root / "registry.toml"
+    for place in ("../outside", str(tmp_path / "outside")):
+        file.write_text(
+            f'format = 1\n[[model]]\nname = "gan.outside"\nplugin = "ganzoo-gan"\narch = "gan"\n'
+            f'subfolder = "{place}"\n'
+        )
+        (entry,) = folder_registry.of_root(str(file))
+        assert entry.path is None
+
+
+def test_a_repository_of_the_hub_is_one(
+    server: Hub, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    list(mirror([make(tmp_path / "source")], root))
+    tree = {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    commit = server.push("me/zoo", tree, sums=False)
+    monkeypatch.setenv("GANZOO_REGISTRY", "hf://me/zoo")
+    located = loading.locate("gan.mine")
+    assert located.address == f"hf://me/zoo@{commit}/gan.mine"
+    assert ganzoo.load("gan.mine").record["source"] == located.address
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    server.requests.clear()
+    assert ganzoo.load("gan.mine").sample(1).shape[0] == 1
+    assert server.requests == []
+    with pytest.raises(NotFoundError):
+        ganzoo.load("gan.other")
+
+
+def test_a_long_registry_file_is_indexed_under_its_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GANZOO_CACHE", str(tmp_path / "cache"))
+    entries = [catalogue.ModelEntry(f"gan.{k}", "ganzoo-gan", "gan") for k in range(2000)]
+    file = tmp_path / "registry.toml"
+    file.write_text(f"format = 1\n\n{catalogue.as_toml(entries)}")
+    assert catalogue.read(file) == entries
+    (index,) = (tmp_path / "cache" / "index").iterdir()
+    for damage in (b"{", b"[]", b'{"format": 9}'):
+        index.write_bytes(damage)
+        catalogue._parsed.cache_clear()
+        assert catalogue.read(file) == entries
+        assert json.loads(index.read_bytes())["format"] == 1
+    file.write_text(file.read_text().replace('"gan.7"', '"gan.seven"'))
+    assert "gan.seven" in {entry.name for entry in catalogue.read(file)}

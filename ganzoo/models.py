@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -371,11 +371,21 @@ class Generator(nn.Module):
         return tuple(rng.check_seed(seed) for seed in seeds), layer
 
 
+class Outputs(NamedTuple):
+    """What `outputs` of a discriminator gives in one pass: the score (N,), and each of the others
+    that it provides: logits of classes (N, num_classes), features, images (N, C, H, W)."""
+
+    score: Tensor
+    classes: Any = None
+    features: Any = None
+    reconstruction: Any = None
+
+
 class Discriminator(nn.Module):
     """Base of every discriminator or critic: images (N, C, H, W) to raw scores (N,), no sigmoid.
 
     One that provides "classes", "features" or "reconstruction" also has `outputs(x, labels)`,
-    which returns a named tuple with `score` and these, from one pass.
+    which returns `Outputs`, or a named tuple of its own with `score` and these.
     """
 
     part: Part | None = None

@@ -134,14 +134,15 @@ def paper_D(D: Discriminator, image: np.ndarray, lod: float, group: int = 4) -> 
             old = lrelu(conv(down(image), D.from_rgb[level].conv, HE))
             x, share = (1 - share) * x + share * old, 0
     n = len(x)
-    groups = n // group
-    statistic = np.empty(n)
-    for i in range(n):  # images i, i + groups, … are compared
-        mates = x[i % groups :: groups]
-        deviation = np.sqrt(((mates - mates.mean(axis=0)) ** 2).mean(axis=0) + 1e-8)
-        statistic[i] = deviation.mean()
     last = D.blocks[0]
-    x = np.concatenate([x, np.broadcast_to(statistic[:, None, None, None], (n, 1, 4, 4))], axis=1)
+    if group:
+        groups = n // group
+        statistic = np.empty((n, 1, 4, 4))
+        for i in range(n):  # images i, i + groups, … are compared
+            mates = x[i % groups :: groups]
+            deviation = np.sqrt(((mates - mates.mean(axis=0)) ** 2).mean(axis=0) + 1e-8)
+            statistic[i] = deviation.mean()
+        x = np.concatenate([x, statistic], axis=1)
     x = lrelu(conv(x, last.conv, HE)).reshape(n, -1)
     w = array(last.dense.weight)
     x = lrelu(x @ w.T * HE / math.sqrt(w.shape[1]) + array(last.dense.bias))
@@ -301,12 +302,43 @@ def test_lods_that_there_are_not_are_refused(lod: float) -> None:
 # -- the minibatch statistic -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("group_size", "alone"), [(4, False), (1, True)])
-def test_a_group_of_one_makes_scores_independent(group_size: int, alone: bool) -> None:
+@pytest.mark.parametrize(("group_size", "alone"), [(4, False), (1, True), (0, True)])
+def test_a_group_of_one_or_none_makes_scores_independent(group_size: int, alone: bool) -> None:
     D, x = make_D(group_size=group_size), images(4)
     apart = torch.cat([D(x[:2]), D(x[2:])])
     assert torch.allclose(D(x), apart, atol=1e-6) == alone
     assert ("per-sample" in D.config.provides) == alone
+
+
+def test_without_groups_the_critic_has_no_statistic() -> None:
+    D, x = make_D(group_size=0), images(6)
+    assert D.blocks[0].conv.weight.shape[1] == D.blocks[0].conv.weight.shape[0] == 7
+    expected = paper_D(D, array(x), 0.25, group=0)[:, 0]
+    np.testing.assert_allclose(array(D(x, lod=0.25)), expected, rtol=1e-4, atol=1e-5)
+
+
+# -- AC-GAN's heads --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lod", [0, 0.25, 1])
+def test_an_auxiliary_critic_has_a_score_and_logits(lod: float) -> None:
+    """The last layer has 1 + classes outputs: the score, and what the image shows."""
+    D, x = make_D(classes=3, conditioning="auxiliary"), images(4)
+    expected = paper_D(D, array(x), lod)
+    assert expected.shape == (4, 4)
+    found = D.outputs(x, torch.tensor([0, 1, 2, 0]), lod=lod)
+    np.testing.assert_allclose(array(found.score), expected[:, 0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(array(found.classes), expected[:, 1:], rtol=1e-4, atol=1e-5)
+    assert torch.equal(D(x, lod=lod), found.score)  # it does not see the labels
+    assert D.config.provides & {"classes", "conditional"} == {"classes"}
+    assert make_D(classes=3).config.provides & {"classes", "conditional"} == {"conditional"}
+    assert make_D(classes=3).outputs(x, torch.zeros(4, dtype=torch.int64)).classes is None
+
+
+def test_without_classes_there_is_no_head_for_them() -> None:
+    plain, asked, x = make_D(), make_D(conditioning="auxiliary"), images(4)
+    assert torch.equal(plain(x), asked(x)) and asked.outputs(x).classes is None
+    assert len(asked.blocks[0].score.weight) == 1
 
 
 # -- bad input -------------------------------------------------------------------------------------

@@ -138,6 +138,14 @@ class Generator(nn.Module):
         images: Tensor = self(z, labels, **options)
         return images
 
+    def train_mapping(
+        self, z: Tensor, labels: Tensor | None, rng: rng.Draws, **options: Any
+    ) -> Tensor:
+        """The w of `train_forward`, for losses on them: those of `mapping`, unless the family mixes
+        styles in training. Asked only of a generator that provides "w-space"."""
+        ws: Tensor = self.mapping(z, labels)  # type: ignore[operator]
+        return ws
+
     def check_labels(self, labels: Tensor | None) -> None:
         """Refuse labels for an unconditional generator, and their absence for a conditional one."""
         _check_labels(self._title, self.num_classes, labels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -137,6 +137,14 @@ class Generator(nn.Module):
         """
         images: Tensor = self(z, labels, **options)
         return images
+
+    def train_mapping(
+        self, z: Tensor, labels: Tensor | None, rng: rng.Draws, **options: Any
+    ) -> Tensor:
+        """The w of `train_forward`, for losses on them: those of `mapping`, unless the family mixes
+        styles in training. Asked only of a generator that provides "w-space"."""
+        ws: Tensor = self.mapping(z, labels)  # type: ignore[operator]
+        return ws
 
     def check_labels(self, labels: Tensor | None) -> None:
         """Refuse labels for an unconditional generator, and their absence for a conditional one."""
@@ -371,11 +379,21 @@ class Generator(nn.Module):
         return tuple(rng.check_seed(seed) for seed in seeds), layer
 
 
+class Outputs(NamedTuple):
+    """What `outputs` of a discriminator gives in one pass: the score (N,), and each of the others
+    that it provides: logits of classes (N, num_classes), features, images (N, C, H, W)."""
+
+    score: Tensor
+    classes: Any = None
+    features: Any = None
+    reconstruction: Any = None
+
+
 class Discriminator(nn.Module):
     """Base of every discriminator or critic: images (N, C, H, W) to raw scores (N,), no sigmoid.
 
     One that provides "classes", "features" or "reconstruction" also has `outputs(x, labels)`,
-    which returns a named tuple with `score` and these, from one pass.
+    which returns `Outputs`, or a named tuple of its own with `score` and these.
     """
 
     part: Part | None = None

@@ -243,8 +243,16 @@ def check_compatible(
     if len({classes for _, _, classes in shapes}) > 1:
         text = ", ".join(f"{role} {classes}" for role, _, classes in sorted(shapes))
         raise CompatibilityError(f"num_classes differ: {text}", "set one num_classes for both")
-    if any(classes for _, _, classes in shapes) and {"discriminator", "loss"} <= set(chosen):
+    if not {"discriminator", "loss"} <= set(chosen):
+        return
+    loss = chosen["loss"][0]
+    if any(classes for _, _, classes in shapes):
         _check_labels_count(chosen, alternatives)
+    elif _uses_classes(loss):
+        raise CompatibilityError(
+            f"the loss {loss.name!r} compares classes, and the networks have none",
+            "--set conditional=true and labelled data, or another loss",
+        )
 
 
 def _check_labels_count(

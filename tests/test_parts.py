@@ -153,6 +153,8 @@ def test_labels_must_reach_the_critic_or_the_loss() -> None:
     check(sees, plain)
     check(names, ac)
     check(names, plain, classes=0)
+    with pytest.raises(CompatibilityError, match=r"'ac' compares classes.*conditional=true"):
+        check(names, ac, classes=0)
     with pytest.raises(CompatibilityError, match="'names' does not see labels") as caught:
         check(names, plain)
     assert caught.value.remedy == "--set loss=ac or --set discriminator=sees"

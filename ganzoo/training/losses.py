@@ -31,6 +31,9 @@ class Loss(nn.Module):
     """Lazy regularisation: role -> {term: k}; `lazy_term` is then asked every k steps. Of a class,
     or of an instance whose config has the k."""
 
+    pairs_labels: bool = False
+    """Whether, in D's step, each fake is of its real image's class: for terms on pairs of them."""
+
     def __init__(self, config: Any = None) -> None:
         super().__init__()
         self.config = config

@@ -297,12 +297,9 @@ class Trainer:
         reused = role == "generator" and self._reuses_fake
         stream = "discriminator" if reused else role
         z = self._draws(f"z/{stream}", update).normal(n, self.G.z_dim)
-        fake_labels = (
-            self._draws(f"labels/{stream}", update).integers(n, self.G.num_classes)
-            if conditional
-            else None
-        )
-        real_labels = labels if conditional else None
+        real_labels = fake_labels = labels if conditional else None
+        if conditional and not (self.loss.pairs_labels and stream == "discriminator"):
+            fake_labels = self._draws(f"labels/{stream}", update).integers(n, self.G.num_classes)
         parts = self.recipe.accumulation
         reals = real.chunk(parts)
         return [

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-
-class Outputs(NamedTuple):
-    """What a critic gives in one pass: `classes` only under "auxiliary"."""
-
-    score: Tensor  # (N,)
-    classes: Tensor | None  # (N, num_classes), logits
+from ganzoo.models import Outputs
 
 
 class OneHot(nn.Module):

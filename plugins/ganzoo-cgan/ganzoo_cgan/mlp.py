@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 import ganzoo
+from ganzoo.models import Outputs
 from ganzoo_cgan.config import MLPDiscriminatorConfig, MLPGeneratorConfig
-from ganzoo_cgan.labels import Head, Outputs, label_code
+from ganzoo_cgan.labels import Head, label_code
 
 
 class Generator(ganzoo.Generator):

@@ -14,9 +14,10 @@ from torch.nn.functional import normalize, relu
 from torch.nn.utils.parametrize import register_parametrization
 
 import ganzoo
+from ganzoo.models import Outputs
 from ganzoo.nn import NORMS, ConvTranspose2d, dcgan_init, geometry, pyramid
 from ganzoo_cgan.config import DiscriminatorConfig, GeneratorConfig
-from ganzoo_cgan.labels import Head, Outputs, label_code
+from ganzoo_cgan.labels import Head, label_code
 
 
 class Generator(ganzoo.Generator):

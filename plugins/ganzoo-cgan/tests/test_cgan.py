@@ -19,7 +19,7 @@ from ganzoo_cgan.config import (
     MLPDiscriminatorConfig,
     MLPGeneratorConfig,
 )
-from ganzoo_cgan.labels import Head, Outputs
+from ganzoo_cgan.labels import Head
 from ganzoo_cgan.loss import AuxiliaryClassifier
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, conv2d, leaky_relu
@@ -27,6 +27,7 @@ from torch.nn.functional import batch_norm, conv2d, leaky_relu
 from ganzoo import plugins
 from ganzoo.cli import main
 from ganzoo.errors import CompatibilityError, ConfigError, InputError
+from ganzoo.models import Outputs
 from ganzoo.testing import parametrize_with_checks
 from ganzoo.testing.reference import make_step
 from ganzoo.training import Recipe, recipes, train

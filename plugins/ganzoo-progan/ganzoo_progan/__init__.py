@@ -40,9 +40,11 @@ def ganzoo_discriminators() -> Iterable[Part]:
             kind="discriminator",
             factory="ganzoo_progan.networks:Discriminator",
             config="ganzoo_progan.config:DiscriminatorConfig",
+            version=2,
+            upgrade="ganzoo_progan.config:upgrade_discriminator",
             tiny={"image_shape": [1, 16, 16], "fmap_base": 64, "fmap_max": 8},
-            provides=frozenset({"conditional", "progressive", "gradient-penalty"}),
-            summary="Equalised learning rate, minibatch standard deviation; mirrors the generator",
+            provides=frozenset({"progressive", "gradient-penalty"}),
+            summary="Mirrors the generator, with minibatch standard deviation; AC-GAN's if asked",
             paper=_PAPER,
         )
     ]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import ganzoo
-from ganzoo.configs import check_range
+from ganzoo.configs import check_range, config_from_dict
 from ganzoo.errors import ConfigError
 from ganzoo.training.config import AlternatingConfig
 
@@ -34,25 +35,55 @@ class GeneratorConfig(ganzoo.GeneratorConfig):
 
 @dataclass(frozen=True)
 class DiscriminatorConfig(ganzoo.DiscriminatorConfig):
-    """`group_size` is that of the minibatch standard deviation. With 1 it is a constant, and each
-    score is that of its own image. `fused_scale` halves the resolution before the LeakyReLU of the
-    layer, as the authors' code does by default, and not after it, as the paper's table 2 has it."""
+    """`group_size` is that of the minibatch standard deviation: 0 leaves it out, 1 makes it a
+    constant; with both, each score is that of its own image. With classes, there is a score for
+    each ("scores"), or the critic does not see the label and names it ("auxiliary", as in the
+    authors' code; for the loss `ac`).
+
+    `fused_scale` halves the resolution before the LeakyReLU of the
+    layer, as the authors' code does by default, and not after it, as the paper's table 2 has it.
+    `dense_width` is that of the dense layer before the score, by default what `channels` gives for
+    2x2, as in the authors' code."""
 
     image_shape: tuple[int, int, int] = (3, 32, 32)
     fmap_base: int = 8192
     fmap_max: int = 512
     group_size: int = 4
     fused_scale: bool = True
+    dense_width: int | None = None
+    conditioning: Literal["scores", "auxiliary"] = "scores"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_size(self.image_shape)
         check_channels(self.image_shape, self.fmap_base, self.fmap_max)
-        check_range("group_size", self.group_size, 1, 4096)
+        check_range("group_size", self.group_size, 0, 4096)
+        if self.dense_width is not None:
+            check_range("dense_width", self.dense_width, 1, 65_536)
+
+    @property
+    def dense(self) -> int:
+        """Units of the dense layer before the score."""
+        return self.dense_width or channels(2, self.fmap_base, self.fmap_max)
+
+    @property
+    def names_classes(self) -> bool:
+        """Whether there are classes, and the critic names them."""
+        return self.num_classes > 0 and self.conditioning == "auxiliary"
 
     @property
     def provides(self) -> frozenset[str]:
-        return frozenset({"per-sample"} if self.group_size == 1 else ())
+        labels = "classes" if self.conditioning == "auxiliary" else "conditional"
+        return frozenset({labels, "per-sample"} if self.group_size < 2 else {labels})
+
+
+def upgrade_discriminator(
+    version: int, config: Mapping[str, Any], state: dict[str, Any] | None
+) -> tuple[Mapping[str, Any], dict[str, Any] | None]:
+    """To version 2: the dense layer of version 1 was as wide as the 4x4 convolution."""
+    former = config_from_dict(DiscriminatorConfig, config, where="discriminator.config")
+    width = channels(4, former.fmap_base, former.fmap_max)
+    return (config if width == former.dense else {**config, "dense_width": width}), state
 
 
 def channels(resolution: int, fmap_base: int, fmap_max: int) -> int:

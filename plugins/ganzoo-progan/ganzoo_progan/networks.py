@@ -8,7 +8,7 @@ full resolution, 1 half of it, and between them the two are blended, as in figur
 size at every `lod`.
 
 With num_classes > 0, the one-hot label joins z in G; D has one score a class, of which the label
-picks one. (The paper's networks for classes have AC-GAN's heads instead.)
+picks one, or one score and the logits of all classes (AC-GAN's heads, as the authors have them).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, leaky_relu, one_hot, pad
 
 import ganzoo
+from ganzoo.models import Outputs
 from ganzoo.nn import (
     EqualizedConv2d,
     EqualizedLinear,
@@ -129,15 +130,16 @@ class Down(nn.Module):
 class Judge(nn.Module):
     """The 4x4 block: minibatch statistics, one convolution, two dense layers."""
 
-    def __init__(self, width: int, scores: int, group_size: int) -> None:
+    def __init__(self, width: int, dense: int, scores: int, group_size: int) -> None:
         super().__init__()
         self.group_size = group_size
-        self.conv = EqualizedConv2d(width + 1, width, 3, gain=HE)
-        self.dense = EqualizedLinear(width * 4 * 4, width, gain=HE)
-        self.score = EqualizedLinear(width, scores)
+        self.conv = EqualizedConv2d(width + (group_size > 0), width, 3, gain=HE)
+        self.dense = EqualizedLinear(width * 4 * 4, dense, gain=HE)
+        self.score = EqualizedLinear(dense, scores)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = minibatch_stddev(x, self.group_size)  # (N, width + 1, 4, 4)
+        if self.group_size:
+            x = minibatch_stddev(x, self.group_size)  # (N, width + 1, 4, 4)
         x = leaky_relu(self.conv(x), 0.2)
         x = leaky_relu(self.dense(x.flatten(1)), 0.2)
         return self.score(x)  # (N, scores)
@@ -150,14 +152,19 @@ class Discriminator(ganzoo.Discriminator):
         super().__init__(config)
         image_channels, full, _ = config.image_shape
         widths = [channels(r, config.fmap_base, config.fmap_max) for r in RESOLUTIONS if r <= full]
-        last: list[nn.Module] = [Judge(widths[0], max(1, config.num_classes), config.group_size)]
+        scores = 1 + config.num_classes if config.names_classes else max(1, config.num_classes)
+        last: list[nn.Module] = [Judge(widths[0], config.dense, scores, config.group_size)]
         self.blocks = nn.ModuleList(
             last + [Down(b, a, fused=config.fused_scale) for a, b in itertools.pairwise(widths)]
         )
         self.from_rgb = nn.ModuleList(FromRGB(image_channels, width) for width in widths)
 
     def forward(self, x: Tensor, labels: Tensor | None = None, *, lod: float = 0.0) -> Tensor:
-        self.check_labels(labels)
+        return self.outputs(x, labels, lod=lod).score
+
+    def outputs(self, x: Tensor, labels: Tensor | None = None, *, lod: float = 0.0) -> Outputs:
+        if not self.config.names_classes:
+            self.check_labels(labels)
         top, fraction = level_of(lod, len(self.blocks))
         image = downsample_box(x, x.shape[2] // RESOLUTIONS[top])  # (N, C, R, R)
         x = self.from_rgb[top](image)
@@ -166,6 +173,8 @@ class Discriminator(ganzoo.Discriminator):
             if level == top and fraction > 0:
                 below = self.from_rgb[top - 1](downsample_box(image))
                 x = torch.lerp(x, below, fraction)  # (N, C, R / 2, R / 2)
-        if labels is None:
-            return x.squeeze(1)  # (N, 1) -> (N,)
-        return x.gather(1, labels[:, None]).squeeze(1)  # (N, classes) -> (N,)
+        if self.config.names_classes:
+            return Outputs(x[:, 0], classes=x[:, 1:])
+        if labels is not None:
+            x = x.gather(1, labels[:, None])  # (N, classes) -> (N, 1)
+        return Outputs(x.squeeze(1))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +14,10 @@ from ganzoo_progan.config import RESOLUTIONS, DiscriminatorConfig, GeneratorConf
 from ganzoo_progan.networks import Discriminator, Generator
 from torch import nn
 
+from ganzoo import checkpoint, layout, plugins
 from ganzoo.errors import ConfigError, InputError
+from ganzoo.models import build
+from ganzoo.parts import Part
 from ganzoo.testing import parametrize_with_checks
 
 
@@ -128,14 +134,15 @@ def paper_D(D: Discriminator, image: np.ndarray, lod: float, group: int = 4) -> 
             old = lrelu(conv(down(image), D.from_rgb[level].conv, HE))
             x, share = (1 - share) * x + share * old, 0
     n = len(x)
-    groups = n // group
-    statistic = np.empty(n)
-    for i in range(n):  # images i, i + groups, … are compared
-        mates = x[i % groups :: groups]
-        deviation = np.sqrt(((mates - mates.mean(axis=0)) ** 2).mean(axis=0) + 1e-8)
-        statistic[i] = deviation.mean()
     last = D.blocks[0]
-    x = np.concatenate([x, np.broadcast_to(statistic[:, None, None, None], (n, 1, 4, 4))], axis=1)
+    if group:
+        groups = n // group
+        statistic = np.empty((n, 1, 4, 4))
+        for i in range(n):  # images i, i + groups, … are compared
+            mates = x[i % groups :: groups]
+            deviation = np.sqrt(((mates - mates.mean(axis=0)) ** 2).mean(axis=0) + 1e-8)
+            statistic[i] = deviation.mean()
+        x = np.concatenate([x, statistic], axis=1)
     x = lrelu(conv(x, last.conv, HE)).reshape(n, -1)
     w = array(last.dense.weight)
     x = lrelu(x @ w.T * HE / math.sqrt(w.shape[1]) + array(last.dense.bias))
@@ -181,6 +188,52 @@ def test_without_normalisation_z_goes_in_as_it_is() -> None:
 def test_channels_are_those_of_table_2() -> None:
     found = [channels(r, 8192, 512) for r in RESOLUTIONS]
     assert found == [512, 512, 512, 512, 256, 128, 64, 32, 16]
+
+
+@pytest.mark.parametrize(
+    ("fmap_base", "fmap_max", "conv", "dense"),
+    [(8192, 512, 512, 512), (1024, 4096, 512, 1024), (256, 128, 128, 128), (30, 20, 15, 20)],
+)
+def test_the_critic_ends_as_the_authors_code_does(
+    fmap_base: int, fmap_max: int, conv: int, dense: int
+) -> None:
+    """nf(s) = min(fmap_base / 2^s, fmap_max): the 4x4 convolution has nf(1) outputs, the dense
+    layer after it nf(0)."""
+    config = DiscriminatorConfig((3, 32, 32), fmap_base=fmap_base, fmap_max=fmap_max)
+    with torch.device("meta"):
+        last = Discriminator(config).blocks[0]
+    assert last.conv.weight.shape == (conv, conv + 1, 3, 3)
+    assert last.dense.weight.shape == (dense, conv * 16) and last.dense.bias.shape == (dense,)
+    assert last.score.weight.shape == (1, dense)
+
+
+@pytest.mark.parametrize(("fmap_max", "asked"), [(7, None), (20, 16)])
+def test_critics_of_version_1_are_loaded_as_they_are(
+    tmp_path: Path, fmap_max: int, asked: int | None
+) -> None:
+    """Their dense layer had nf(1) units."""
+    part = plugins.load().parts.get("discriminator", "progan")
+    settings = {"image_shape": [3, 16, 16], "fmap_base": 32, "fmap_max": fmap_max}
+    D = build(part, part.make_config({**settings, "dense_width": min(16, fmap_max)}), seed=0)
+    G = build(*of_part("generator", image_shape=[3, 16, 16], z_dim=6), seed=0)
+    folder = checkpoint.save(tmp_path / "model", G, discriminator=D.eval())
+    config = json.loads((folder / "config.json").read_text())
+    former = config["discriminator"]
+    former["version"] = 1
+    del former["config"]["dense_width"]
+    (folder / "config.json").write_text(json.dumps(config))
+    layout.write_sums(folder)
+    loaded = checkpoint.load_discriminator(folder)
+    assert loaded.config.dense_width == asked
+    assert torch.equal(loaded(images(4)), D(images(4)))
+    checkpoint.save(tmp_path / "again", G, discriminator=loaded)
+    again = checkpoint.load_discriminator(tmp_path / "again")
+    assert again.config == loaded.config and torch.equal(again(images(4)), D(images(4)))
+
+
+def of_part(kind: str, **settings: Any) -> tuple[Part, Any]:
+    part = plugins.load().parts.get(kind, "progan")
+    return part, part.make_config({"fmap_base": 64, "fmap_max": 8, **settings})
 
 
 def test_parameters_are_those_of_table_2() -> None:
@@ -249,12 +302,43 @@ def test_lods_that_there_are_not_are_refused(lod: float) -> None:
 # -- the minibatch statistic -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("group_size", "alone"), [(4, False), (1, True)])
-def test_a_group_of_one_makes_scores_independent(group_size: int, alone: bool) -> None:
+@pytest.mark.parametrize(("group_size", "alone"), [(4, False), (1, True), (0, True)])
+def test_a_group_of_one_or_none_makes_scores_independent(group_size: int, alone: bool) -> None:
     D, x = make_D(group_size=group_size), images(4)
     apart = torch.cat([D(x[:2]), D(x[2:])])
     assert torch.allclose(D(x), apart, atol=1e-6) == alone
     assert ("per-sample" in D.config.provides) == alone
+
+
+def test_without_groups_the_critic_has_no_statistic() -> None:
+    D, x = make_D(group_size=0), images(6)
+    assert D.blocks[0].conv.weight.shape[1] == D.blocks[0].conv.weight.shape[0] == 7
+    expected = paper_D(D, array(x), 0.25, group=0)[:, 0]
+    np.testing.assert_allclose(array(D(x, lod=0.25)), expected, rtol=1e-4, atol=1e-5)
+
+
+# -- AC-GAN's heads --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lod", [0, 0.25, 1])
+def test_an_auxiliary_critic_has_a_score_and_logits(lod: float) -> None:
+    """The last layer has 1 + classes outputs: the score, and what the image shows."""
+    D, x = make_D(classes=3, conditioning="auxiliary"), images(4)
+    expected = paper_D(D, array(x), lod)
+    assert expected.shape == (4, 4)
+    found = D.outputs(x, torch.tensor([0, 1, 2, 0]), lod=lod)
+    np.testing.assert_allclose(array(found.score), expected[:, 0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(array(found.classes), expected[:, 1:], rtol=1e-4, atol=1e-5)
+    assert torch.equal(D(x, lod=lod), found.score)  # it does not see the labels
+    assert D.config.provides & {"classes", "conditional"} == {"classes"}
+    assert make_D(classes=3).config.provides & {"classes", "conditional"} == {"conditional"}
+    assert make_D(classes=3).outputs(x, torch.zeros(4, dtype=torch.int64)).classes is None
+
+
+def test_without_classes_there_is_no_head_for_them() -> None:
+    plain, asked, x = make_D(), make_D(conditioning="auxiliary"), images(4)
+    assert torch.equal(plain(x), asked(x)) and asked.outputs(x).classes is None
+    assert len(asked.blocks[0].score.weight) == 1
 
 
 # -- bad input -------------------------------------------------------------------------------------

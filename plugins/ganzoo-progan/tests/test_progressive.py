@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import os
 import signal
@@ -486,3 +487,20 @@ def test_parts_that_do_not_grow_are_refused() -> None:
 def test_impossible_schedules_are_refused(settings: dict[str, Any], problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         make(recipe(trainer=growing(**settings)))
+
+
+def test_labels_are_learnt_through_an_auxiliary_head_while_it_grows(tmp_path: Path) -> None:
+    r = recipe(
+        conditional=True,
+        loss={"part": "ac"},
+        discriminator={"part": "progan", **TINY, "conditioning": "auxiliary", "group_size": 0},
+    )
+    run = train(r, tmp_path / "run", steps=8, device="cpu")  # into the first fade
+    logs = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert logs[-1]["lod"] % 1 and {"D/classes/real", "G/classes", "accuracy/real"} <= set(logs[-1])
+    D = ganzoo.load_discriminator(run)
+    assert D.outputs(torch.zeros(2, 1, 16, 16)).classes.shape == (2, 4)
+    with pytest.raises(CompatibilityError, match=r"does not see labels.*--set loss=ac"):
+        dataclasses.replace(r, loss=recipe().loss).resolve((1, 16, 16), 4)
+    with pytest.raises(CompatibilityError, match=r"--set discriminator\.conditioning=auxiliary"):
+        recipe(conditional=True, loss={"part": "ac"}).resolve((1, 16, 16), 4)

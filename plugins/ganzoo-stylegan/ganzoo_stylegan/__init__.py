@@ -59,6 +59,8 @@ def ganzoo_discriminators() -> Iterable[Part]:
             kind="discriminator",
             factory="ganzoo_stylegan.stylegan:Discriminator",
             config="ganzoo_stylegan.config:StyleGANDiscriminatorConfig",
+            version=2,
+            upgrade="ganzoo_stylegan.config:upgrade_stylegan_discriminator",
             tiny=_TINY,
             provides=frozenset({"conditional", "progressive", "gradient-penalty"}),
             summary="ProGAN's, with a blur before each halving and a score for each class",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import ganzoo
-from ganzoo.configs import check_range
+from ganzoo.configs import check_range, config_from_dict
 from ganzoo.errors import ConfigError
 
 
@@ -78,7 +79,32 @@ class StyleGANGeneratorConfig(StyleConfig):
 
 @dataclass(frozen=True)
 class StyleGANDiscriminatorConfig(CriticConfig):
-    """The defaults are the paper's."""
+    """The defaults are the paper's. `dense_width` is that of the dense layer before the score, by
+    default that of 2x2 by the rule for channels, as in the authors' code (of 4x4, where `channels`
+    are given)."""
+
+    dense_width: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.dense_width is not None:
+            check_range("dense_width", self.dense_width, 1, 65_536)
+
+    @property
+    def dense(self) -> int:
+        """Units of the dense layer before the score."""
+        if self.dense_width is not None or self.channels:
+            return self.dense_width or self.channels[0]
+        return max(1, min(self.channel_base // 2, self.channel_max))
+
+
+def upgrade_stylegan_discriminator(
+    version: int, config: Mapping[str, Any], state: dict[str, Any] | None
+) -> tuple[Mapping[str, Any], dict[str, Any] | None]:
+    """To version 2: the dense layer of version 1 was as wide as the 4x4 convolution."""
+    former = config_from_dict(StyleGANDiscriminatorConfig, config, where="discriminator.config")
+    width = former.widths[0]
+    return (config if width == former.dense else {**config, "dense_width": width}), state
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ class StyleGAN2(R1):
 
     For an image y drawn from N(0, 1) / sqrt(H W), the length of the gradient of <G(w), y> in w is
     |J^T y|; its squared distance from its running mean is the penalty. It is a term of its own
-    fresh images, in float32.
+    fresh images, in float32, whose styles are mixed as those of other training images.
     """
 
     config: StyleGAN2LossConfig
@@ -85,8 +85,8 @@ class StyleGAN2(R1):
         G, config = step.generator, self.config
         n = max(1, len(step.z) // config.path_length_batch_shrink)
         labels = None if step.fake_labels is None else step.fake_labels[:n]
-        ws = G.mapping(step.z[:n], labels)  # (n, num_ws, w_dim)
         options = dict(step.options)
+        ws = G.train_mapping(step.z[:n], labels, step.rng, **options)  # (n, num_ws, w_dim)
         if "layer-noise" in G.provides:
             options |= {"noise": "random", "rng": step.rng.noise(n)}
         images = G.synthesis(ws, **options)

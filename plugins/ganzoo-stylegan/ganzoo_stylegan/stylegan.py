@@ -151,8 +151,8 @@ class Discriminator(ganzoo.Discriminator):
         self.blocks = nn.ModuleList(Down(c, below) for below, c in itertools.pairwise(widths))
         width = widths[0]
         self.conv = EqualizedConv2d(width + (config.mbstd_group > 0), width, 3, gain=HE)
-        self.dense = EqualizedLinear(width * 4 * 4, width, gain=HE)
-        self.score = EqualizedLinear(width, max(1, config.num_classes))
+        self.dense = EqualizedLinear(width * 4 * 4, config.dense, gain=HE)
+        self.score = EqualizedLinear(config.dense, max(1, config.num_classes))
 
     def forward(self, x: Tensor, labels: Tensor | None = None, *, lod: float = 0.0) -> Tensor:
         self.check_labels(labels)

@@ -76,8 +76,13 @@ class StyleGenerator(ganzoo.Generator):
         return self.synthesis(ws, **options)
 
     def train_forward(self, z: Tensor, labels: Tensor | None, rng: Draws, **options: Any) -> Tensor:
-        """Random noise, and mixing regularisation: from a random layer on, a share of the images
-        has the w of a second z (section 3.1). The average of w follows the first."""
+        """`train_mapping`, and random noise."""
+        ws = self.train_mapping(z, labels, rng, **options)
+        return self.synthesis(ws, noise="random", rng=rng.noise(len(ws)), **options)
+
+    def train_mapping(self, z: Tensor, labels: Tensor | None, rng: Draws, **options: Any) -> Tensor:
+        """Mixing regularisation: from a random layer on, a share of the images has the w of a
+        second z (section 3.1). The average of w follows the first."""
         ws = self.mapping(z, labels)
         with torch.no_grad():
             self.w_avg.lerp_(ws[:, 0].mean(0), 1 - self.config.w_avg_beta)
@@ -88,7 +93,7 @@ class StyleGenerator(ganzoo.Generator):
             crossover[rng.uniform(n) >= self.config.style_mixing] = self.num_ws
             first = torch.arange(self.num_ws, device=ws.device) < crossover[:, None]  # (N, num_ws)
             ws = torch.where(first[:, :, None], ws, others)
-        return self.synthesis(ws, noise="random", rng=rng.noise(n), **options)
+        return ws
 
 
 def noise_map(const: Tensor, layer: int, noise: str, rng: Noise | None) -> Tensor | None:

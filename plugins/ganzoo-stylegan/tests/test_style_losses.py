@@ -10,9 +10,11 @@ import pytest
 import torch
 from ganzoo_stylegan.config import R1Config, StyleGAN2LossConfig
 from ganzoo_stylegan.losses import R1, StyleGAN2
+from ganzoo_stylegan.styles import StyleGenerator
 from torch import Tensor
 from torch.nn.functional import softplus
 
+import ganzoo
 from ganzoo import plugins
 from ganzoo.errors import CompatibilityError, ConfigError
 from ganzoo.parts import check_compatible
@@ -81,7 +83,7 @@ class Linear:
         torch.manual_seed(1)
         self.A = torch.randn(2, 5, 3 * 4 * 4, requires_grad=True)
 
-    def mapping(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+    def train_mapping(self, z: Tensor, labels: Tensor | None, rng: Draws, **options: Any) -> Tensor:
         return z[:, None].repeat(1, 2, 1).requires_grad_()
 
     def synthesis(self, ws: Tensor) -> Tensor:
@@ -170,6 +172,49 @@ def test_the_log_has_the_path_length() -> None:
     assert logged.values["path_length"] > 0
 
 
+class Squares(StyleGenerator):
+    """w is z; the image of ws (N, 6, 5) is half the sum of all w^2 at each pixel."""
+
+    num_ws = 6
+    provides: frozenset[str] = frozenset()
+
+    def __init__(self, style_mixing: float) -> None:
+        config = SimpleNamespace(
+            z_dim=5, w_dim=5, num_classes=0, style_mixing=style_mixing, w_avg_beta=0.5
+        )
+        super().__init__(config)
+        self.mapper = lambda z, labels: z
+
+    def synthesis(self, ws: Tensor, **options: Any) -> Tensor:
+        half = ws.square().sum((1, 2)) / 2
+        return half[:, None, None, None].expand(-1, 3, 4, 4)
+
+
+@pytest.mark.parametrize("style_mixing", [0.0, 0.7])
+def test_path_lengths_are_those_of_mixed_styles(style_mixing: float) -> None:
+    """The gradient of <G(w), y> is w sum(y): the length is |sum(y)| |w|, of the w of two z, which
+    are told apart by what the same draws give."""
+    G, loss = Squares(style_mixing), StyleGAN2(StyleGAN2LossConfig(path_length_decay=0.5))
+    z = torch.randn(64, 5, generator=torch.Generator().manual_seed(2)).requires_grad_()
+    found = loss.path_length(step(generator=G, z=z))
+    draws, n = Draws(0, "test", 0), 32  # half the batch
+    squares = torch.empty(n, 6)
+    if style_mixing:
+        second, crossover = draws.normal(n, 5), 1 + draws.integers(n, 5)
+        mixed = draws.uniform(n) < style_mixing
+        assert 0 < mixed.sum() < n
+    for k in range(n):
+        for layer in range(6):
+            other = style_mixing and mixed[k] and layer >= crossover[k]
+            squares[k, layer] = (second if other else z.detach())[k].square().sum()
+    y = torch.randn(n, 3, 4, 4, generator=draws.torch_generator()) / 4
+    lengths = y.sum((1, 2, 3)).abs() * squares.mean(1).sqrt()
+    mean = 0.5 * lengths.mean()
+    torch.testing.assert_close(loss.pl_mean, mean)
+    torch.testing.assert_close(found.detach(), 2.0 * (lengths - mean).square().mean())
+    torch.testing.assert_close(G.w_avg, 0.5 * z[:n].detach().mean(0))  # of the first z
+
+
 def test_path_lengths_are_those_of_the_resolution_that_is_trained() -> None:
     """While a generator grows, layers that are not in use get no gradient."""
     part = plugins.load().parts.get("generator", "stylegan")
@@ -179,3 +224,10 @@ def test_path_lengths_are_those_of_the_resolution_that_is_trained() -> None:
     StyleGAN2(StyleGAN2LossConfig()).path_length(at).backward()
     assert all(p.grad is None for p in G.layers[-1].parameters())
     assert any(p.grad is not None for p in G.layers[0].parameters())
+
+
+def test_a_generator_that_mixes_nothing_is_trained_on_the_w_of_its_mapping() -> None:
+    part = plugins.load().parts.get("generator", "stylegan2")
+    G, z = part.build(part.make_config(part.tiny)), torch.randn(3, 8)
+    ws = ganzoo.Generator.train_mapping(G, z, None, Draws(0, "test", 0))
+    torch.testing.assert_close(ws, G.mapping(z))

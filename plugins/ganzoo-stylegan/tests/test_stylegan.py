@@ -12,7 +12,9 @@ from ganzoo_stylegan.config import StyleGANDiscriminatorConfig, StyleGANGenerato
 from ganzoo_stylegan.stylegan import Discriminator, Generator
 from torch import Tensor, nn
 
-from ganzoo.errors import InputError
+from ganzoo import plugins
+from ganzoo.errors import ConfigError, InputError
+from ganzoo.parts import resolve
 from ganzoo.rng import Draws
 
 Array = np.ndarray
@@ -192,6 +194,47 @@ def test_channels_and_parameters_are_those_of_the_paper() -> None:
     assert G.num_ws == 18
     assert sum(p.numel() for p in G.parameters()) == pytest.approx(26.2e6, rel=5e-3)
     assert sum(p.numel() for p in D.parameters()) == pytest.approx(23.1e6, rel=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "conv", "dense"),
+    [
+        ({}, 512, 512),
+        ({"channel_base": 2048, "channel_max": 4096}, 512, 1024),
+        ({"channel_base": 512, "channel_max": 128}, 128, 128),
+        ({"channel_base": 60, "channel_max": 20}, 15, 20),
+        ({"channels": (5, 3)}, 5, 5),
+        ({"channels": (5, 3), "dense_width": 9}, 5, 9),
+    ],
+)
+def test_the_critic_ends_as_the_authors_code_does(
+    settings: dict[str, Any], conv: int, dense: int
+) -> None:
+    """nf(s) = min(fmap_base / 2^s, fmap_max), fmap_base half of channel_base: the 4x4 convolution
+    has nf(1) outputs, the dense layer after it nf(0)."""
+    with torch.device("meta"):
+        D = Discriminator(StyleGANDiscriminatorConfig((3, 8, 8), **settings))
+    assert D.conv.weight.shape == (conv, conv + 1, 3, 3)
+    assert D.dense.weight.shape == (dense, conv * 16)
+    assert D.score.weight.shape == (1, dense)
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked"),
+    [({"channel_base": 64, "channel_max": 8}, None), ({"channel_base": 64}, 16)],
+)
+def test_settings_of_version_1_give_the_critic_that_they_gave(
+    settings: dict[str, Any], asked: int | None
+) -> None:
+    """Its dense layer was as wide as the 4x4 convolution."""
+    part = plugins.load().parts.get("discriminator", "stylegan")
+    document = {"image_shape": [3, 8, 8], **settings}
+    upgraded, state = resolve(part.upgrade)(1, document, {})
+    D = part.build(part.make_config(upgraded))
+    assert D.config.dense_width == asked and state == {}
+    assert D.dense.weight.shape == (len(D.conv.weight), 16 * len(D.conv.weight))
+    with pytest.raises(ConfigError, match="channel_base = 'wide' is of the wrong type"):
+        resolve(part.upgrade)(1, {"channel_base": "wide"}, {})
 
 
 # -- growth ----------------------------------------------------------------------------------------

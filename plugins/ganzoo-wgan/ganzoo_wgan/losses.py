@@ -47,7 +47,12 @@ class GradientPenalty(Wasserstein):
     with one e an image, the norm over all of an image's values, and the mean over images. The norm
     is smoothed by 1e-12 under the root, so that a critic without slope has a gradient too. `drift`
     adds drift E[f(real)^2], which keeps the scores near 0 (Karras et al. 2018, appendix A.1).
+
+    With classes, f judges a point between an image and a fake of the same class as one of it: the
+    trainer draws the fakes' classes so, as the authors' code does.
     """
+
+    pairs_labels = True
 
     def discriminator_terms(self, step: Step) -> dict[str, Tensor]:
         real = step.D(step.real, step.labels)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from ganzoo_wgan.config import (
     CriticConfig,
     GeneratorConfig,
@@ -25,11 +28,15 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from ganzoo import plugins, rng
+from ganzoo.data import ImageData
 from ganzoo.errors import CompatibilityError, ConfigError
 from ganzoo.parts import check_compatible
 from ganzoo.testing import parametrize_with_checks
+from ganzoo.training import Recipe
 from ganzoo.training.losses import Loss
+from ganzoo.training.observers import Observers
 from ganzoo.training.step import Step
+from ganzoo.training.trainer import Setup, Trainer
 
 
 @parametrize_with_checks("ganzoo-wgan")
@@ -102,6 +109,59 @@ def test_the_penalty_of_a_quadratic_critic_is_that_of_each_image_at_its_own_poin
     x = (1 - e) * REAL.numpy() + e * FAKE.numpy()
     norms = np.sqrt((x**2).sum((1, 2, 3)))
     assert penalty.item() == pytest.approx(((norms - 1) ** 2).mean(), rel=1e-5)
+
+
+def trainer_on(images: ImageData, loss: str, **settings: Any) -> Trainer:
+    of_wgan = {"part": "wgan", "width": 4}
+    document = {
+        "data": {"source": "classes"}, "generator": of_wgan, "discriminator": of_wgan,
+        "conditional": True, "loss": loss, "batch": 32, "kimg": 1.0,
+        "trainer": {"part": "alternating", **settings},
+    }  # fmt: skip
+    resolved = Recipe.from_dict(document).resolve(images.image_shape, images.num_classes)
+    setup = Setup(resolved, images, Path(), Accelerator(cpu=True), Observers())
+    return Trainer(resolved.config("trainer"), setup)
+
+
+def plain_images(classes: int = 5) -> ImageData:
+    """Each image is all of one value, which tells its class."""
+    labels = np.arange(64) % classes
+    pixels = np.broadcast_to(labels[:, None, None, None] * 40, (64, 1, 16, 16)).astype(np.uint8)
+    names = tuple("abcdefgh"[:classes])
+    return ImageData("classes", (1, 16, 16), names, "", "", (), None, pixels, labels)
+
+
+def image_of(labels: Tensor) -> Tensor:
+    return (labels * 40 / 127.5 - 1)[:, None, None, None].expand(-1, 1, 16, 16)
+
+
+@pytest.mark.parametrize("settings", [{"n_critic": 1}, {"n_critic": 3}, {"reuse_fake": False}])
+def test_the_penalty_is_between_images_of_one_class(settings: dict[str, Any]) -> None:
+    """Where G knows the class, an image, its fake and all points between them are the same one."""
+    trainer = trainer_on(plain_images(), "wgan-gp", **settings)
+    trainer.G.train_forward = lambda z, labels, rng: image_of(labels)  # type: ignore[method-assign]
+    forward, seen = trainer.D.forward, []
+
+    def watched(x: Tensor, labels: Tensor) -> Tensor:
+        seen.append((x.detach(), labels))
+        return forward(x, labels)
+
+    trainer.D.forward = watched  # type: ignore[method-assign]
+    updates = trainer.config.n_critic
+    for critic in range(updates):
+        (s,) = trainer._steps("discriminator", critic)
+        trainer.loss.discriminator_terms(s)
+    for x, labels in seen:  # of real images, of fakes, and between
+        torch.testing.assert_close(x, image_of(labels), rtol=0, atol=1e-6)
+    assert len(seen) == 3 * updates
+    (s,), (of_G,) = trainer._steps("discriminator", updates - 1), trainer._steps("generator", 0)
+    assert s.fake_labels is not None and torch.equal(s.fake_labels, s.labels)
+    assert torch.equal(s.fake_labels, of_G.fake_labels) == trainer._reuses_fake
+
+
+def test_other_losses_draw_the_classes_of_fakes_on_their_own() -> None:
+    (s,) = trainer_on(plain_images(), "hinge")._steps("discriminator", 0)
+    assert not torch.equal(s.fake_labels, s.labels)
 
 
 def test_a_critic_without_slope_is_told_to_rise() -> None:

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ import ganzoo
 from ganzoo.data import load_data
 from ganzoo.errors import CompatibilityError, ConfigError, DataError, InputError, TrainingError
 from ganzoo.hookspecs import hookimpl
+from ganzoo.loading import Located
 from ganzoo.training import Recipe, find_recipe, plan, train
 from ganzoo.training.observers import Observers
 from ganzoo.training.trainer import Setup
@@ -69,7 +71,7 @@ RICH: dict[str, Any] = {
 """What a resume has to keep, in one recipe: 4x4 in 4 steps of 12, 8x8 in 10 of 8, 16x16 of 4."""
 
 
-def make(r: Recipe, init: Path | None = None) -> Progressive:
+def make(r: Recipe, init: Located | None = None) -> Progressive:
     data = load_data(r.data.source, resolution=r.data.resolution)
     resolved = r.resolve(data.image_shape, data.num_classes)
     setup = Setup(resolved, data, Path(), Accelerator(cpu=True), Observers(), init)
@@ -389,7 +391,7 @@ def test_networks_train_on_at_their_full_resolution(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"grown already: .*start_resolution=16"):
         train(recipe(), tmp_path / "again", init=first, device="cpu")
     assert not (tmp_path / "again").exists()
-    on = make(recipe(trainer=growing(start_resolution=16), seed=4), init=first / "model")
+    on = make(recipe(trainer=growing(start_resolution=16), seed=4), init=Located(first / "model"))
     assert [s.resolution for s in on.schedule.stages] == [16]
     assert on.lod == 0 and on.total_steps == 30
     stored = ganzoo.load(first).state_dict()
@@ -456,10 +458,38 @@ def test_data_smaller_than_a_batch_are_refused() -> None:
         make(recipe(trainer=growing(batch={"8": 128})))
 
 
-@pytest.mark.parametrize("start", [3, 32, 6])
-def test_a_start_that_does_not_double_to_the_full_size_is_refused(start: int) -> None:
-    with pytest.raises(ConfigError, match=rf"{start}x{start} does not become 16x16 by doubling"):
+def test_a_start_that_does_not_double_to_the_full_size_is_refused() -> None:
+    with pytest.raises(ConfigError, match="32x32 does not become 16x16 by doubling"):
+        make(recipe(trainer=growing(start_resolution=32)))
+    with pytest.raises(ConfigError, match="16x16 does not become 24x24 by doubling"):
+        Schedule.of(ProgressiveConfig(start_resolution=16), (3, 24, 24), 8)
+
+
+@pytest.mark.parametrize("start", [-4, 0, 1, 2, 3, 6, 12])
+def test_a_start_that_is_no_power_of_two_from_4_on_is_refused(start: int) -> None:
+    with pytest.raises(ConfigError, match=rf"trainer\.progressive\.start_resolution = {start} is no"
+                       r" power of two from 4 on: use 4, 8, 16"):  # fmt: skip
         make(recipe(trainer=growing(start_resolution=start)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "named", "kept"),
+    [
+        ({"batch": {"4": 16, "32": 4, "12": 4}}, "batch names 32, 12; .* 4, 8, 16", "{4 = 16}"),
+        ({"lr": {"2": 1e-3, "16": 5e-4}}, "lr names 2; .* 4, 8, 16", "{16 = 0.0005}"),
+        ({"start_resolution": 8, "batch": {"4": 16}}, "batch names 4; .* 8, 16", "{}"),
+    ],
+)
+def test_a_table_names_only_resolutions_that_occur(
+    settings: dict[str, Any], named: str, kept: str
+) -> None:
+    r = recipe(trainer=growing(**settings))
+    with pytest.raises(ConfigError, match=rf"trainer\.{named}: --set") as caught:
+        make(r)
+    assert "\n" not in str(caught.value)
+    (setting,) = re.findall(r"--set '(.*)'", caught.value.remedy)
+    assert setting.endswith(kept)
+    make(r.with_settings([setting]))
 
 
 def test_parts_that_do_not_grow_are_refused() -> None:
@@ -480,7 +510,6 @@ def test_parts_that_do_not_grow_are_refused() -> None:
         ({"lr": {"8": -1.0}}, r"lr\.8 = -1\.0 is out of range"),
         ({"lr": {"8": "much"}}, r"lr\.8 = 'much' is of the wrong type"),
         ({"fade_kimg": -1.0}, "fade_kimg = -1.0 is out of range"),
-        ({"start_resolution": 0}, "start_resolution = 0 is out of range"),
         ({"fade": 3}, "no setting 'fade'"),
     ],
 )

@@ -87,7 +87,7 @@ def state_bytes(run: Path) -> bytes:
 
 def test_the_schedule_is_the_one_of_the_authors_code() -> None:
     """lod falls from 8 to 0; stages start at 0, 600, 1800, 3000, … thousand images."""
-    r = find_recipe("progan.celeba-hq")
+    r = find_recipe("progan.celeba-hq.paper")
     config = r.resolve((3, 1024, 1024), 0).config("trainer")
     schedule = Schedule.of(config, (3, 1024, 1024), r.batch)
     batches = {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4, 1024: 4}

@@ -394,8 +394,8 @@ class Outputs(NamedTuple):
 class Discriminator(nn.Module):
     """Base of every discriminator or critic: images (N, C, H, W) to raw scores (N,), no sigmoid.
 
-    One that provides "classes", "features" or "reconstruction" also has `outputs(x, labels)`,
-    which returns `Outputs`, or a named tuple of its own with `score` and these.
+    One that provides "classes", "features" or "reconstruction" overrides `outputs`, to return these
+    too, in `Outputs` or a named tuple of its own.
     """
 
     part: Part | None = None
@@ -419,6 +419,10 @@ class Discriminator(nn.Module):
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Raw scores (N,); higher is more real."""
         raise NotImplementedError
+
+    def outputs(self, x: Tensor, labels: Tensor | None = None, **options: Any) -> Outputs:
+        """The score, and what else it provides, from one pass; `options` are those of `forward`."""
+        return Outputs(self(x, labels, **options))
 
     def check_labels(self, labels: Tensor | None) -> None:
         """Refuse labels for an unconditional network, and their absence for a conditional one."""

@@ -181,6 +181,15 @@ def test_images_show_themselves_and_operations_give_plain_tensors() -> None:
     assert type(images.mean()) is Tensor and type(images[0]) is Tensor
 
 
+def test_a_critic_without_further_outputs_gives_its_score() -> None:
+    part = plugins.load().parts.get("discriminator", "dcgan")
+    D = build(part, part.make_config({**part.tiny, "num_classes": 3}), seed=1).eval()
+    x, labels = torch.randn(2, *D.image_shape), torch.tensor([2, 0])
+    outputs = D.outputs(x, labels)
+    assert torch.equal(outputs.score, D(x, labels))
+    assert outputs[1:] == (None, None, None)
+
+
 def test_a_shown_picture_records_seeds_and_classes(tmp_path: Path) -> None:
     def shown(**classes: Any) -> dict[str, Any]:
         images = generator(**classes).sample(70, seed=5)

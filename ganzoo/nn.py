@@ -22,6 +22,7 @@ from torch.nn.functional import (
     conv_transpose2d,
     interpolate,
     linear,
+    one_hot,
     pixel_shuffle,
 )
 
@@ -107,6 +108,16 @@ def minibatch_stddev(x: Tensor, group_size: int = 4, eps: float = 1e-8) -> Tenso
     deviation = (variance + eps).sqrt().mean(dim=(1, 2, 3))  # (M,)
     channel = deviation.to(x.dtype).repeat(size)[:, None, None, None]
     return torch.cat([x, channel.expand(n, 1, height, width)], dim=1)
+
+
+def with_one_hot(x: Tensor, labels: Tensor | None, num_classes: int) -> Tensor:
+    """x (N, C, …) and labels (N,) to (N, C + num_classes, …): the one-hot label joins a vector, or
+    an image as constant maps. Without labels, x as it is."""
+    if labels is None:
+        return x
+    code = one_hot(labels, num_classes).to(x.dtype)
+    code = code[(..., *(None,) * (x.ndim - 2))].expand(-1, -1, *x.shape[2:])
+    return torch.cat([x, code], dim=1)
 
 
 def upsample_nearest(x: Tensor, factor: int = 2) -> Tensor:

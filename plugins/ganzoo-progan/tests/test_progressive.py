@@ -27,6 +27,7 @@ import ganzoo
 from ganzoo.data import load_data
 from ganzoo.errors import CompatibilityError, ConfigError, DataError, InputError, TrainingError
 from ganzoo.hookspecs import hookimpl
+from ganzoo.loading import Located
 from ganzoo.training import Recipe, find_recipe, plan, train
 from ganzoo.training.observers import Observers
 from ganzoo.training.trainer import Setup
@@ -69,7 +70,7 @@ RICH: dict[str, Any] = {
 """What a resume has to keep, in one recipe: 4x4 in 4 steps of 12, 8x8 in 10 of 8, 16x16 of 4."""
 
 
-def make(r: Recipe, init: Path | None = None) -> Progressive:
+def make(r: Recipe, init: Located | None = None) -> Progressive:
     data = load_data(r.data.source, resolution=r.data.resolution)
     resolved = r.resolve(data.image_shape, data.num_classes)
     setup = Setup(resolved, data, Path(), Accelerator(cpu=True), Observers(), init)
@@ -389,7 +390,7 @@ def test_networks_train_on_at_their_full_resolution(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"grown already: .*start_resolution=16"):
         train(recipe(), tmp_path / "again", init=first, device="cpu")
     assert not (tmp_path / "again").exists()
-    on = make(recipe(trainer=growing(start_resolution=16), seed=4), init=first / "model")
+    on = make(recipe(trainer=growing(start_resolution=16), seed=4), init=Located(first / "model"))
     assert [s.resolution for s in on.schedule.stages] == [16]
     assert on.lod == 0 and on.total_steps == 30
     stored = ganzoo.load(first).state_dict()

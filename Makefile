@@ -49,7 +49,6 @@ fix: $(VENV)/installed-tests
 weights: $(addprefix weights-,$(notdir $(MODELS)))
 
 weights-gan.mnist: LENGTH = --steps 37520 # 40 of the recipe's 200 epochs
-weights-progan.fashion-mnist: LENGTH = --steps 15810 # of 21,250
 weights-stylegan2.mnist: LENGTH = --steps 11073 # of 15,625
 
 weights-%: $(VENV)/installed

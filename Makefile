@@ -67,7 +67,7 @@ cards: $(VENV)/installed
 
 # The README's picture, from the bundled models.
 picture: $(VENV)/installed
-	$(BIN)/python scripts/overview.py docs/models.png
+	$(BIN)/python scripts/overview.py docs/models.webp
 
 # The README's table of mixes; each that claims to work is trained for two steps.
 matrix: $(VENV)/installed

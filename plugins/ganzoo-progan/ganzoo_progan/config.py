@@ -113,7 +113,7 @@ class ProgressiveConfig(AlternatingConfig):
     Training starts at `start_resolution`. Each next one is blended in while `fade_kimg` thousand
     real images are shown, and every one is then trained for `stable_kimg`, the last until the run
     ends. `batch` and `lr` map resolutions to batch sizes and learning rates of both networks; at a
-    resolution that they do not name, the recipe's hold.
+    resolution that they do not name, the recipe's hold. They name none that the run does not have.
     """
 
     start_resolution: int = 4
@@ -124,7 +124,11 @@ class ProgressiveConfig(AlternatingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_range("start_resolution", self.start_resolution, 1, 4096)
+        start = self.start_resolution
+        if start < 4 or start & (start - 1):
+            raise ConfigError(
+                f"start_resolution = {start} is no power of two from 4 on", "use 4, 8, 16, …"
+            )
         check_range("fade_kimg", self.fade_kimg, 0.0, 1e9)
         check_range("stable_kimg", self.stable_kimg, 0.0, 1e9)
         for name, table, low, high in (

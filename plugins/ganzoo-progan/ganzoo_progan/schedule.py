@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ganzoo.errors import ConfigError
@@ -48,7 +49,8 @@ class Schedule:
         `config.batch` does not name.
 
         Raises:
-            ConfigError: `start_resolution` does not become the full one by doubling.
+            ConfigError: `start_resolution` does not become the full one by doubling, or a table
+                names a resolution that does not occur.
         """
         _, height, width = shape
         doublings = math.log2(height / config.start_resolution)
@@ -58,6 +60,9 @@ class Schedule:
                 f" {height}x{width} by doubling",
                 "set trainer.start_resolution or data.resolution",
             )
+        occurring = [str(height >> lod) for lod in range(int(doublings), -1, -1)]
+        _check_table("batch", config.batch, occurring)
+        _check_table("lr", config.lr, occurring)
         fade, stable = round(config.fade_kimg * 1000), round(config.stable_kimg * 1000)
         stages: list[Stage] = []
         for lod in range(int(doublings), -1, -1):
@@ -102,3 +107,15 @@ class Schedule:
 
     def total_steps(self, images: int) -> int:
         return self.stages[-1].step_at(images)
+
+
+def _check_table(name: str, table: Mapping[str, float], occurring: Sequence[str]) -> None:
+    """Refuse entries that would never be looked at."""
+    odd = [resolution for resolution in table if resolution not in occurring]
+    if odd:
+        kept = ", ".join(f"{key} = {value}" for key, value in table.items() if key in occurring)
+        raise ConfigError(
+            f"trainer.{name} names {', '.join(odd)}; the resolutions of this run are"
+            f" {', '.join(occurring)}",
+            f"--set 'trainer.{name} = {{{kept}}}', or other resolutions",
+        )

@@ -14,13 +14,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ganzoo.errors import ConfigError, InputError
+from ganzoo.loading import Located
 from ganzoo.nn import downsample_box, upsample_nearest
 from ganzoo.training.losses import Role
 from ganzoo.training.recipe import OptimizerConfig
@@ -97,14 +97,14 @@ class Progressive(Trainer):
     def collect_logs(self) -> dict[str, float]:
         return {**super().collect_logs(), "lod": self.lod}
 
-    def _init_from(self, folder: Path) -> None:
+    def _init_from(self, model: Located) -> None:
         if len(self.schedule.stages) > 1:
             full = self.schedule.stages[-1].resolution
             raise InputError(
                 "--init gives networks that are grown already",
                 f"train them on at their full resolution: --set trainer.start_resolution={full}",
             )
-        super()._init_from(folder)
+        super()._init_from(model)
 
 
 def fade(x: Tensor, lod: float) -> Tensor:

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -86,7 +87,7 @@ def state_bytes(run: Path) -> bytes:
 
 def test_the_schedule_is_the_one_of_the_authors_code() -> None:
     """lod falls from 8 to 0; stages start at 0, 600, 1800, 3000, … thousand images."""
-    r = find_recipe("progan.celeba-hq")
+    r = find_recipe("progan.celeba-hq.paper")
     config = r.resolve((3, 1024, 1024), 0).config("trainer")
     schedule = Schedule.of(config, (3, 1024, 1024), r.batch)
     batches = {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4, 1024: 4}
@@ -457,10 +458,38 @@ def test_data_smaller_than_a_batch_are_refused() -> None:
         make(recipe(trainer=growing(batch={"8": 128})))
 
 
-@pytest.mark.parametrize("start", [3, 32, 6])
-def test_a_start_that_does_not_double_to_the_full_size_is_refused(start: int) -> None:
-    with pytest.raises(ConfigError, match=rf"{start}x{start} does not become 16x16 by doubling"):
+def test_a_start_that_does_not_double_to_the_full_size_is_refused() -> None:
+    with pytest.raises(ConfigError, match="32x32 does not become 16x16 by doubling"):
+        make(recipe(trainer=growing(start_resolution=32)))
+    with pytest.raises(ConfigError, match="16x16 does not become 24x24 by doubling"):
+        Schedule.of(ProgressiveConfig(start_resolution=16), (3, 24, 24), 8)
+
+
+@pytest.mark.parametrize("start", [-4, 0, 1, 2, 3, 6, 12])
+def test_a_start_that_is_no_power_of_two_from_4_on_is_refused(start: int) -> None:
+    with pytest.raises(ConfigError, match=rf"trainer\.progressive\.start_resolution = {start} is no"
+                       r" power of two from 4 on: use 4, 8, 16"):  # fmt: skip
         make(recipe(trainer=growing(start_resolution=start)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "named", "kept"),
+    [
+        ({"batch": {"4": 16, "32": 4, "12": 4}}, "batch names 32, 12; .* 4, 8, 16", "{4 = 16}"),
+        ({"lr": {"2": 1e-3, "16": 5e-4}}, "lr names 2; .* 4, 8, 16", "{16 = 0.0005}"),
+        ({"start_resolution": 8, "batch": {"4": 16}}, "batch names 4; .* 8, 16", "{}"),
+    ],
+)
+def test_a_table_names_only_resolutions_that_occur(
+    settings: dict[str, Any], named: str, kept: str
+) -> None:
+    r = recipe(trainer=growing(**settings))
+    with pytest.raises(ConfigError, match=rf"trainer\.{named}: --set") as caught:
+        make(r)
+    assert "\n" not in str(caught.value)
+    (setting,) = re.findall(r"--set '(.*)'", caught.value.remedy)
+    assert setting.endswith(kept)
+    make(r.with_settings([setting]))
 
 
 def test_parts_that_do_not_grow_are_refused() -> None:
@@ -481,7 +510,6 @@ def test_parts_that_do_not_grow_are_refused() -> None:
         ({"lr": {"8": -1.0}}, r"lr\.8 = -1\.0 is out of range"),
         ({"lr": {"8": "much"}}, r"lr\.8 = 'much' is of the wrong type"),
         ({"fade_kimg": -1.0}, "fade_kimg = -1.0 is out of range"),
-        ({"start_resolution": 0}, "start_resolution = 0 is out of range"),
         ({"fade": 3}, "no setting 'fade'"),
     ],
 )

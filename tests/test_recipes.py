@@ -1,0 +1,59 @@
+"""The recipes of all families: their names, what they promise, and settings of known sources."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from ganzoo import plugins
+from ganzoo.training import Recipe, find_recipe, recipes
+
+ALL = {name: Recipe.load(path) for name, path in recipes().items()}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_name_says_the_scale(name: str) -> None:
+    recipe = ALL[name]
+    assert recipe.name == name
+    assert name.endswith(".paper") == (recipe.about.scale == "paper")
+    assert name.startswith(f"{recipe.generator.part}.") or recipe.loss.part.startswith("wgan")
+
+
+def test_every_family_has_recipes_of_every_scale() -> None:
+    scales: dict[str, set[str]] = {}
+    for plugin, paths in plugins.load().call("ganzoo_recipes"):
+        scales[plugin.name] = {Recipe.load(path).about.scale for path in paths}
+    of_families = {"gan", "cgan", "dcgan", "wgan", "progan", "stylegan"}
+    assert of_families <= set(scales)
+    for family in of_families:
+        assert scales[family] == {"small", "standard", "paper"}, family
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_was_not_run_is_said_to_be_so(name: str) -> None:
+    about = ALL[name].about
+    assert about.source
+    if about.scale != "small":
+        assert about.expected.startswith("Not run by us. ")
+    if "ffhq" in name:
+        assert "mirror images at random, which no data source does yet" in about.expected
+
+
+def test_the_conditional_recipe_for_cifar10_has_the_optimiser_that_it_names() -> None:
+    """sn_cifar10.yml: Adam 2e-4, 0, 0.9; 50,000 updates of G, of five of D; a linear decay."""
+    recipe = find_recipe("cgan.cifar10")
+    for optimizer in (recipe.optimizer.generator, recipe.optimizer.discriminator):
+        assert (optimizer.name, optimizer.lr, optimizer.betas) == ("adam", 2e-4, (0.0, 0.9))
+        assert optimizer.schedule == "linear"
+    n_critic = recipe.resolve((3, 32, 32), 10).config("trainer").n_critic
+    assert n_critic == 5
+    assert math.ceil(recipe.images / (recipe.batch * n_critic)) == 50_000
+
+
+def test_the_standard_stylegan2_is_the_start_of_the_papers() -> None:
+    standard, paper = find_recipe("stylegan2.cifar10"), find_recipe("stylegan2.cifar10.paper")
+    assert (standard.kimg, paper.kimg) == (5000, 100_000)
+    differing = {name: getattr(paper, name) for name in ("name", "kimg", "ema", "every", "about")}
+    assert replace(standard, **differing) == paper

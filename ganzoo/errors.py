@@ -53,6 +53,10 @@ class DataError(GanzooError):
     """A data set is missing, empty or unreadable, or does not fit what was asked for."""
 
 
+class MissingDataError(DataError):
+    """A data set is not where it was looked for."""
+
+
 class TrainingError(GanzooError):
     """Training cannot go on: divergence, out of memory, a run folder of another recipe."""
 

@@ -879,21 +879,3 @@ def test_the_real_nouns(shared: Path) -> None:
     data = load_data(f"zip:{shared / 'data/sets/nouns-32.zip'}?labels=head")
     assert (len(data), data.image_shape, data.skipped) == (20_000, (3, 32, 32), ())
     assert data.num_classes > 200 and all(name.startswith("head-") for name in data.classes)
-
-
-# -- noise in the place of data -------------------------------------------------------------------
-
-
-def test_a_stand_in_has_the_shape_and_the_classes_of_its_set() -> None:
-    from ganzoo.data import stand_in
-
-    cifar = stand_in("cifar10", n=30)
-    assert cifar is not None and cifar.image_shape == (3, 32, 32) and len(cifar) == 30
-    images, labels = cifar.batch(np.array([0, 29]))
-    assert images.shape == (2, 3, 32, 32) and labels is not None and labels.tolist() == [0, 9]
-    faces = stand_in("celeba@all", resolution=64)
-    assert faces is not None and faces.image_shape == (3, 64, 64) and faces.labels is None
-    unlabelled = stand_in("mnist?labels=none", channels=3)
-    assert unlabelled is not None and unlabelled.image_shape == (3, 28, 28)
-    assert unlabelled.num_classes == 0
-    assert stand_in("folder:cats", resolution=64) is None  # gray or coloured, nobody knows

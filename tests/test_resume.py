@@ -147,3 +147,27 @@ def test_a_family_trains_in_mixed_precision(family: str, tmp_path: Path) -> None
 
 def losses(run: Path) -> list[float]:
     return [json.loads(line)["D/real"] for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+PLAN = """
+import itertools, json, os, pathlib, sys
+import torch
+torch.set_num_threads(1)
+from ganzoo.training import plan, report
+from tests.tiny import recipe
+
+seconds = 8.0 if os.environ["RANK"] == "0" else 16.0  # on either side of PATIENCE
+report.time.perf_counter = itertools.count(0.0, seconds).__next__
+found = plan(recipe("gan"), device="cpu")
+pathlib.Path(sys.argv[1], os.environ["RANK"]).write_text(json.dumps(found["seconds_per_step"]))
+"""
+
+
+def test_two_processes_of_other_clocks_end_their_dry_run_together(tmp_path: Path) -> None:
+    script = tmp_path / "plan.py"
+    script.write_text(PLAN)
+    launch = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+    done = run_python("", str(script), str(tmp_path), launch=launch)
+    assert done.returncode == 0, done.stderr[-10_000:]
+    first, second = (json.loads((tmp_path / rank).read_text()) for rank in "01")
+    assert first == second == 12.0  # their mean: the first step was enough for both

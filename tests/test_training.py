@@ -32,6 +32,7 @@ from ganzoo.training.observers import Observers
 from ganzoo.training.optimizers import lazy_correction, learning_rate, make_optimizer
 from ganzoo.training.order import DataOrder
 from ganzoo.training.recipe import OptimizerConfig
+from ganzoo.training.report import PATIENCE, dry_run
 from ganzoo.training.trainer import Setup, Trainer
 from tests.tiny import families, recipe
 
@@ -503,6 +504,57 @@ def test_plan_measures_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     )
     assert report["memory_bytes"] > 1_000_000
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_without_data_asks_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise AssertionError("a download was tried")
+
+    monkeypatch.setattr("ganzoo.data.named._downloading", refuse)
+    monkeypatch.delenv("GANZOO_DATA", raising=False)
+    of_cifar = {"source": "cifar10", "resolution": 16, "channels": 1}
+    report = plan(recipe("dcgan", data=of_cifar), device=CPU)
+    said = "noise in its place: cifar10 is not in GANZOO_DATA (which is not set) and not in "
+    assert report["data"]["source"] == "cifar10"
+    assert report["data"]["absent"].startswith(said)
+    of_the_hub = {"source": "hf:someone/cats", "resolution": 16, "channels": 1}
+    report = plan(recipe("dcgan", data=of_the_hub), device=CPU)
+    assert report["data"]["absent"] == "noise in its place: hf:someone/cats is on the Hub"
+
+
+def test_a_plan_does_not_hide_that_data_are_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GANZOO_DATA", str(tmp_path))
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"):
+        (raw / name).write_bytes(b"no idx file")
+    (tmp_path / "a.zip").write_bytes(b"no zip file")
+    (tmp_path / "empty").mkdir()
+    for source, said in (
+        ("mnist", "mnist is damaged"),
+        ("zip:a.zip", "cannot be read as a zip file"),
+        ("folder:empty", "has no images"),
+        ("folder:a.zip", "is no folder"),
+    ):
+        shape = {"source": source, "resolution": 28, "channels": 1}
+        with pytest.raises(DataError, match=said):
+            plan(recipe("gan", data=shape), device=CPU)
+
+
+def test_processes_agree_when_a_dry_run_has_measured_enough() -> None:
+    """One whose own first step was fast stops with the others, for which it took long."""
+
+    class Slow(Accelerator):
+        def reduce(self, tensor: Tensor, reduction: str = "sum", scale: float = 1.0) -> Tensor:
+            return tensor + 2 * PATIENCE if reduction == "mean" and tensor.ndim == 0 else tensor
+
+    trainer = make(recipe("gan"))
+    trainer.accelerator = Slow(cpu=True)
+    report = dry_run(trainer)
+    assert trainer.step == 1
+    assert 2 * PATIENCE < report["seconds_per_step"] < 3 * PATIENCE
 
 
 def test_tensorboard_gets_the_scalars(tmp_path: Path) -> None:

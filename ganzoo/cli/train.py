@@ -84,7 +84,8 @@ def train(
 
     if dry_run:
         report = training.plan(recipe, data=data, settings=settings, device=device)
-        print_facts(report if as_json else readable(report), as_json=as_json)
+        if is_main_process():
+            print_facts(report if as_json else readable(report), as_json=as_json)
         return
     assert out is not None
     training.train(
@@ -99,15 +100,20 @@ def train(
         progress=True,
         tensorboard=tensorboard,
     )
-    from accelerate import PartialState
-
-    if not PartialState().is_main_process:
+    if not is_main_process():
         return
     if as_json:
         print_json([{"run": str(out), "model": str(out / "model")}])
     else:
         click.echo(str(out / "model"))
         note(f"try: ganzoo generate {out} -n 64 -o grid.png")
+
+
+def is_main_process() -> bool:
+    """Whether to answer: of several processes, one does."""
+    from accelerate import PartialState
+
+    return bool(PartialState().is_main_process)
 
 
 def readable(report: dict[str, Any]) -> dict[str, Any]:

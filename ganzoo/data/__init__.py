@@ -10,6 +10,7 @@ and this room return), `fitting` and `prepare` (from the one to the other, kept 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.data.sources import SOURCES
@@ -36,6 +37,7 @@ def load_data(
     *,
     resolution: int | None = None,
     channels: int | None = None,
+    download: bool = True,
     progress: bool = False,
 ) -> ImageData:
     """Open a data set and hold its images, fitted, as uint8.
@@ -49,17 +51,19 @@ def load_data(
             it the images must be of one size. The 28x28 sets are padded with black at 32.
         channels: 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA. Without it, 1 if every image is gray,
             else 3. Where no alpha is asked for, transparency is laid on white.
+        download: fetch what is not on this machine.
         progress: show a bar on stderr while the images are fitted.
 
     Raises:
         NotFoundError: no data set of this name.
         InputError: an option that the set does not take, or a value out of range.
-        DataError: the data are missing, empty, unreadable, or of several sizes.
+        DataError: the data are empty, unreadable, or of several sizes; `MissingDataError`: they
+            are not here.
     """
     from ganzoo.data.prepare import prepare
 
     source, request = resolve(spec, resolution, channels)
-    return prepare(source, request, progress=progress)
+    return prepare(source, replace(request, download=download), progress=progress)
 
 
 def stand_in(

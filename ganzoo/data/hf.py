@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ganzoo.data.images import RawData, RawImages
 from ganzoo.data.spec import DataRequest
 from ganzoo.data.trees import decode, indexed
-from ganzoo.errors import DataError, InputError, nearest
+from ganzoo.errors import DataError, InputError, MissingDataError, nearest
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -20,6 +20,8 @@ def open_hf(request: DataRequest) -> RawData:
     Images are in the column `image=`, by default the first that holds images; labels in `labels=`,
     by default the first class label.
     """
+    if not request.download and not Path(request.location).exists():
+        raise MissingDataError(f"{request.spec} is on the Hub", "a run downloads it")
     try:
         import datasets
     except ImportError as error:

@@ -22,7 +22,7 @@ from typing import Any
 
 from ganzoo.data.images import RawData, RawImages
 from ganzoo.data.spec import DataRequest
-from ganzoo.errors import DataError, InputError, nearest
+from ganzoo.errors import DataError, InputError, MissingDataError, nearest
 from ganzoo.files import cache_folder
 
 PATIENCE = 30  # seconds without a byte of a download; urllib's own default is for ever
@@ -240,6 +240,10 @@ def _locate(
             ) from error
         if files:
             return root, files
+    looked_in = f"GANZOO_DATA{f'={given}' if given else ' (which is not set)'}"
+    remedy = "set GANZOO_DATA to a folder that has it as torchvision lays it out"
+    if not request.download:
+        raise MissingDataError(f"{request.name} is not in {looked_in} and not in {own}", remedy)
     reason = "torchvision did not bring all of its files"
     try:
         with _downloading():
@@ -249,10 +253,8 @@ def _locate(
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
     if files := find(own):
         return own, files
-    raise DataError(
-        f"{request.name} is not in GANZOO_DATA{f'={given}' if given else ' (which is not set)'} "
-        f"and cannot be downloaded to {own} ({reason})",
-        "set GANZOO_DATA to a folder that has it as torchvision lays it out",
+    raise MissingDataError(
+        f"{request.name} is not in {looked_in} and cannot be downloaded to {own} ({reason})", remedy
     )
 
 

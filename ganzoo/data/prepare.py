@@ -67,7 +67,8 @@ def prepare(source: DataSource, request: DataRequest, *, progress: bool = False)
 
 
 def _path(source: DataSource, request: DataRequest, identity: str) -> Path:
-    asked = json.dumps([VERSION, source.open, asdict(request)], sort_keys=True)
+    what = {name: value for name, value in asdict(request).items() if name != "download"}
+    asked = json.dumps([VERSION, source.open, what], sort_keys=True)
     keys = (hashlib.sha256(text.encode()).hexdigest()[:16] for text in (asked, identity))
     name = re.sub(r"[^A-Za-z0-9]+", "-", request.spec.partition("?")[0])[-40:].strip("-")
     return cache_folder("images") / f"{name}-{'-'.join(keys)}.u8"

@@ -55,6 +55,8 @@ class DataRequest:
         name, split, options: of the source; `options` includes the common ones.
         location: what follows the colon of a source that reads what the user points at.
         plugin: whose source it is, if the spec says so (`myplugin:cats`).
+        download: whether to fetch what is not on this machine; if not, a source raises
+            `MissingDataError` at once.
     """
 
     name: str
@@ -65,6 +67,7 @@ class DataRequest:
     channels: int | None = None
     default_split: str = "train"
     plugin: str = ""
+    download: bool = True
 
     @property
     def spec(self) -> str:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from ganzoo.data.images import RawData, RawImages
 from ganzoo.data.spec import DataRequest
-from ganzoo.errors import DataError, InputError, nearest
+from ganzoo.errors import DataError, InputError, MissingDataError, nearest
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -33,25 +33,32 @@ FILE_COLUMNS = ("file", "file_name")
 
 
 def open_folder(request: DataRequest) -> RawData:
-    tree = Folder(_path(request))
+    tree = Folder(_path(request, "a folder of images"))
     return RawData(lambda: _images(tree, request), identity=tree.identity)
 
 
 def open_zip(request: DataRequest) -> RawData:
-    tree = Zip(_path(request))
+    tree = Zip(_path(request, "a zip file of images"))
     return RawData(lambda: _images(tree, request), identity=tree.identity)
 
 
-def _path(request: DataRequest) -> Path:
+def _path(request: DataRequest, what: str) -> Path:
     """The path as it is given, or else below `GANZOO_DATA`."""
+    given = os.environ.get("GANZOO_DATA", "")
     try:
         path = Path(request.location).expanduser()
-        below = Path(os.environ.get("GANZOO_DATA", ""), path)
-        if not path.exists() and below.exists():
-            path = below
+        below = Path(given, path)
+        for found in (path, below):
+            if found.exists():
+                return found
     except (RuntimeError, OSError, ValueError) as error:  # no such user, or an impossible name
         raise DataError(f"{request.spec} is no path: {error}", "give the path as it is") from error
-    return path
+    if given and not path.is_absolute():
+        raise MissingDataError(
+            f"{path} does not exist, neither here nor in GANZOO_DATA={given}",
+            f"give the path of {what}, as it is or below GANZOO_DATA",
+        )
+    raise MissingDataError(f"{path} does not exist", f"give the path of {what}")
 
 
 class Tree(ABC):
@@ -81,8 +88,7 @@ class Tree(ABC):
 class Folder(Tree):
     def __init__(self, path: Path) -> None:
         if not path.is_dir():
-            problem = "is no folder" if path.exists() else "does not exist"
-            raise DataError(f"{path} {problem}", "give the path of a folder of images")
+            raise DataError(f"{path} is no folder", "give the path of a folder of images")
         self.path = path
         self._sizes: dict[str, int] = {}
         identity = hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape"))
@@ -129,8 +135,7 @@ class Zip(Tree):
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            problem = "is no file" if path.exists() else "does not exist"
-            raise DataError(f"{path} {problem}", "give the path of a zip file of images")
+            raise DataError(f"{path} is no file", "give the path of a zip file of images")
         self.path = path
         stat = path.stat()
         self.identity = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"

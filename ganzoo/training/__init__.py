@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo import files, layout
-from ganzoo.errors import ConfigError, DataError, InputError, TrainingError
+from ganzoo.errors import ConfigError, InputError, MissingDataError, TrainingError
 from ganzoo.training.recipe import DataConfig, Recipe, find_recipe, recipes
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def train(
     _check_folder(out, recipe, resume)
     with _no_empty_folder(out), _memory_errors(recipe):
         with accelerator.main_process_first():  # it prepares the data for all
-            images = _load(recipe, progress and main)
+            images = _load(recipe, progress=progress and main)
         resolved = recipe.resolve(images.image_shape, images.num_classes)
         watchers = watching.Observers(
             [*(_own_observers(out, recipe, progress, tensorboard) if main else ()), *observers]
@@ -102,19 +102,19 @@ def plan(
     """What a run would be: the resolved recipe, parameters, memory, images a second, time needed.
 
     A few steps are run and thrown away; nothing is written. Where the data are not here but their
-    shape is known, noise takes their place, and the report's `data` says why.
+    shape is known, noise takes their place without an attempt to download them, and the report's
+    `data` says why.
     """
     from ganzoo.training.observers import Observers
     from ganzoo.training.report import dry_run
     from ganzoo.training.trainer import Setup
 
     recipe = _configured(recipe, data, settings)
-    absent = ""
+    absent, noise = "", _stand_in(recipe)
     try:
-        images = _load(recipe, False)
-    except DataError as error:
-        noise = _stand_in(recipe)
-        if noise is None or (recipe.conditional and not noise.num_classes):
+        images = _load(recipe, download=noise is None)
+    except MissingDataError as error:
+        if noise is None:
             raise
         images, absent = noise, f"noise in its place: {error.problem}"
     resolved = recipe.resolve(images.image_shape, images.num_classes)
@@ -141,26 +141,31 @@ def _configured(recipe: Recipe | str | Path, data: str | None, settings: Sequenc
     return recipe
 
 
-def _load(recipe: Recipe, progress: bool) -> ImageData:
+def _load(recipe: Recipe, *, download: bool = True, progress: bool = False) -> ImageData:
     from ganzoo.data import load_data
 
     config: DataConfig = recipe.data
     return load_data(
-        config.source, resolution=config.resolution, channels=config.channels, progress=progress
+        config.source,
+        resolution=config.resolution,
+        channels=config.channels,
+        download=download,
+        progress=progress,
     )
 
 
 def _stand_in(recipe: Recipe) -> ImageData | None:
-    """Noise for data that are not here; None if that cannot be."""
+    """Noise for data that are not here; None if their shape or classes are not known."""
     from ganzoo.data import stand_in
 
     config = recipe.data
-    return stand_in(
+    noise = stand_in(
         config.source,
         resolution=config.resolution,
         channels=config.channels,
         n=max(4096, recipe.batch),
     )
+    return None if noise is None or (recipe.conditional and not noise.num_classes) else noise
 
 
 def _own_observers(out: Path, recipe: Recipe, progress: bool, tensorboard: bool) -> list[object]:

@@ -116,12 +116,14 @@ def dry_run(trainer: Trainer, steps: int = 4) -> dict[str, Any]:
 
 
 def _seconds_per_step(trainer: Trainer, steps: int) -> float:
+    """The mean over all processes, which then agree on how many steps are enough."""
     started = time.perf_counter()
     for _ in range(steps):
         trainer.train_step()
         trainer.step += 1
     trainer.collect_logs()  # waits for the device
-    return (time.perf_counter() - started) / steps
+    seconds = torch.tensor((time.perf_counter() - started) / steps, device=trainer.device)
+    return float(trainer.accelerator.reduce(seconds, reduction="mean"))
 
 
 def _peak_memory(device: torch.device) -> int | None:

@@ -1,4 +1,4 @@
-"""Data sets that are not on this machine: what is said, what is downloaded, noise in their place."""
+"""Data that are not on this machine: what is said, what is downloaded, noise in their place."""
 
 from __future__ import annotations
 

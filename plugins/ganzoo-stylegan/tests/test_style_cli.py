@@ -14,7 +14,7 @@ from PIL import Image
 
 from ganzoo import checkpoint, plugins, provenance
 from ganzoo.cli import main
-from ganzoo.cli.generate import Job
+from ganzoo.cli.job import Job
 from ganzoo.errors import InputError
 from ganzoo.models import build, to_uint8
 from ganzoo.testing.networks import perturbed
@@ -25,7 +25,8 @@ FAMILIES = ["stylegan", "stylegan2"]
 def generator(family: str, **settings: Any) -> Any:
     part = plugins.load().parts.get("generator", family)
     G = perturbed(build(part, part.make_config({**part.tiny, **settings}), seed=1)).eval()
-    G.w_avg.normal_()
+    if family in FAMILIES:
+        G.w_avg.normal_()
     return G
 
 
@@ -155,6 +156,28 @@ def test_a_walk_is_straight_in_w(model: Path) -> None:
         ws = torch.cat([ws[:, :3], other[:, 3:].expand(8, -1, -1)], dim=1)
         expected = to_uint8(G.synthesis(ws, noise="none"))
     np.testing.assert_allclose(frames.astype(int), expected, atol=1)
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, "dcgan"])
+def test_a_walk_holds_no_more_than_a_batch(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Points are computed as the walk comes to them, and the first is kept for its end."""
+    G = generator(family)
+    job = Job(G, range(50), None, {}, batch_size=4, mark=False, layout={})
+    sizes: list[int] = []
+    for name in ("mapping", "forward", "synthesis"):
+        made = getattr(G, name, None)
+        if made is not None:
+            monkeypatch.setattr(
+                G, name, lambda x, *a, made=made, **k: sizes.append(len(x)) or made(x, *a, **k)
+            )
+    frames = job._walk(2)
+    first = next(frames)
+    assert max(sizes) <= 4 and sum(sizes) <= 12  # of the 50 points, one batch or two
+    rest = list(frames)
+    assert len(rest) == 99 and max(sizes) == 4
+    alone = to_uint8(G.sample(seeds=[0, 0, 49]))
+    assert np.abs(first.astype(int) - alone[0]).max() <= 1
+    assert np.abs(rest[-2].astype(int) - alone[2]).max() <= 1  # at seed 49, before it goes back
 
 
 def test_a_walk_in_w_is_written(model: Path, tmp_path: Path) -> None:

@@ -1,0 +1,202 @@
+"""What `ganzoo generate` does: images of seeds, as a grid, single files, arrays or an animation."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ganzoo.errors import InputError
+from ganzoo.rng import latents
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ganzoo.models import Generator, Images
+
+Way = tuple[
+    Iterator[np.ndarray],
+    Callable[[np.ndarray, np.ndarray, float], np.ndarray],
+    Callable[["Tensor"], "Tensor"],
+]
+"""Of a walk: the point of each seed, what lies between two points, and what makes their images."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the images go: `form` is image, grid, files, npz or animation."""
+
+    form: str
+    path: Path
+    suffix: str = ""
+    """Of each single file, for the form files."""
+
+
+@dataclass
+class Job:
+    """Images to make: their seeds and labels, and how."""
+
+    generator: Generator
+    seeds: Sequence[int]
+    labels: list[int] | None
+    options: dict[str, Any]
+    batch_size: int
+    mark: bool
+    layout: dict[str, Any]
+    """What the record of a class grid says instead of a seed and a label for each image."""
+
+    def write(self, target: Target, *, columns: int | None, steps: int, fps: int) -> None:
+        """Make the images and write them, in bounded memory."""
+        from ganzoo import provenance
+
+        if target.form == "animation":
+            frames, record = self._walk(steps), self._record_of_all()
+            provenance.save_animation(frames, target.path, record=record, fps=fps, mark=self.mark)
+        elif target.form == "npz":
+            provenance.save_npz(
+                target.path,
+                (batch.to_uint8() for batch in self._batches()),
+                seeds=self.seeds,
+                labels=self.labels,
+                record=self._record(),
+                mark=self.mark,
+            )
+        elif target.form == "grid":
+            images = np.concatenate([batch.to_uint8() for batch in self._batches()])
+            record = self._record_of_all()
+            provenance.save_grid(
+                images, target.path, record=record, columns=columns, mark=self.mark
+            )
+        else:
+            paths = self._paths(target)
+            for batch in self._batches():
+                labels = batch.labels or itertools.repeat(None)
+                for image, seed, label in zip(batch.to_uint8(), batch.seeds, labels):
+                    record = self._record(seed=seed, label=label)
+                    provenance.save_image(image, next(paths), record=record, mark=self.mark)
+
+    def rows(self, target: Target) -> Iterator[dict[str, Any]]:
+        """One object an image, for --json."""
+        paths = self._paths(target)
+        for k, seed in enumerate(self.seeds):
+            row = {"file": str(next(paths)), "seed": seed}
+            yield row if self.labels is None else {**row, "label": self.labels[k]}
+
+    def _paths(self, target: Target) -> Iterator[Path]:
+        """The file of each image: named by its seed, and by its class where seeds repeat."""
+        if target.form != "files":
+            yield from itertools.repeat(target.path)
+        repeated = len(set(self.seeds)) < len(self.seeds)
+        if repeated and len(set(zip(self.seeds, self.labels or self.seeds))) < len(self.seeds):
+            raise InputError("a seed is given twice", "name each seed once, or each with one class")
+        for k, seed in enumerate(self.seeds):
+            label = f"-class{self.labels[k]}" if repeated and self.labels else ""
+            yield target.path / f"seed{seed:06d}{label}{target.suffix}"
+
+    def _batches(self) -> Iterator[Images]:
+        return self.generator.sample_batches(
+            self.seeds,
+            labels=self.labels,
+            batch_size=self.batch_size,
+            progress=sys.stderr.isatty() and len(self.seeds) > self.batch_size,
+            **self.options,
+        )
+
+    def _record(self, **more: Any) -> dict[str, Any]:
+        """What made the images, in plain data."""
+        record = {**self.generator.recorded(self.options), **more}
+        return {k: v for k, v in record.items() if k != "config" and v is not None}
+
+    def _record_of_all(self) -> dict[str, Any]:
+        """The record of a picture that holds all of the images."""
+        if self.labels is None or self.layout:
+            return self._record(**{"seeds": list(self.seeds), **self.layout})
+        if len(set(self.labels)) == 1:
+            return self._record(seeds=list(self.seeds), label=self.labels[0])
+        return self._record(seeds=list(self.seeds), labels=self.labels)
+
+    def _walk(self, steps: int) -> Iterator[np.ndarray]:
+        """Frames from seed to seed and back to the first: straight in w where there is one, else on
+        the sphere where latents live."""
+        import torch
+
+        from ganzoo.models import to_uint8
+
+        if len(self.seeds) < 2:
+            raise InputError("one seed leads nowhere", "use -n 2 or more with --interpolate")
+        if self.labels is not None and len(set(self.labels)) > 1:
+            raise InputError("--interpolate keeps to one class", "choose it with --class")
+        if self.options.get("noise") == "random":
+            raise InputError("random noise flickers in an animation", "use --noise const")
+        points, blend, draw = self._in_w() if "w-space" in self.generator.provides else self._in_z()
+        first = next(points)
+        ends = itertools.pairwise(itertools.chain([first], points, [first]))
+        path = ((*pair, step / steps) for pair in ends for step in range(steps))
+        while batch := list(itertools.islice(path, self.batch_size)):
+            frames = np.stack([blend(*step) for step in batch])
+            with torch.inference_mode():
+                images = draw(torch.from_numpy(frames).to(self.generator.device))
+            yield from to_uint8(images)
+
+    def _in_z(self) -> Way:
+        G = self.generator
+        points = (z for part in self._parts() for z in latents(self.seeds[part], G.z_dim))
+        return points, slerp, lambda z: G(z, self._labels(len(z)), **self.options)
+
+    def _in_w(self) -> Way:
+        """In w (num_ws, w_dim), truncated and mixed."""
+        import torch
+
+        G: Any = self.generator
+        options = dict(self.options)
+        others, layer = options.pop("mix", (None, G.num_ws))
+        how = {k: options.pop(k) for k in ("truncation", "truncation_cutoff") if k in options}
+
+        @torch.inference_mode()
+        def mapped(seeds: Sequence[int]) -> np.ndarray:
+            ws: Tensor = G.mapping(G.latents(seeds), self._labels(len(seeds)), **how)
+            return ws.cpu().numpy()
+
+        def points() -> Iterator[np.ndarray]:
+            mixed = None if others is None else mapped(others)
+            for part in self._parts():
+                ws = mapped(self.seeds[part])
+                if mixed is not None:
+                    ws[:, layer:] = mixed[:, layer:]
+                yield from ws
+
+        return points(), lerp, lambda ws: G.synthesis(ws, **options)
+
+    def _parts(self) -> Iterator[slice]:
+        """The seeds, a batch at a time."""
+        for start in range(0, len(self.seeds), self.batch_size):
+            yield slice(start, start + self.batch_size)
+
+    def _labels(self, n: int) -> Tensor | None:
+        """The one class of a walk, n times."""
+        import torch
+
+        if self.labels is None:
+            return None
+        return torch.full((n,), self.labels[0], device=self.generator.device)
+
+
+def lerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
+    """The point at t in [0, 1] of the straight line from a to b."""
+    point: np.ndarray = a + np.float32(t) * (b - a)
+    return point
+
+
+def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
+    """The point at t in [0, 1] of the great circle from a to b (Shoemake 1985)."""
+    cosine = np.dot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b))
+    angle = np.arccos(np.clip(cosine, -1, 1))
+    if np.sin(angle) < 1e-6:  # the same direction, or opposite ones
+        return (1 - t) * a + t * b
+    point: np.ndarray = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
+    return point.astype(a.dtype)

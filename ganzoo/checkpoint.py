@@ -92,16 +92,14 @@ def save(
         n = 10 * generator.num_classes if 0 < generator.num_classes <= 10 else 64
         images = _as_stored(generator, config.storage_dtype).sample(n)
         digest = files.sha256(temporary / layout.WEIGHTS["generator"])
-        provenance.save_grid(
-            images.to_uint8(),
-            temporary / "samples.png",
-            record={
-                "model": config.name,
-                "plugin": config.plugin,
-                "weights_sha256": digest,
-                "seeds": f"0-{n - 1}",
-            },
-        )
+        record = {
+            "model": config.name,
+            "plugin": config.plugin,
+            "weights_sha256": digest,
+            "seeds": images.seeds,
+            "labels": images.labels,
+        }
+        provenance.save_grid(images.to_uint8(), temporary / "samples.png", record=record)
         card.write_card(temporary, previous=folder / "README.md")
         layout.write_sums(temporary)
     return folder

@@ -62,6 +62,8 @@ class Images(Tensor):
         from ganzoo import provenance
 
         record = {**self.record, "seeds": self.seeds[:64]}
+        if self.labels is not None:
+            record["labels"] = self.labels[:64]
         return provenance.encode_grid(self.to_uint8()[:64], record=record)
 
 

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import ganzoo
-from ganzoo import checkpoint, files, layout, plugins
+from ganzoo import checkpoint, files, layout, plugins, provenance
 from ganzoo.errors import (
     CheckpointError,
     ConfigError,
@@ -92,6 +92,22 @@ def test_the_folder_is_complete(folder: Path) -> None:
     assert checkpoint.verify(folder) == []
     config = layout.read_config(folder)
     assert (config.plugin, config.requires) == ("ganzoo-dcgan", "ganzoo-dcgan>=0.1,<0.2")
+
+
+@pytest.mark.parametrize(
+    ("classes", "seeds", "labels"),
+    [(0, "0-63", None), (3, "0-29", ",".join(["0-2"] * 10)), (12, "0-63", "0-11," * 5 + "0-3")],
+)
+def test_its_picture_records_seeds_and_classes(
+    tmp_path: Path, classes: int, seeds: str, labels: str | None
+) -> None:
+    part = plugins.load().parts.get("generator", "dcgan")
+    G = build(part, part.make_config({**part.tiny, "num_classes": classes}), seed=0)
+    folder = checkpoint.save(tmp_path / "model", G, name="x")
+    record = provenance.read_record(folder / "samples.png")
+    assert record is not None
+    assert (record["seeds"], record.get("labels")) == (seeds, labels)
+    assert checkpoint.verify(folder) == []
 
 
 def test_loading_leaves_the_global_random_state(folder: Path) -> None:

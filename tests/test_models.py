@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganzoo import plugins
+from ganzoo import plugins, provenance
 from ganzoo.configs import GeneratorConfig
 from ganzoo.errors import InputError
 from ganzoo.models import Generator, Images, build, to_uint8
@@ -176,7 +177,21 @@ def test_images_show_themselves_and_operations_give_plain_tensors() -> None:
     images = generator().sample(3)
     assert isinstance(images, Images)
     assert images._repr_png_().startswith(b"\x89PNG")
+    assert images.labels is None
     assert type(images.mean()) is Tensor and type(images[0]) is Tensor
+
+
+def test_a_shown_picture_records_seeds_and_classes(tmp_path: Path) -> None:
+    def shown(**classes: Any) -> dict[str, Any]:
+        images = generator(**classes).sample(70, seed=5)
+        (tmp_path / "shown.png").write_bytes(images._repr_png_())
+        record = provenance.read_record(tmp_path / "shown.png")
+        assert record is not None
+        return record
+
+    assert shown()["seeds"] == "5-68" and "labels" not in shown()
+    record = shown(num_classes=40)  # 5 mod 40, 6 mod 40, … of the first 64
+    assert (record["seeds"], record["labels"]) == ("5-68", "5-39,0-28")
 
 
 def test_seeds_give_initial_weights() -> None:

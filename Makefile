@@ -49,7 +49,6 @@ fix: $(VENV)/installed-tests
 weights: $(addprefix weights-,$(notdir $(MODELS)))
 
 weights-gan.mnist: LENGTH = --steps 37520 # 40 of the recipe's 200 epochs
-weights-progan.fashion-mnist: LENGTH = --steps 15810 # of 21,250
 weights-stylegan2.mnist: LENGTH = --steps 11073 # of 15,625
 
 weights-%: $(VENV)/installed
@@ -68,7 +67,7 @@ cards: $(VENV)/installed
 
 # The README's picture, from the bundled models.
 picture: $(VENV)/installed
-	$(BIN)/python scripts/overview.py docs/models.png
+	$(BIN)/python scripts/overview.py docs/models.webp
 
 # The README's table of mixes; each that claims to work is trained for two steps.
 matrix: $(VENV)/installed

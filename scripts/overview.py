@@ -1,4 +1,4 @@
-"""One labelled contact sheet of every bundled model: `python scripts/overview.py sheet.png`"""
+"""One labelled contact sheet of every bundled model: `python scripts/overview.py sheet.webp`"""
 
 from __future__ import annotations
 

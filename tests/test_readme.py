@@ -148,8 +148,8 @@ def test_links_and_targets_exist(page: Path) -> None:
 def test_the_readmes_picture_is_small_and_says_what_made_it() -> None:
     from ganzoo import provenance
 
-    picture = ROOT / "docs" / "models.png"
-    assert picture.stat().st_size <= 200_000
+    picture = ROOT / "docs" / "models.webp"
+    assert picture.stat().st_size <= 400_000
     record = provenance.read_record(picture)
     assert record is not None
     models = sorted(path.parent.name for path in ROOT.glob("plugins/*/*/models/*/config.json"))

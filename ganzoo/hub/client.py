@@ -7,6 +7,7 @@ and its own through.
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,17 +20,19 @@ R = TypeVar("R")
 _LOGIN = "check the spelling; if it is private, log in with: hf auth login"
 WAITS = (0.5, 1.0, 2.0, 4.0)
 """Seconds before each further try, where the Hub names no other."""
-_LONGEST_WAIT = 30.0
+_LONGEST_WAIT, _LONG = 30.0, 15.0
 
 
 def retrying(request: Callable[[], R]) -> R:
     """Make a request that may be repeated, again while the Hub is busy or the line breaks: resets,
-    truncated bodies, 429 and 5xx, which the client of huggingface_hub leaves to its callers."""
+    truncated bodies, 429 and 5xx, which the client of huggingface_hub leaves to its callers. What
+    it has tried itself for long is not tried again."""
+    started = time.monotonic()
     for wait in WAITS:
         try:
             return request()
         except Exception as error:
-            if not is_transient(error):
+            if not is_transient(error) or time.monotonic() - started > _LONG:
                 raise
             time.sleep(min(_LONGEST_WAIT, max(wait, _retry_after(error))))
     return request()
@@ -71,12 +74,17 @@ def one_line(ref: HubRef, name: str = "", *, offline: bool = False) -> Iterator[
         name: the file in it.
         offline: no request may be made.
     """
+    log = logging.getLogger("huggingface_hub")
+    level = log.level
+    log.setLevel(logging.ERROR)  # of its tries and detours it warns, and they may well succeed
     try:
         yield
     except GanzooError:
         raise
     except Exception as error:
         raise _explained(error, ref, name, offline=offline) from None
+    finally:
+        log.setLevel(level)
 
 
 def _explained(error: Exception, ref: HubRef, name: str, *, offline: bool) -> HubError:

@@ -14,7 +14,8 @@ from torch import Tensor
 from ganzoo import plugins, provenance
 from ganzoo.configs import GeneratorConfig
 from ganzoo.errors import InputError
-from ganzoo.models import Generator, Images, build, to_uint8
+from ganzoo.images import Images, to_uint8
+from ganzoo.models import Generator, build
 from ganzoo.parts import Part
 from tests.tiny import families
 

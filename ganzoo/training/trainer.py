@@ -1,9 +1,10 @@
 """The alternating trainer: it owns every change of state in a run.
 
 Read `Trainer.fit` first; it is the run, in the order in which things happen. Networks, losses and
-augmentations compute; only this file draws data, calls backward, steps optimisers, averages
-weights and writes checkpoints. Randomness is counter-based (`ganzoo.rng`), so the state of a run is
-the networks, the average, the optimisers, the buffers of loss and augmentation, and one number.
+augmentations compute, `steps` draws what they get; only this file calls backward, steps optimisers,
+averages weights and writes checkpoints. Randomness is counter-based (`ganzoo.rng`), so the state of
+a run is the networks, the average, the optimisers, the buffers of loss and augmentation, and one
+number.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import contextlib
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,19 +21,17 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map_only
 
-from ganzoo import checkpoint, layout, rng
+from ganzoo import checkpoint, layout
 from ganzoo.configs import config_to_dict
 from ganzoo.data import ImageData
 from ganzoo.errors import DataError, InputError, TrainingError
 from ganzoo.loading import Located
-from ganzoo.models import Discriminator, Generator, build
+from ganzoo.models import Generator, build
 from ganzoo.training import state
-from ganzoo.training.augmentation import Augmentation
 from ganzoo.training.config import AlternatingConfig
 from ganzoo.training.ema import average, with_fresh_statistics
-from ganzoo.training.losses import Loss, Role
+from ganzoo.training.losses import Role
 from ganzoo.training.means import Means
 from ganzoo.training.observers import Observers
 from ganzoo.training.optimizers import learning_rate, make_optimizer
@@ -40,6 +39,7 @@ from ganzoo.training.order import DataOrder
 from ganzoo.training.recipe import OptimizerConfig, ResolvedRecipe
 from ganzoo.training.report import write_model
 from ganzoo.training.step import Step
+from ganzoo.training.steps import Steps
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Setup:
     init: Located | None = None
 
 
-class Trainer:
+class Trainer(Steps):
     """Algorithm 1 of Goodfellow et al. 2014: n_critic updates of D, then one of G.
 
     Attributes:
@@ -67,21 +67,18 @@ class Trainer:
         self.resolved, self.recipe = setup.resolved, setup.resolved.recipe
         self.data, self.folder, self.observers = setup.data, setup.folder, setup.observers
         self.accelerator = setup.accelerator
-        self.device: torch.device = setup.accelerator.device
+        self.device = setup.accelerator.device
         self.rank, self.world = setup.accelerator.process_index, setup.accelerator.num_processes
         self._check_batch()
 
-        seed = self.recipe.seed
-        self.G: Generator = self._make("generator", seed)
-        self.D: Discriminator = self._make("discriminator", seed)
+        self.G, self.D = self._make("generator"), self._make("discriminator")
         self.init: dict[str, str] | None = None
         if setup.init is not None:
             self._init_from(setup.init)
         self.ema: Generator = copy.deepcopy(self.G).eval().requires_grad_(False)
-        self.loss: Loss = self._make("loss", seed)
-        self.augment: Augmentation | None = (
-            self._make("augmentation", seed) if "augmentation" in self.resolved.chosen else None
-        )
+        self.loss = self._make("loss")
+        augmented = "augmentation" in self.resolved.chosen
+        self.augment = self._make("augmentation") if augmented else None
         self.networks: dict[Role, nn.Module] = {"generator": self.G, "discriminator": self.D}
         self.trainable = {
             role: [p for p in network.parameters() if p.requires_grad]
@@ -95,13 +92,10 @@ class Trainer:
             )
             for role in self.networks
         }
-        self.order = DataOrder(seed, len(self.data))
-        self.step = 0
-        self.wall_seconds = 0.0
-        self.stop = False
+        self.order = DataOrder(self.recipe.seed, len(self.data))
+        self.step, self.wall_seconds, self.stop = 0, 0.0, False
         self.means = Means(self.device)
-        self._real_scores: dict[int, Tensor] = {}
-        self._last_real: tuple[int, Tensor, Tensor | None] | None = None
+        self._real_scores, self._last_real = {}, None
 
     # -- what follows from the step: a trainer with a schedule overrides these ---------------------
 
@@ -281,114 +275,6 @@ class Trainer:
             if buffer.is_floating_point():
                 buffer.copy_(self.accelerator.reduce(buffer, reduction="mean"))
 
-    # -- what a step is made of --------------------------------------------------------------------
-
-    @property
-    def _reuses_fake(self) -> bool:
-        config, recipe = self.config, self.recipe
-        return config.reuse_fake and config.n_critic == 1 and recipe.accumulation == 1
-
-    def _steps(self, role: Role, critic: int) -> list[Step]:
-        """The micro-batches of one update: the global batch, this rank's rows, split."""
-        n = self.batch // self.world
-        update = self.step * self.config.n_critic + critic
-        real, labels = self._real(critic)
-        conditional = self.G.num_classes > 0
-        reused = role == "generator" and self._reuses_fake
-        stream = "discriminator" if reused else role
-        z = self._draws(f"z/{stream}", update).normal(n, self.G.z_dim)
-        real_labels = fake_labels = labels if conditional else None
-        if conditional and not (self.loss.pairs_labels and stream == "discriminator"):
-            fake_labels = self._draws(f"labels/{stream}", update).integers(n, self.G.num_classes)
-        parts = self.recipe.accumulation
-        reals = real.chunk(parts)
-        return [
-            Step(
-                index=self.step,
-                real=reals[i],
-                labels=None if real_labels is None else real_labels.chunk(parts)[i],
-                z=z.chunk(parts)[i],
-                fake_labels=None if fake_labels is None else fake_labels.chunk(parts)[i],
-                G=self._network_G(role, update, i),
-                D=self._seen_by_D(self.D, role, update, i, reals[i]),
-                D_plain=self.D_plain,
-                D_outputs=self._seen_by_D(self.D.outputs, role, update, i, reals[i]),
-                generator=self.G,
-                options=self.options("generator"),
-                rng=self._draws(f"loss/{role}/{i}", update),
-                log=self.means.add,
-            )
-            for i in range(parts)
-        ]
-
-    def _real(self, critic: int) -> tuple[Tensor, Tensor | None]:
-        """This rank's real images of an update, in [-1, 1], and their labels, on the device.
-
-        Kept for the update of G that follows on the same images.
-        """
-        position = self.images + critic * self.batch
-        if self._last_real is None or self._last_real[0] != position:
-            indices = self.order.indices(position, self.batch)[self.rank :: self.world]
-            pixels, labels = self.data.batch(indices)
-            real = pixels.to(self.device, non_blocking=True).to(
-                torch.float32, memory_format=self._memory_format
-            )
-            labels = None if labels is None else labels.to(self.device, non_blocking=True)
-            self._last_real = (position, real.div_(127.5).sub_(1), labels)
-        return self._last_real[1:]
-
-    @property
-    def _memory_format(self) -> torch.memory_format:
-        return torch.channels_last if self.recipe.channels_last else torch.contiguous_format
-
-    def _network_G(self, role: Role, update: int, part: int) -> Any:
-        draws = self._draws(f"G/{role}/{part}", update)
-
-        def call(z: Tensor, labels: Tensor | None = None) -> Tensor:
-            graph = role == "generator" and torch.is_grad_enabled()  # D's step has no use for one
-            with torch.set_grad_enabled(graph), self._autocast():
-                images = self.G.train_forward(z, labels, draws, **self.options("generator"))
-            return images.float()
-
-        return call
-
-    def _seen_by_D(
-        self, judge: Callable[..., Any], role: Role, update: int, part: int, real: Tensor
-    ) -> Any:
-        """`judge` (D or its `outputs`) under augmentation and the run's precision."""
-        draws = self._draws(f"augment/{role}/{part}", update)
-
-        def call(x: Tensor, labels: Tensor | None = None) -> Any:
-            with self._autocast():
-                seen = x if self.augment is None else self.augment(x, draws)
-                judged = judge(seen, labels, **self.options("discriminator"))
-                judged = tree_map_only(Tensor, Tensor.float, judged)
-            if self.augment is not None and role == "discriminator" and x is real:
-                scores = judged if isinstance(judged, Tensor) else judged.score
-                self._real_scores[part] = scores.detach()  # once, if a loss asks several times
-            return judged
-
-        return call
-
-    def _log_augment(self, name: str, value: Tensor) -> None:
-        self.means.add(f"augment/{name}", value)
-
-    def D_plain(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """D in float32 without augmentation."""
-        with torch.autocast(self.device.type, enabled=False):
-            scores: Tensor = self.D(x.float(), labels, **self.options("discriminator"))
-        return scores
-
-    def _autocast(self) -> Any:
-        return torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"
-        )
-
-    def _draws(self, stream: str, index: int) -> rng.Draws:
-        return rng.Draws(
-            self.recipe.seed, stream, index, rank=self.rank, world=self.world, device=self.device
-        )
-
     def _ema_decay(self) -> float:
         """The weight of the old average in this step's update."""
         ema = self.recipe.ema
@@ -459,9 +345,9 @@ class Trainer:
 
     # -- making the parts --------------------------------------------------------------------------
 
-    def _make(self, role: str, seed: int) -> Any:
+    def _make(self, role: str) -> Any:
         part, config = self.resolved.chosen[role]
-        module = build(part, config, seed=seed)
+        module = build(part, config, seed=self.recipe.seed)
         module = module.to(self.device).train()
         for parameter in module.parameters():
             if parameter.ndim == 4:  # the memory format is one of images and their kernels

@@ -20,8 +20,9 @@ from ganzoo.parts import Part
 
 if TYPE_CHECKING:
     from ganzoo.checkpoint import save
+    from ganzoo.images import Images
     from ganzoo.loading import load, load_discriminator
-    from ganzoo.models import Discriminator, Generator, Images
+    from ganzoo.models import Discriminator, Generator
     from ganzoo.publishing import publish
     from ganzoo.registry import list_models
     from ganzoo.signing import sign, verify
@@ -32,7 +33,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "Discriminator": "ganzoo.models",
     "Generator": "ganzoo.models",
-    "Images": "ganzoo.models",
+    "Images": "ganzoo.images",
     "list_models": "ganzoo.registry",
     "load": "ganzoo.loading",
     "load_discriminator": "ganzoo.loading",

@@ -23,7 +23,8 @@ from ganzoo.parts import Part, resolve
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ganzoo.models import Discriminator, Generator, Images
+    from ganzoo.images import Images
+    from ganzoo.models import Discriminator, Generator
 
 
 # -- writing -------------------------------------------------------------------------------------

@@ -8,12 +8,12 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
-from torch.overrides import TorchFunctionMode
 
 from ganzoo import rng
 from ganzoo.configs import DiscriminatorConfig, GeneratorConfig
 from ganzoo.errors import InputError
+from ganzoo.images import Images
+from ganzoo.nn import in_channels_last
 from ganzoo.parts import Part
 
 OPTIONS = {
@@ -28,49 +28,6 @@ OPTIONS = {
 
 FEW = 16
 """For more images than this, `sample` makes copies of the weights in the CPU's favourite layout."""
-
-
-class Images(Tensor):
-    """What `sample` returns: float (N, C, H, W) in [-1, 1]; Jupyter shows it as a picture.
-
-    Attributes:
-        seeds: the seed of each image.
-        labels: the label of each image, or None for an unconditional generator.
-        record: what made them (model, weights hash, …), written into every picture of them.
-    """
-
-    seeds: list[int]
-    labels: list[int] | None
-    record: dict[str, Any]
-
-    # Results of operations on images (a mean, a crop) are plain tensors.
-    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
-
-    @classmethod
-    def of(
-        cls, tensor: Tensor, *, seeds: list[int], labels: list[int] | None, record: dict[str, Any]
-    ) -> Images:
-        images = tensor.as_subclass(cls)
-        images.seeds, images.labels, images.record = seeds, labels, record
-        return images
-
-    def to_uint8(self) -> np.ndarray:
-        """As uint8 (N, H, W, C): round((x + 1) * 127.5), clipped."""
-        return to_uint8(self)
-
-    def _repr_png_(self) -> bytes:
-        from ganzoo import provenance
-
-        record = {**self.record, "seeds": self.seeds[:64]}
-        if self.labels is not None:
-            record["labels"] = self.labels[:64]
-        return provenance.encode_grid(self.to_uint8()[:64], record=record)
-
-
-def to_uint8(images: Tensor) -> np.ndarray:
-    """Images in [-1, 1], (N, C, H, W) float, as uint8 (N, H, W, C)."""
-    scaled = images.detach().float().add(1).mul(127.5).round_().clamp_(0, 255)
-    return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 class Generator(nn.Module):
@@ -224,7 +181,7 @@ class Generator(nn.Module):
         options = self.check_options(options)
         record = self.recorded(options)
         others = self._mixed_with(options.pop("mix", None), len(seeds))
-        network = self._for_many() if len(seeds) > FEW else self
+        network = in_channels_last(self) if len(seeds) > FEW else self
         starts: Any = range(0, len(seeds), batch_size)
         if progress:
             from rich.progress import track
@@ -277,23 +234,6 @@ class Generator(nn.Module):
                 f"mix names {len(seeds)} seeds for {n} images", "give one, or one an image"
             )
         return (seeds * n if len(seeds) == 1 else seeds), layer
-
-    def _for_many(self) -> Callable[..., Tensor]:
-        """This generator with its kernels in channels_last, in which a CPU convolves faster
-        (benchmarks/generation.py). They are copies: its own may be trained on, in their layout."""
-        kernels = {
-            name: parameter.detach().to(memory_format=torch.channels_last)
-            for name, parameter in self.named_parameters()
-            if parameter.ndim == 4 and self.device.type == "cpu"
-        }
-        if not kernels:
-            return self
-
-        def call(*args: Any, **options: Any) -> Tensor:
-            images: Tensor = functional_call(self, kernels, args, options)
-            return images
-
-        return call
 
     def recorded(self, options: dict[str, Any]) -> dict[str, Any]:
         """What images say of themselves that were made with checked `options`."""
@@ -394,8 +334,8 @@ class Outputs(NamedTuple):
 class Discriminator(nn.Module):
     """Base of every discriminator or critic: images (N, C, H, W) to raw scores (N,), no sigmoid.
 
-    One that provides "classes", "features" or "reconstruction" also has `outputs(x, labels)`,
-    which returns `Outputs`, or a named tuple of its own with `score` and these.
+    One that provides "classes", "features" or "reconstruction" overrides `outputs`, to return these
+    too, in `Outputs` or a named tuple of its own.
     """
 
     part: Part | None = None
@@ -420,6 +360,10 @@ class Discriminator(nn.Module):
         """Raw scores (N,); higher is more real."""
         raise NotImplementedError
 
+    def outputs(self, x: Tensor, labels: Tensor | None = None, **options: Any) -> Outputs:
+        """The score, and what else it provides, from one pass; `options` are those of `forward`."""
+        return Outputs(self(x, labels, **options))
+
     def check_labels(self, labels: Tensor | None) -> None:
         """Refuse labels for an unconditional network, and their absence for a conditional one."""
         _check_labels(type(self).__name__, self.num_classes, labels)
@@ -432,35 +376,6 @@ def _check_labels(title: str, num_classes: int, labels: Tensor | None) -> None:
         )
     if not num_classes and labels is not None:
         raise InputError(f"{title} has no classes", "leave the labels out")
-
-
-class NoInit(TorchFunctionMode):
-    """Random initial values are not drawn within: where weights are about to be read in, they take
-    most of the time. And on the meta device, `normal_` would import torch's compiler first."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        name = getattr(func, "__name__", "")
-        if name in _FILLS:
-            return args[0] if args else kwargs["tensor"]
-        if name in _DRAWS:
-            kwargs.pop("generator", None)
-            func = _DRAWS[name]
-        return func(*args, **kwargs)
-
-
-_FILLS = {
-    *("normal_", "uniform_", "trunc_normal_", "orthogonal_", "sparse_"),
-    *(f"{kind}_{law}_" for kind in ("kaiming", "xavier") for law in ("normal", "uniform")),
-}
-_DRAWS = {
-    "randn": torch.empty,
-    "rand": torch.empty,
-    "randn_like": torch.empty_like,
-    "rand_like": torch.empty_like,
-}
 
 
 def build(part: Part, config: Any, *, seed: int | None = None) -> Any:

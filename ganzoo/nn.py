@@ -13,15 +13,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.functional import (
     avg_pool2d,
     conv2d,
     conv_transpose2d,
     interpolate,
     linear,
+    one_hot,
     pixel_shuffle,
 )
 
@@ -109,6 +112,16 @@ def minibatch_stddev(x: Tensor, group_size: int = 4, eps: float = 1e-8) -> Tenso
     return torch.cat([x, channel.expand(n, 1, height, width)], dim=1)
 
 
+def with_one_hot(x: Tensor, labels: Tensor | None, num_classes: int) -> Tensor:
+    """x (N, C, …) and labels (N,) to (N, C + num_classes, …): the one-hot label joins a vector, or
+    an image as constant maps. Without labels, x as it is."""
+    if labels is None:
+        return x
+    code = one_hot(labels, num_classes).to(x.dtype)
+    code = code[(..., *(None,) * (x.ndim - 2))].expand(-1, -1, *x.shape[2:])
+    return torch.cat([x, code], dim=1)
+
+
 def upsample_nearest(x: Tensor, factor: int = 2) -> Tensor:
     """(N, C, H, W) -> (N, C, factor H, factor W): each pixel becomes a square."""
     return x if factor == 1 else interpolate(x, scale_factor=float(factor), mode="nearest")
@@ -160,6 +173,24 @@ def fir_upsample(x: Tensor, kernel: Tensor) -> Tensor:
 def without_autocast(x: Tensor) -> AbstractContextManager[None]:
     """What is computed within is in the precision of its inputs, also in a mixed-precision run."""
     return torch.autocast(x.device.type, enabled=False)
+
+
+def in_channels_last(network: nn.Module) -> Callable[..., Tensor]:
+    """A network on a CPU with its kernels in channels_last, in which they convolve faster
+    (benchmarks/generation.py). They are copies: its own may be trained on, in their layout."""
+    kernels = {
+        name: parameter.detach().to(memory_format=torch.channels_last)
+        for name, parameter in network.named_parameters()
+        if parameter.ndim == 4 and parameter.device.type == "cpu"
+    }
+    if not kernels:
+        return network
+
+    def call(*args: Any, **options: Any) -> Tensor:
+        images: Tensor = functional_call(network, kernels, args, options)
+        return images
+
+    return call
 
 
 def level_of(lod: float, levels: int) -> tuple[int, float]:

@@ -138,7 +138,8 @@ def build_if_fitting(part: Part, config: Any, header: Header, path: Path) -> Any
     """Build the module once its tensors, made without memory, match the file's."""
     import torch
 
-    from ganzoo.models import NoInit, build
+    from ganzoo.models import build
+    from ganzoo.no_init import NoInit
 
     try:
         with torch.device("meta"), NoInit(), _at_most(len(header), path):

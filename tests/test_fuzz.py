@@ -27,7 +27,8 @@ import ganzoo
 from ganzoo import card, checkpoint, layout, plugins
 from ganzoo.cli import main
 from ganzoo.errors import CheckpointError, GanzooError
-from ganzoo.models import NoInit, build
+from ganzoo.models import build
+from ganzoo.no_init import NoInit
 
 ROOM = 1 << 30  # bytes of address space that reading one folder may take; a file here has kilobytes
 SECONDS = 5.0  # of this process, for one reader

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganzoo import rng
+from ganzoo.models import Outputs
 from ganzoo.training.config import LossConfig
 from ganzoo.training.losses import Hinge, LeastSquares, Loss, Minimax, NonSaturating
 from ganzoo.training.step import Step
@@ -25,8 +26,10 @@ def step(real: Tensor, fake: Tensor) -> Step:
         return x
 
     return Step(
-        0, real, None, fake, None, score, score, score, rng.Draws(0, "t", 0), lambda n, v: None
-    )
+        index=0, real=real, labels=None, z=fake, fake_labels=None, G=score, D=score, D_plain=score,
+        D_outputs=lambda x, labels: Outputs(x), generator=nn.Module(), rng=rng.Draws(0, "t", 0),
+        log=lambda name, value: None,
+    )  # fmt: skip
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:

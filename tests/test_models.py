@@ -14,7 +14,8 @@ from torch import Tensor
 from ganzoo import plugins, provenance
 from ganzoo.configs import GeneratorConfig
 from ganzoo.errors import InputError
-from ganzoo.models import Generator, Images, build, to_uint8
+from ganzoo.images import Images, to_uint8
+from ganzoo.models import Generator, build
 from ganzoo.parts import Part
 from tests.tiny import families
 
@@ -179,6 +180,15 @@ def test_images_show_themselves_and_operations_give_plain_tensors() -> None:
     assert images._repr_png_().startswith(b"\x89PNG")
     assert images.labels is None
     assert type(images.mean()) is Tensor and type(images[0]) is Tensor
+
+
+def test_a_critic_without_further_outputs_gives_its_score() -> None:
+    part = plugins.load().parts.get("discriminator", "dcgan")
+    D = build(part, part.make_config({**part.tiny, "num_classes": 3}), seed=1).eval()
+    x, labels = torch.randn(2, *D.image_shape), torch.tensor([2, 0])
+    outputs = D.outputs(x, labels)
+    assert torch.equal(outputs.score, D(x, labels))
+    assert outputs[1:] == (None, None, None)
 
 
 def test_a_shown_picture_records_seeds_and_classes(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from ganzoo.nn import (
     minibatch_stddev,
     pixel_norm,
     upsample_nearest,
+    with_one_hot,
     without_autocast,
 )
 
@@ -126,3 +127,13 @@ def test_autocast_can_be_left_for_a_while() -> None:
         assert (x @ x).dtype == torch.bfloat16
         with without_autocast(x):
             assert (x @ x).dtype == torch.float32
+
+
+def test_one_hot_labels_join_vectors_and_images() -> None:
+    z, labels = torch.tensor([[5.0], [6.0]]), torch.tensor([2, 0])
+    assert with_one_hot(z, labels, 3).tolist() == [[5, 0, 0, 1], [6, 1, 0, 0]]
+    joined = with_one_hot(torch.full((2, 1, 2, 3), 7.0, dtype=torch.bfloat16), labels, 3)
+    assert joined.dtype == torch.bfloat16 and joined.shape == (2, 4, 2, 3)
+    assert joined[:, :, 1, 2].tolist() == [[7, 0, 0, 1], [7, 1, 0, 0]]
+    assert bool((joined == joined[:, :, :1, :1]).all())
+    assert with_one_hot(z, None, 0) is z

@@ -34,7 +34,11 @@ MAX_IMAGES = 10_000_000
 @click.option("--seeds", help="The seeds themselves, such as 0-63,100.")
 @click.option("--class", "label", help="One class for all images, by number or name.")
 @click.option("--labels", help="A class for each image, such as 0-9 or 3,1,4.")
-@click.option("--class-grid", is_flag=True, help="A row for each class (-n: images in a row, 8).")
+@click.option(
+    "--class-grid",
+    is_flag=True,
+    help="A row for each class, or for each of --labels (-n: images in a row, 8).",
+)
 @click.option("--truncation", type=float, help="Truncation psi, -1 to 2; families with w only.")
 @click.option("--truncation-cutoff", type=int, help="Truncate only the first w layers.")
 @click.option(

@@ -17,7 +17,8 @@ from ganzoo.rng import latents
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ganzoo.models import Generator, Images
+    from ganzoo.images import Images
+    from ganzoo.models import Generator
 
 Way = tuple[
     Iterator[np.ndarray],
@@ -125,7 +126,7 @@ class Job:
         the sphere where latents live."""
         import torch
 
-        from ganzoo.models import to_uint8
+        from ganzoo.images import to_uint8
 
         if len(self.seeds) < 2:
             raise InputError("one seed leads nowhere", "use -n 2 or more with --interpolate")

@@ -14,7 +14,7 @@ from ganzoo.errors import InputError
 
 def recipe_names(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Shell completion of recipe names."""
-    from ganzoo.training.recipe import recipes
+    from ganzoo.training.finding import recipes
 
     return [name for name in recipes() if name.startswith(incomplete)]
 

@@ -258,7 +258,7 @@ def levels(image_shape: tuple[int, ...]) -> int:
 
 def _other_outputs(target: BuiltTarget, network: Any) -> list[Tensor]:
     """Terms that reach the heads of a discriminator beside its score."""
-    if target.kind != "discriminator" or not hasattr(network, "outputs"):
+    if target.kind != "discriminator":
         return []
     x, labels = inputs(target)
     _, *rest = network.outputs(x, labels)

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from ganzoo import files, layout
 from ganzoo.errors import ConfigError, InputError, MissingDataError, TrainingError
-from ganzoo.training.recipe import DataConfig, Recipe, find_recipe, recipes
+from ganzoo.training.finding import find_recipe, recipes
+from ganzoo.training.recipe import DataConfig, Recipe
 
 if TYPE_CHECKING:
     from ganzoo.data import ImageData

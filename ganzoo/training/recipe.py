@@ -6,7 +6,6 @@ torch is not needed for that, so an impossible mix is refused at once.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import tomllib
@@ -15,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ganzoo import plugins, registry
+from ganzoo import plugins
 from ganzoo.configs import check_range, config_from_dict, config_to_dict
-from ganzoo.errors import ConfigError, DataError, NotFoundError, PluginError, nearest
+from ganzoo.errors import ConfigError, DataError, NotFoundError
 from ganzoo.parts import Part, check_compatible
 from ganzoo.rng import MAX_SEED
 
@@ -348,42 +347,6 @@ class ResolvedRecipe:
             table, _, last = key.rpartition(".")
             (document[table] if table else document).pop(last, None)
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
-
-
-def recipes() -> dict[str, Path]:
-    """Recipe name -> path, of all plugins; one that two plugins claim is `plugin:name` for each."""
-    found: dict[str, dict[str, Path]] = {}
-    loaded = plugins.load()
-    for plugin, answer in loaded.call("ganzoo_recipes"):
-        for path in loaded.guard(plugin, functools.partial(_paths, answer)) or ():
-            found.setdefault(path.stem, {})[plugin.name] = path
-    return {
-        name if len(owners) == 1 else f"{owner}:{name}": path
-        for name, owners in sorted(found.items())
-        for owner, path in owners.items()
-    }
-
-
-def _paths(answer: Iterable[Any]) -> list[Path]:
-    return [Path(path) for path in answer]
-
-
-def find_recipe(source: str | Path) -> Recipe:
-    """A recipe by name, or by path where `source` ends in .toml or is a `Path`."""
-    if isinstance(source, Path) or source.endswith(".toml"):
-        return Recipe.load(Path(source))
-    known = recipes()
-    if source in known:
-        return Recipe.load(known[source])
-    claims = [name for name in known if name.endswith(f":{source}")]
-    if claims:
-        owners = " and ".join(name.partition(":")[0] for name in claims)
-        raise PluginError(
-            f"recipe {source!r} is claimed by the plugins {owners}",
-            f"ask for {' or '.join(claims)}",
-        )
-    lacking = registry.missing_part("generator", source.partition(".")[0], f"recipe {source!r}")
-    raise lacking or NotFoundError(f"no recipe is called {source!r}", nearest(source, known))
 
 
 def _toml_value(text: str) -> Any:

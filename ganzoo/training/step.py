@@ -9,10 +9,11 @@ from typing import Any
 
 from torch import Tensor
 
-from ganzoo.models import Generator
+from ganzoo.models import Generator, Outputs
 from ganzoo.rng import Draws
 
 Network = Callable[[Tensor, Tensor | None], Tensor]
+Judge = Callable[[Tensor, Tensor | None], Outputs]
 
 
 @dataclass(eq=False)
@@ -27,10 +28,10 @@ class Step:
         G: (z, labels) -> float32 images, under the run's precision and blending.
         D: (images, labels) -> float32 scores (N,), with augmentation and the run's precision.
         D_plain: D in float32 on the images as they are, for gradient penalties.
+        D_outputs: as D, but all that `outputs` gives.
+        generator: G's module, for terms in w space (`train_mapping`, `synthesis`), in float32.
         rng: where the loss draws from.
         log: log(name, value): a scalar for the log that no one minimises.
-        D_outputs: as D, but the named tuple of `outputs`, of critics that give more than a score.
-        generator: G's module, for terms in w space (`mapping`, `synthesis`), in float32.
         options: what `synthesis` is to be told at this step (`lod`, while G grows).
     """
 
@@ -42,10 +43,10 @@ class Step:
     G: Network
     D: Network
     D_plain: Network
+    D_outputs: Judge
+    generator: Generator
     rng: Draws
     log: Callable[[str, Tensor], None]
-    D_outputs: Callable[[Tensor, Tensor | None], Any] | Any = None
-    generator: Generator | Any = None
     options: Mapping[str, Any] = field(default_factory=dict)
     given_fake: Tensor | None = field(default=None, repr=False)
 

@@ -310,9 +310,9 @@ class Trainer:
                 z=z.chunk(parts)[i],
                 fake_labels=None if fake_labels is None else fake_labels.chunk(parts)[i],
                 G=self._network_G(role, update, i),
-                D=self._network_D(role, update, i, reals[i]),
+                D=self._seen_by_D(self.D, role, update, i, reals[i]),
                 D_plain=self.D_plain,
-                D_outputs=self._outputs_D(role, update, i, reals[i]),
+                D_outputs=self._seen_by_D(self.D.outputs, role, update, i, reals[i]),
                 generator=self.G,
                 options=self.options("generator"),
                 rng=self._draws(f"loss/{role}/{i}", update),
@@ -351,14 +351,6 @@ class Trainer:
             return images.float()
 
         return call
-
-    def _network_D(self, role: Role, update: int, part: int, real: Tensor) -> Any:
-        return self._seen_by_D(self.D, role, update, part, real)
-
-    def _outputs_D(self, role: Role, update: int, part: int, real: Tensor) -> Any:
-        # a critic without further outputs is never asked for them: the loss requires one that has
-        outputs = getattr(self.D, "outputs", None)
-        return outputs and self._seen_by_D(outputs, role, update, part, real)
 
     def _seen_by_D(
         self, judge: Callable[..., Any], role: Role, update: int, part: int, real: Tensor

@@ -11,9 +11,9 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 import ganzoo
+from ganzoo.nn import with_one_hot
 from ganzoo_gan.config import DiscriminatorConfig, GeneratorConfig
 
 
@@ -30,8 +30,7 @@ class Generator(ganzoo.Generator):
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         self.check_labels(labels)
-        x = z if labels is None else with_one_hot(z, labels, self.num_classes)
-        x = self.layers(x)  # (N, C*H*W)
+        x = self.layers(with_one_hot(z, labels, self.num_classes))  # (N, C*H*W)
         return torch.tanh(x).unflatten(1, self.image_shape)  # (N, C, H, W)
 
 
@@ -50,15 +49,8 @@ class Discriminator(ganzoo.Discriminator):
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         self.check_labels(labels)
-        x = x.flatten(1)  # (N, C*H*W)
-        if labels is not None:
-            x = with_one_hot(x, labels, self.num_classes)
+        x = with_one_hot(x.flatten(1), labels, self.num_classes)  # (N, C*H*W + classes)
         return self.layers(x).squeeze(1)  # (N,)
-
-
-def with_one_hot(x: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """(N, F) and labels (N,) to (N, F + num_classes)."""
-    return torch.cat([x, one_hot(labels, num_classes).to(x.dtype)], dim=1)
 
 
 def initialise(module: nn.Module, std: float) -> None:

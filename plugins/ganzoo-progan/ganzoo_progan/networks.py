@@ -18,7 +18,7 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, conv2d, leaky_relu, one_hot, pad
+from torch.nn.functional import avg_pool2d, conv2d, leaky_relu, pad
 
 import ganzoo
 from ganzoo.models import Outputs
@@ -30,6 +30,7 @@ from ganzoo.nn import (
     minibatch_stddev,
     pixel_norm,
     upsample_nearest,
+    with_one_hot,
 )
 from ganzoo_progan.config import RESOLUTIONS, DiscriminatorConfig, GeneratorConfig, channels
 
@@ -82,8 +83,7 @@ class Generator(ganzoo.Generator):
     def forward(self, z: Tensor, labels: Tensor | None = None, *, lod: float = 0.0) -> Tensor:
         self.check_labels(labels)
         top, fraction = level_of(lod, len(self.blocks))
-        if labels is not None:
-            z = torch.cat([z, one_hot(labels, self.num_classes).to(z.dtype)], dim=1)
+        z = with_one_hot(z, labels, self.num_classes)
         x = below = pixel_norm(z) if self.config.normalise_latent else z  # (N, Z)
         for block in self.blocks[: top + 1]:
             below, x = x, block(x)  # (N, C, R, R)

@@ -16,7 +16,8 @@ from ganzoo import checkpoint, plugins, provenance
 from ganzoo.cli import main
 from ganzoo.cli.job import Job
 from ganzoo.errors import InputError
-from ganzoo.models import build, to_uint8
+from ganzoo.images import to_uint8
+from ganzoo.models import build
 from ganzoo.testing.networks import perturbed
 
 FAMILIES = ["stylegan", "stylegan2"]

@@ -26,8 +26,8 @@ def step(D: Any = None, generator: Any = None, **changes: Any) -> Step:
     torch.manual_seed(0)
     settings: dict[str, Any] = {
         "index": 0, "real": torch.randn(6, 3, 4, 4), "labels": None, "z": torch.randn(6, 5),
-        "fake_labels": None, "G": None, "D": D, "D_plain": D, "rng": Draws(0, "test", 0),
-        "log": lambda name, value: None, "generator": generator,
+        "fake_labels": None, "G": None, "D": D, "D_plain": D, "D_outputs": None,
+        "generator": generator, "rng": Draws(0, "test", 0), "log": lambda name, value: None,
         "given_fake": torch.randn(6, 3, 4, 4),
     }  # fmt: skip
     return Step(**{**settings, **changes})

@@ -7,12 +7,10 @@ With num_classes > 0, the one-hot label joins z in G, and joins the image as con
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 import ganzoo
-from ganzoo.nn import NORMS, ConvTranspose2d, dcgan_init, geometry, pyramid
+from ganzoo.nn import NORMS, ConvTranspose2d, dcgan_init, geometry, pyramid, with_one_hot
 from ganzoo_wgan.config import CriticConfig, GeneratorConfig
 
 
@@ -40,8 +38,7 @@ class Generator(ganzoo.Generator):
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         self.check_labels(labels)
-        if labels is not None:
-            z = torch.cat([z, one_hot(labels, self.num_classes).to(z.dtype)], dim=1)
+        z = with_one_hot(z, labels, self.num_classes)
         return self.layers(z)  # (N, Z) -> (N, C, H, W)
 
 
@@ -67,7 +64,5 @@ class Critic(ganzoo.Discriminator):
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         self.check_labels(labels)
-        if labels is not None:
-            maps = one_hot(labels, self.num_classes).to(x.dtype)[:, :, None, None]
-            x = torch.cat([x, maps.expand(-1, -1, *x.shape[2:])], dim=1)
+        x = with_one_hot(x, labels, self.num_classes)
         return self.layers(x).squeeze(1)  # (N, C, H, W) -> (N,)

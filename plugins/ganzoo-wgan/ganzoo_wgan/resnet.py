@@ -13,10 +13,10 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, one_hot, relu
+from torch.nn.functional import avg_pool2d, relu
 
 import ganzoo
-from ganzoo.nn import NORMS, upsample_nearest
+from ganzoo.nn import NORMS, upsample_nearest, with_one_hot
 from ganzoo_wgan.config import ResNetCriticConfig, ResNetGeneratorConfig
 
 
@@ -39,8 +39,7 @@ class Generator(ganzoo.Generator):
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         self.check_labels(labels)
-        if labels is not None:
-            z = torch.cat([z, one_hot(labels, self.num_classes).to(z.dtype)], dim=1)
+        z = with_one_hot(z, labels, self.num_classes)
         x = self.project(z).unflatten(1, (-1, self.start, self.start))  # (N, width, 4, 4)
         x = self.blocks(x)  # (N, width, H, W)
         return torch.tanh(self.to_image(relu(self.norm(x))))  # (N, C, H, W)
@@ -62,9 +61,7 @@ class Critic(ganzoo.Discriminator):
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         self.check_labels(labels)
-        if labels is not None:
-            maps = one_hot(labels, self.num_classes).to(x.dtype)[:, :, None, None]
-            x = torch.cat([x, maps.expand(-1, -1, *x.shape[2:])], dim=1)
+        x = with_one_hot(x, labels, self.num_classes)
         x = self.blocks(self.first(x))  # (N, width, 8, 8)
         return self.score(relu(x).mean(dim=(2, 3))).squeeze(1)  # (N,)
 

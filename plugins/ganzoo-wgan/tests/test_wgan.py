@@ -30,6 +30,7 @@ from torch.nn.functional import conv2d
 from ganzoo import plugins, rng
 from ganzoo.data import ImageData
 from ganzoo.errors import CompatibilityError, ConfigError
+from ganzoo.models import Outputs
 from ganzoo.parts import check_compatible
 from ganzoo.testing import parametrize_with_checks
 from ganzoo.training import Recipe
@@ -58,6 +59,8 @@ def step(D: Callable[..., Tensor], real: Tensor, fake: Tensor, *, index: int = 0
         G=lambda z, labels: z,
         D=D,
         D_plain=D,
+        D_outputs=lambda x, labels: Outputs(D(x, labels)),
+        generator=nn.Module(),
         rng=rng.Draws(0, "test", index),
         log=lambda name, value: logs.__setitem__(name, value.item()),
     )

@@ -1,0 +1,37 @@
+"""Making a network without drawing its initial weights, where others are about to be read in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+
+class NoInit(TorchFunctionMode):
+    """Random initial values are not drawn within: where weights are about to be read in, they take
+    most of the time. And on the meta device, `normal_` would import torch's compiler first."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name in _FILLS:
+            return args[0] if args else kwargs["tensor"]
+        if name in _DRAWS:
+            kwargs.pop("generator", None)
+            func = _DRAWS[name]
+        return func(*args, **kwargs)
+
+
+_FILLS = {
+    *("normal_", "uniform_", "trunc_normal_", "orthogonal_", "sparse_"),
+    *(f"{kind}_{law}_" for kind in ("kaiming", "xavier") for law in ("normal", "uniform")),
+}
+_DRAWS = {
+    "randn": torch.empty,
+    "rand": torch.empty,
+    "randn_like": torch.empty_like,
+    "rand_like": torch.empty_like,
+}

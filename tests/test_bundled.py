@@ -24,6 +24,7 @@ EXPECTED = {
     "wgan-gp.mnist",
     "wgan-gp.nouns",
     "progan.fashion-mnist",
+    "progan.nouns",
     "stylegan2.mnist",
     "stylegan2.emoji",
     "stylegan2.nouns",

@@ -225,6 +225,7 @@ def fill(module: nn.Module, path: Path, header: Header) -> None:
             _check_finite(name, tensor, path)
             if tensor is not target:
                 target.copy_(tensor)  # float16 becomes the module's float32
+    module.load_state_dict(state, strict=True)  # copies nothing new, but runs a module's own hooks
 
 
 def fill_from(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:

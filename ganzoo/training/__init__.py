@@ -71,7 +71,7 @@ def train(
     accelerator = _accelerator(recipe, device)
     main = accelerator.is_main_process
     _check_folder(out, recipe, resume)
-    with _no_empty_folder(out), _memory_errors(recipe):
+    with _no_empty_folder(out), _memory_errors(recipe) as running:
         with accelerator.main_process_first():  # it prepares the data for all
             images = _load(recipe, progress=progress and main)
         resolved = recipe.resolve(images.image_shape, images.num_classes)
@@ -82,6 +82,7 @@ def train(
             watchers.say(images.warning)
         setup = Setup(resolved, images, out, accelerator, watchers, _located(init))
         trainer = _trainer(resolved, setup)
+        running.append(trainer)
         if resume:
             path = trainer.resume()
             if main:
@@ -122,8 +123,9 @@ def plan(
     setup = Setup(resolved, images, Path(), _accelerator(recipe, device), Observers())
     import torch
 
-    with _memory_errors(recipe):
+    with _memory_errors(recipe) as running:
         trainer = _trainer(resolved, setup)
+        running.append(trainer)
         with torch.random.fork_rng(_cuda(trainer)):
             report = dry_run(trainer)
     if absent:
@@ -323,19 +325,23 @@ def _stopping_on_signals(trainer: Trainer) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _memory_errors(recipe: Recipe) -> Iterator[None]:
-    """Out of memory names the batch size to try."""
+def _memory_errors(recipe: Recipe) -> Iterator[list[Trainer]]:
+    """Out of memory names the batch size to try: of the trainer that is put into the list."""
     import torch
 
+    running: list[Trainer] = []
     try:
-        yield
+        yield running
     except (RuntimeError, MemoryError) as error:
         text = str(error)
         out_of_memory = isinstance(error, (torch.OutOfMemoryError, MemoryError))
         if not out_of_memory and "can't allocate memory" not in text:
             raise
-        half = max(1, recipe.batch // 2)
+        setting, batch = "batch", recipe.batch
+        for trainer in running:
+            setting, batch = trainer.batch_setting, trainer.batch
         raise TrainingError(
-            f"out of memory with batch {recipe.batch}",
-            f"--set batch={half}, or --set accumulation={recipe.accumulation * 2} for the same one",
+            f"out of memory with batch {batch}",
+            f"--set {setting}={max(1, batch // 2)},"
+            f" or --set accumulation={recipe.accumulation * 2} for the same one",
         ) from error

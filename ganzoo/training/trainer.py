@@ -105,6 +105,11 @@ class Trainer(Steps):
         return self.recipe.batch
 
     @property
+    def batch_setting(self) -> str:
+        """What to `--set` for another batch at this step."""
+        return "batch"
+
+    @property
     def images_per_step(self) -> int:
         return self.batch * self.config.n_critic
 

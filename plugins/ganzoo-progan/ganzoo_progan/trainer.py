@@ -59,6 +59,10 @@ class Progressive(Trainer):
     def batch(self) -> int:
         return self.stage.batch
 
+    @property
+    def batch_setting(self) -> str:
+        return self.stage.setting
+
     def images_at(self, step: int) -> int:
         return self.schedule.images_at(step)
 

@@ -533,3 +533,15 @@ def test_labels_are_learnt_through_an_auxiliary_head_while_it_grows(tmp_path: Pa
         dataclasses.replace(r, loss=recipe().loss).resolve((1, 16, 16), 4)
     with pytest.raises(CompatibilityError, match=r"--set discriminator\.conditioning=auxiliary"):
         recipe(conditional=True, loss={"part": "ac"}).resolve((1, 16, 16), 4)
+
+
+def test_out_of_memory_names_the_batch_of_the_stage(tmp_path: Path) -> None:
+    class Hungry:
+        @hookimpl
+        def ganzoo_step_end(self, trainer: Progressive, step: int, logs: object) -> None:
+            if trainer.batch == 6:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+
+    grown = recipe(trainer=growing(batch={"8": 6}))
+    with pytest.raises(TrainingError, match=r"with batch 6: --set trainer\.batch\.8=3"):
+        train(grown, tmp_path / "run", observers=[Hungry()], device="cpu")

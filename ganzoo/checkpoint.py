@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ganzoo import files, layout, plugins, weights
 from ganzoo.configs import config_from_dict, config_to_dict
-from ganzoo.errors import CheckpointError, GanzooError, NotFoundError, PluginError
+from ganzoo.errors import CheckpointError, GanzooError, NotFoundError, PluginError, printable
 from ganzoo.parts import Part, resolve
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from ganzoo.images import Images
@@ -300,7 +301,6 @@ def verify(folder: str | Path) -> list[str]:
 def _sample_problems(folder: Path, generator: Generator) -> list[str]:
     """What is wrong with the images that it makes, of the first seeds."""
     import numpy as np
-    from PIL import Image
 
     from ganzoo import contact_sheet, provenance
 
@@ -312,13 +312,11 @@ def _sample_problems(folder: Path, generator: Generator) -> list[str]:
     seeds = re.fullmatch(r"0-(\d{1,4})", str((record or {}).get("seeds")))
     if seeds is None:
         return []
-    try:
-        with Image.open(path) as opened:
-            sheet = np.asarray(opened)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        return [f"{path} cannot be read: {error}"]
+    sheet = _sheet(path)
+    if sheet is None:
+        return []
     shown = contact_sheet.images_of(
-        sheet.reshape(*sheet.shape[:2], -1),
+        sheet,
         n=int(seeds[1]) + 1,
         image_shape=generator.image_shape,
         first=len(images),
@@ -329,6 +327,29 @@ def _sample_problems(folder: Path, generator: Generator) -> list[str]:
         if near.mean() >= 0.99:
             return []
     return [f"{path} does not show the images that these weights make"]
+
+
+def _sheet(path: Path) -> np.ndarray | None:
+    """The pixels (H, W, C) of a PNG file of anyone's; None where they are too many. A file of
+    another format may be one that Pillow hands to another program."""
+    import warnings
+
+    import numpy as np
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=["PNG"]) as opened:
+                pixels = np.asarray(opened)
+        return pixels.reshape(*pixels.shape[:2], -1)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        return None
+    except Exception as error:  # the decoder raises many kinds of them
+        if isinstance(error, MemoryError):
+            raise
+        what = printable(str(error), longest=200)
+        raise CheckpointError(f"{path} cannot be read: {what}", "get the folder afresh") from error
 
 
 def _some_images(generator: Generator) -> Images:

@@ -14,6 +14,7 @@ import resource
 import struct
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ganzoo
-from ganzoo import card, checkpoint, layout, plugins
+from ganzoo import card, checkpoint, layout, plugins, provenance
 from ganzoo.cli import main
 from ganzoo.errors import CheckpointError, GanzooError
 from ganzoo.models import build
@@ -531,3 +532,71 @@ def test_large_readmes(folder: Folder, text: str) -> None:
     folder.put(README__md=text.encode())
     error = survives(lambda: card.write_card(folder.path))
     assert (error is not None) == (len(text) > layout.LARGEST_TEXT)
+
+
+# -- pictures --------------------------------------------------------------------------------------
+
+
+def chunks(png: bytes) -> list[tuple[bytes, bytes]]:
+    found, at = [], 8
+    while at < len(png):
+        (length,) = struct.unpack(">I", png[at : at + 4])
+        found.append((png[at + 4 : at + 8], png[at + 8 : at + 8 + length]))
+        at += 12 + length
+    return found
+
+
+def png(parts: list[tuple[bytes, bytes]]) -> bytes:
+    """With right checksums, so that what is behind them is reached."""
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in parts
+    )
+
+
+BOMB = zlib.compress(bytes(1 << 24))
+pieces = st.tuples(
+    st.sampled_from([b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"iCCP", b"zTXt", b"iTXt",
+                     b"tEXt", b"gAMA", b"pHYs", b"cHRM", b"acTL", b"fcTL", b"eXIf", b"abcd"]),
+    st.binary(max_size=30)
+    | st.sampled_from([BOMB, b"x\0\0" + BOMB, b"ganzoo\0\0\0\0\0{}",
+                       struct.pack(">IIBBBBB", 2**31 - 1, 2**31 - 1, 8, 2, 0, 0, 0),
+                       struct.pack(">IIBBBBB", 30_000, 30_000, 16, 6, 0, 0, 0),
+                       b'ganzoo\0\0\0\0\0{"seeds": "0-9999"}', b'ganzoo\0\0\0\0\0{"seeds": 3}']),
+)  # fmt: skip
+
+
+@fuzz(80)
+@given(changes=st.lists(st.tuples(st.integers(0, 20), st.booleans(), pieces), max_size=3))
+def test_pictures(folder: Folder, changes: Any) -> None:
+    parts = chunks(folder.files["samples.png"])
+    for where, instead, piece in changes:
+        at = where % (len(parts) + 1)
+        parts[at : at + instead] = [piece]
+    folder.put(samples__png=png(parts))
+    survives(lambda: card.write_card(folder.path))
+    with bounded():
+        checkpoint.verify(folder.path)
+
+
+def test_a_large_picture_in_a_small_file(folder: Folder) -> None:
+    record = (b"iTXt", b'ganzoo\0\0\0\0\0{"seeds": "0-7"}')
+    size = struct.pack(">IIBBBBB", 12_000, 12_000, 8, 6, 0, 0, 0)
+    packed = zlib.compress(bytes(12_000 * (4 * 12_000 + 1)), 1)
+    picture = png([(b"IHDR", size), record, (b"IDAT", packed), (b"IEND", b"")])
+    assert len(picture) < 4 << 20
+    folder.put(samples__png=picture)
+    with bounded():
+        assert checkpoint.verify(folder.path) == []  # too large to be compared
+
+
+def test_a_picture_that_another_program_would_read(folder: Folder) -> None:
+    """Pillow runs Ghostscript for a file of this kind, whatever its name is."""
+    record = '<g:Record>{"seeds":"0-7"}</g:Record>'
+    about = f'<d xmlns:g="{provenance._NAMESPACE}">{record}</d>'
+    packet = f'<x:xmpmeta xmlns:x="adobe:ns:meta/">{about}</x:xmpmeta>'
+    picture = f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n{packet}\n"
+    folder.put(samples__png=picture.encode())
+    assert provenance.read_record(folder.path / "samples.png") == {"seeds": "0-7"}
+    (problem,) = checkpoint.verify(folder.path)
+    assert "samples.png cannot be read: cannot identify" in problem

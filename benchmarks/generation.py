@@ -1,4 +1,4 @@
-"""Images a second of `G.sample`, beside a plain loop over the same layers of torch, in NCHW."""
+"""Images a second of `G.sample`, beside a plain loop over torch's layers in NCHW, batch 64."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ganzoo import plugins
 from ganzoo.models import Generator, build
 from ganzoo.nn import ConvTranspose2d
 
-AT_LEAST, BATCH = 1.2, 64  # the batch that `sample` has by default
+AT_LEAST, BATCH = 1.2, 64  # the batch of the plain loop, as in training
 
 
 @click.command(help=__doc__)

@@ -130,7 +130,7 @@ class Generator(nn.Module):
         seed: int = 0,
         seeds: Sequence[int] | None = None,
         labels: int | Sequence[int] | Tensor | None = None,
-        batch_size: int = 64,
+        batch_size: int = 32,
         progress: bool = False,
         **options: Any,
     ) -> Images:
@@ -142,7 +142,8 @@ class Generator(nn.Module):
             seeds: the seeds themselves, instead of `n` and `seed`.
             labels: one class for all, or one per image; without it, image k of a conditional
                 generator has class (its seed) mod num_classes.
-            batch_size: how many images go through the network at once.
+            batch_size: how many images go through the network at once; a CPU, whose caches hold no
+                more, is at its fastest with 32 or so, a GPU with more.
             progress: show a progress bar on stderr.
             **options: `truncation`, `truncation_cutoff`, `noise`, `mix`, `lod`, where the
                 generator has that ability (`InputError` elsewhere). `mix=(seed, layer)` takes the
@@ -169,7 +170,7 @@ class Generator(nn.Module):
         seeds: Sequence[int],
         *,
         labels: int | Sequence[int] | Tensor | None = None,
-        batch_size: int = 64,
+        batch_size: int = 32,
         progress: bool = False,
         **options: Any,
     ) -> Iterator[Images]:

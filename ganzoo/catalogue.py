@@ -1,25 +1,27 @@
 """What a registry says of a model, and registry files: read, indexed, written.
 
 A registry file is TOML: `format = 1`, then a [[model]] table for each model. A long one takes over
-a second to parse, so what it says is kept as JSON in the cache, under the hash of the file.
+a second to parse, so what it says is kept in an index, under the hash of the file. A file may be
+anyone's (folder registries may be on the Hub): every table is checked before it is an entry.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ganzoo import files, layout
-from ganzoo.errors import ConfigError, GanzooError, nearest
+from ganzoo import catalogue_index, files, layout
+from ganzoo.errors import ConfigError, GanzooError, nearest, printable
 
 FORMAT = 1
 _LONG = 100_000  # bytes, from which on a file is indexed
+_LARGEST = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class ModelEntry:
         files: file -> {"sha256", "size"}.
         path: its folder on this machine, where a plugin bundles it or a folder registry holds it.
         registry: the folder registry that it is from; "" for all others.
+        problem: what is wrong with its folder, as far as a listing reads it; "" if nothing is.
     """
 
     name: str
@@ -54,6 +57,7 @@ class ModelEntry:
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     path: Path | None = None
     registry: str = ""
+    problem: str = ""
 
     @property
     def bundled(self) -> bool:
@@ -65,17 +69,28 @@ class ModelEntry:
         values = {name: getattr(self, name) for name in _SHOWN}
         return {**values, "aliases": list(self.aliases), "bundled": self.bundled}
 
+    def to_json(self) -> str:
+        """`to_dict` as JSON; files that are JSON still are not parsed for it."""
+        values = {name: getattr(self, name) for name in _SHOWN if name != "files"}
+        text, said = _encode({**values, "bundled": self.bundled}), self.files
+        below = said.text if isinstance(said, catalogue_index.FilesText) else _encode(said)
+        return f'{text[:-1]}, "files": {below}}}'
+
     @classmethod
     def from_toml(cls, table: Mapping[str, Any], where: str) -> ModelEntry:
-        if unknown := table.keys() - _KEYS:
-            key = min(unknown)
-            raise ConfigError(f"{where}: a model has the unknown key {key!r}", nearest(key, _KEYS))
-        for key in ("name", "plugin", "arch"):
-            if not isinstance(table.get(key), str):
-                raise ConfigError(f"{where}: a model lacks {key!r}", "mend the registry file")
+        """The entry of a [[model]] table.
+
+        Raises:
+            ConfigError: it lacks something, or has what no entry has; `where` says in what.
+        """
+        return cls.from_checked(_checked(table, where))
+
+    @classmethod
+    def from_checked(cls, table: Mapping[str, Any]) -> ModelEntry:
+        """The same of a table that was checked before."""
         entry = object.__new__(cls)  # in a fifth of the time of __init__: there may be 10,000
         entry.__dict__.update(_DEFAULTS)
-        entry.__dict__.update(table, aliases=tuple(table.get("aliases", ())))
+        entry.__dict__.update(table)
         return entry
 
     @classmethod
@@ -103,8 +118,9 @@ class ModelEntry:
         )
 
 
-_KEYS = {f.name for f in fields(ModelEntry)} - {"path", "registry"}
+_KEYS = {f.name for f in fields(ModelEntry)} - {"path", "registry", "problem"}
 _SHOWN = [f.name for f in fields(ModelEntry) if f.name != "path"]
+_encode = json.JSONEncoder(default=str, ensure_ascii=False).encode
 _DEFAULTS = vars(ModelEntry("", "", ""))
 
 
@@ -134,46 +150,95 @@ def read(path: Path) -> list[ModelEntry]:
     """The models of a registry file.
 
     Raises:
-        GanzooError: it cannot be read, is no TOML, or of another format.
+        GanzooError: it cannot be read, is no TOML, of another format, or has an odd model.
     """
-    return [ModelEntry.from_toml(table, str(path)) for table in document(path).get("model", [])]
+    return [ModelEntry.from_checked(table) for table in _said(path)[1]]
 
 
 def document(path: Path) -> dict[str, Any]:
-    """All that a registry file says, parsed once for each state of the file."""
+    """What a registry file says beside its models."""
+    return _said(path)[0]
+
+
+def _said(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     try:
         stat = path.stat()
     except OSError as error:
-        raise GanzooError(f"the registry {path} cannot be read: {error.strerror}") from error
+        raise GanzooError(
+            f"the registry {path} cannot be read: {error.strerror}", "check the path"
+        ) from error
+    if stat.st_size > _LARGEST:
+        raise ConfigError(f"{path} has more than {_LARGEST:,} bytes", "give a registry file")
     return _parsed(path, (stat.st_mtime_ns, stat.st_size))
 
 
 @functools.lru_cache(maxsize=32)
-def _parsed(path: Path, stamp: tuple[int, int]) -> dict[str, Any]:
+def _parsed(path: Path, stamp: tuple[int, int]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """All that a registry file says, parsed once for each state of the file."""
     if stamp[1] < _LONG:
         return _as_toml_says(path)
-    index = files.cache_folder("index") / f"{files.sha256(path)}.json"
-    with contextlib.suppress(OSError, ValueError, RecursionError):  # absent or damaged: made anew
-        known = json.loads(index.read_bytes())
-        if isinstance(known, dict) and known.get("format") == FORMAT:
-            return known
-    said = _as_toml_says(path)
-    with contextlib.suppress(GanzooError, TypeError):  # without a cache, or with dates in it
-        files.write_text(index, json.dumps(said, separators=(",", ":")))
-    return said
+    key = files.sha256(path)
+    if (known := catalogue_index.recall(key)) is not None:
+        head, tables = known
+        for table in tables:
+            table["aliases"] = tuple(table["aliases"])
+        return head, tables
+    head, tables = _as_toml_says(path)
+    whole = [{key: table.get(key, _DEFAULTS[key]) for key in sorted(_KEYS)} for table in tables]
+    catalogue_index.remember(key, head, whole)
+    return head, tables
 
 
-def _as_toml_says(path: Path) -> dict[str, Any]:
+def _as_toml_says(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     try:
         said = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is no valid TOML: {error}", "mend that line") from error
     if said.get("format") != FORMAT:
         raise ConfigError(
             f"{path} has format {said.get('format')!r}, this ganzoo reads {FORMAT}",
             "pip install --upgrade ganzoo",
         )
-    return said
+    models = said.pop("model", [])
+    if not isinstance(models, list):
+        raise ConfigError(f"{path}: model is no list of tables", "write [[model]]")
+    return said, [_checked(table, str(path)) for table in models]
+
+
+def _checked(table: Any, where: str) -> dict[str, Any]:
+    """A [[model]] table that has only what an entry may have, its aliases a tuple."""
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"{where}: a model is no table", "write [[model]]")
+    if unknown := table.keys() - _KEYS:
+        key = min(unknown)
+        raise ConfigError(f"{where}: a model has the unknown key {key!r}", nearest(key, _KEYS))
+    for key in ("name", "plugin", "arch"):
+        if not isinstance(table.get(key), str):
+            raise ConfigError(f"{where}: a model lacks {key!r}", "mend the registry file")
+    checked = dict(table)
+    wrong = [key for key, value in table.items() if not _fits(key, value)]
+    if wrong:
+        name = printable(table["name"], longest=80)
+        raise ConfigError(
+            f"{where}: model {name!r} has an odd {wrong[0]!r}", "mend the registry file"
+        )
+    checked["aliases"] = tuple(table.get("aliases", ()))
+    return checked
+
+
+def _fits(key: str, value: Any) -> bool:
+    """Whether a table's value is of the type that entries have there."""
+    if key == "aliases":
+        return isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
+    if key == "files":
+        return isinstance(value, Mapping) and all(
+            isinstance(file, Mapping)
+            and re.fullmatch(r"[0-9a-f]{64}", str(file.get("sha256")))
+            and type(file.get("size", 0)) is int
+            and re.fullmatch(r"[\w.\-]{1,255}", name)
+            for name, file in value.items()
+        )
+    return type(value) is type(_DEFAULTS[key])
 
 
 def put(path: Path, entry: ModelEntry) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ganzoo import catalogue, checkpoint, files, folder_registry, layout, loading, registry
 from ganzoo.catalogue import ModelEntry
-from ganzoo.errors import CheckpointError, InputError
+from ganzoo.errors import CheckpointError, GanzooError, InputError
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,12 @@ def mirror(sources: Iterable[str | Path], to: str | Path) -> Iterator[Mirrored]:
         to: the directory; it is made.
 
     Raises:
-        CheckpointError: a model is damaged, or has no name.
+        CheckpointError: a model is damaged.
+        InputError: one has no name, or that of another model there; `to` is a model folder.
     """
     to = Path(to)
+    if (to / layout.CONFIG).is_file():
+        raise InputError(f"{to} is a model folder", "name the directory that is to hold the models")
     for source in sources:
         located = loading.locate(source, signature=True)
         folder = located.folder
@@ -44,6 +47,7 @@ def mirror(sources: Iterable[str | Path], to: str | Path) -> Iterator[Mirrored]:
                 "save it with a name",
             )
         target = to / entry.name
+        _refuse_another(target, entry)
         new = not _same(folder, target)
         if new:
             with files.replacing_folder(target) as temporary:
@@ -51,6 +55,9 @@ def mirror(sources: Iterable[str | Path], to: str | Path) -> Iterator[Mirrored]:
                     if (folder / name).is_file():
                         shutil.copyfile(folder / name, temporary / name)
                 _keep_to_what_is_there(temporary)
+                for name in layout.read_sums(temporary):
+                    if (temporary / name).is_file():  # a signed folder keeps what it says
+                        layout.check_file(temporary, name)
         catalogue.put(to / folder_registry.FILE, replace(entry, subfolder=entry.name))
         yield Mirrored(entry.name, target, new)
 
@@ -61,6 +68,19 @@ def _entry(source: str | Path, folder: Path) -> ModelEntry:
         known = registry.find(source)
         entry = replace(entry, name=known.name, aliases=known.aliases)
     return entry
+
+
+def _refuse_another(target: Path, entry: ModelEntry) -> None:
+    """Two models may have one name; the second is not to take the first one's place."""
+    try:
+        there = ModelEntry.from_folder(target)
+    except GanzooError:
+        return  # there is none, or it is damaged and this one mends it
+    if (there.plugin, there.arch) != (entry.plugin, entry.arch):
+        raise InputError(
+            f"{target} holds another model, {there.arch} of {there.plugin}",
+            "remove it, or mirror to another directory",
+        )
 
 
 def _same(folder: Path, target: Path) -> bool:

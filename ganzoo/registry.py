@@ -27,6 +27,14 @@ def list_models() -> list[ModelEntry]:
     One that is in several of them is listed once: as it is bundled, else as in the first folder
     registry.
     """
+    return _by_name(_with_folder_registries(_installed()))
+
+
+Found = dict[tuple[str, str], ModelEntry]
+
+
+def _installed() -> Found:
+    """What the catalogue and the installed plugins bring."""
     found = {(entry.plugin, entry.name): entry for entry in _catalogue_models()}
     loaded = plugins.load()
     for plugin, answer in loaded.call("ganzoo_models"):
@@ -38,26 +46,43 @@ def list_models() -> list[ModelEntry]:
                     entry, repo=known.repo, revision=known.revision, aliases=known.aliases
                 )
             found[entry.plugin, entry.name] = entry
+    return found
+
+
+def _with_folder_registries(installed: Found) -> Found:
+    found = dict(installed)
     for entry in folder_registry.entries():
         known = found.get((entry.plugin, entry.name))
         if known is None or known.path is None:
             found[entry.plugin, entry.name] = entry
+    return found
+
+
+def _by_name(found: Found) -> list[ModelEntry]:
     return sorted(found.values(), key=lambda entry: (entry.name, entry.plugin))
 
 
 def find(name: str) -> ModelEntry:
     """The model of this name or alias; `plugin:name` where two plugins claim it.
 
+    A bundled one comes first: for it, no folder registry is asked, which may be large, far or gone.
+    Then come those of folder registries, whole ones first.
+
     Raises:
         NotFoundError: no such model; names the nearest ones.
         PluginError: two plugins claim the name.
+        GanzooError: a folder registry cannot be read.
     """
     prefix, _, bare = name.rpartition(":")
-    known = list_models()
-    matching = [e for e in known if bare == e.name or bare in e.aliases]
-    if prefix:
-        distributions = {p.distribution for p in plugins.load().found if p.name == prefix}
-        matching = [e for e in matching if e.plugin in distributions | {prefix}]
+    installed = _installed()
+    known = _by_name(installed)
+    matching = _called(prefix, bare, known)
+    if not any(entry.bundled for entry in matching) and folder_registry.roots():
+        known = _by_name(_with_folder_registries(installed))
+        matching = _called(prefix, bare, known)
+        if len(matching) > 1:
+            whole = [entry for entry in matching if not entry.problem] or matching
+            matching = [entry for entry in whole if entry.registry] or whole
     if len(matching) == 1:
         return matching[0]
     if matching:
@@ -75,6 +100,15 @@ def find(name: str) -> ModelEntry:
         raise missing
     remedy = nearest(bare, [e.name for e in known])
     raise NotFoundError(f"no model is called {name!r}", remedy or "ganzoo models lists them all")
+
+
+def _called(prefix: str, bare: str, known: Iterable[ModelEntry]) -> list[ModelEntry]:
+    """The models of a name or alias, of the plugin of that entry point or distribution if any."""
+    matching = [e for e in known if bare == e.name or bare in e.aliases]
+    if not prefix:
+        return matching
+    distributions = {p.distribution for p in plugins.load().found if p.name == prefix}
+    return [e for e in matching if e.plugin in distributions | {prefix}]
 
 
 def lacking(distribution: str, what: str, requires: str = "") -> PluginError:
@@ -138,9 +172,9 @@ def _entries(
                 entries.append(replace(entry, path=folder))  # nothing to read that is not known
             elif (folder / layout.CONFIG).is_file():
                 entries.append(ModelEntry.from_folder(folder))
-        except GanzooError:  # damaged: it is listed, and whoever loads it is told what is wrong
+        except GanzooError as error:  # damaged: listed with what is wrong, and no other's fault
             entry = entry or ModelEntry(folder.name, distribution, folder.name.partition(".")[0])
-            entries.append(replace(entry, path=folder))
+            entries.append(replace(entry, path=folder, problem=str(error)))
     return entries
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
+import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import ganzoo
 from ganzoo import catalogue, folder_registry, layout, loading, plugins, registry
-from ganzoo.errors import CheckpointError, ConfigError, IntegrityError, NotFoundError
+from ganzoo.errors import (
+    CheckpointError,
+    ConfigError,
+    InputError,
+    IntegrityError,
+    NotFoundError,
+)
 from ganzoo.mirror import mirror
 from ganzoo.models import build
 from tests.hub_server import Hub
@@ -67,20 +74,109 @@ def test_a_damaged_model_is_listed_and_hides_no_other(root: Path) -> None:
     (bad / "config.json").write_text("{")
     names = {entry.name for entry in ganzoo.list_models()}
     assert {"gan.mine", "bad"} <= names
+    (entry,) = [entry for entry in ganzoo.list_models() if entry.problem]
+    assert entry.name == "bad" and "config.json was changed or damaged" in entry.problem
     with pytest.raises(CheckpointError, match=r"config\.json was changed or damaged"):
         ganzoo.load("bad")
+    make(root / "other" / "bad", name="bad")  # a whole one of that name is found
+    assert registry.find("bad").path == root / "other" / "bad"
 
 
 def test_unsound_registries_are_one_line(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make(root / "one")
-    make(root / "x" / "two", seed=1)
-    with pytest.raises(ConfigError, match=r"holds two models called 'gan\.mine': one and x/two"):
-        ganzoo.list_models()
+    for second in ("x/two", "three"):
+        make(root / second, seed=1)
+        message = rf"holds two models called 'gan\.mine': (one and {second}|{second} and one)"
+        with pytest.raises(ConfigError, match=message):
+            ganzoo.list_models()
+        shutil.rmtree(root / second)
     monkeypatch.setenv("GANZOO_REGISTRY", str(tmp_path / "absent"))
     with pytest.raises(ConfigError, match="which is no folder"):
         ganzoo.list_models()
+
+
+def test_a_bundled_model_is_found_though_a_registry_is_gone(
+    server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GANZOO_REGISTRY", f"{tmp_path / 'absent'},hf://nobody/nothing")
+    assert registry.find("gan.mnist").bundled
+    assert ganzoo.load("gan.mnist").name == "gan.mnist"
+    assert server.requests == []
+    with pytest.raises(ConfigError, match="which is no folder"):
+        registry.find("gan.other")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model = 5", "model is no list of tables"),
+        ("model = ['x']", "a model is no table"),
+        ("x = " + "[" * 5000, "is no valid TOML"),
+        *(
+            (f"[[model]]\nname = 'gan.x'\nplugin = 'p'\narch = 'gan'\n{line}", f"odd '{key}'")
+            for key, line in {
+                "aliases": "aliases = 5",
+                "repo": "repo = 5",
+                "subfolder": "subfolder = 7",
+                "resolution": "resolution = 'x'",
+                "metrics": "metrics = []",
+                "files": "files = 3",
+            }.items()
+        ),
+        (
+            "[[model]]\nname = 'gan.x'\nplugin = 'p'\narch = 'gan'\n"
+            "[model.files.'config.json']\nsize = 3",
+            "odd 'files'",
+        ),
+    ],
+)
+def test_an_odd_registry_file_is_one_line(root: Path, text: str, message: str) -> None:
+    (root / "registry.toml").write_text(f"format = 1\n{text}\n")
+    for ask in (ganzoo.list_models, lambda: ganzoo.load("gan.x")):
+        with pytest.raises(ConfigError, match=message) as caught:
+            ask()
+        assert "\n" not in str(caught.value)
+
+
+def test_a_tree_of_many_is_read_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder_registry, "_MANY", 2)
+    monkeypatch.setenv("GANZOO_CACHE", str(root / ".cache"))
+    for name in ("gan.a", "gan.b", "gan.c"):
+        make(root / name, name=name)
+        for file in (root / name).iterdir():
+            os.utime(file, (1e9, 1e9))
+    read: list[str] = []
+    whole = layout.read_config
+
+    def reading(folder: Path) -> layout.ModelConfig:
+        read.append(folder.name)
+        return whole(folder)
+
+    monkeypatch.setattr(layout, "read_config", reading)
+    first = folder_registry.of_root(str(root))
+    assert sorted(read) == ["gan.a", "gan.b", "gan.c"]
+    assert folder_registry.of_root(str(root)) == first
+    assert len(read) == 3
+    (root / "gan.b" / "config.json").write_text("{")  # and what changes is read again
+    problems = [entry.problem for entry in folder_registry.of_root(str(root))]
+    assert read[3:] == ["gan.b"]
+    assert [bool(problem) for problem in problems] == [False, True, False]
+    (index,) = (root / ".cache" / "index").iterdir()
+    index.write_bytes(b"damaged")
+    assert [bool(e.problem) for e in folder_registry.of_root(str(root))] == [False, True, False]
+
+
+def test_mirror_takes_no_other_models_place(root: Path, tmp_path: Path) -> None:
+    list(mirror(["dcgan.mnist"], root))
+    before = (root / "registry.toml").read_bytes()
+    with pytest.raises(InputError, match="holds another model, dcgan of ganzoo-dcgan"):
+        list(mirror([make(tmp_path / "source", name="dcgan.mnist")], root))
+    assert (root / "registry.toml").read_bytes() == before
+    assert layout.read_config(root / "dcgan.mnist").plugin == "ganzoo-dcgan"
+    with pytest.raises(InputError, match="is a model folder"):
+        list(mirror(["gan.mnist"], root / "dcgan.mnist"))
 
 
 def test_mirror_fills_one_and_again_changes_nothing(root: Path) -> None:
@@ -158,10 +254,19 @@ def test_a_long_registry_file_is_indexed_under_its_hash(
     file.write_text(f"format = 1\n\n{catalogue.as_toml(entries)}")
     assert catalogue.read(file) == entries
     (index,) = (tmp_path / "cache" / "index").iterdir()
-    for damage in (b"{", b"[]", b'{"format": 9}'):
+    whole = index.read_bytes()
+    monkeypatch.setattr(tomllib, "loads", None)  # a sound index is all that is read
+    catalogue._parsed.cache_clear()
+    assert catalogue.read(file) == entries
+    monkeypatch.undo()
+    monkeypatch.setenv("GANZOO_CACHE", str(tmp_path / "cache"))
+    for damage in (b"", b"{", whole[:-9], whole.replace(b'"gan.7"', b'"gan.8"'), whole + b"\n{}"):
         index.write_bytes(damage)
         catalogue._parsed.cache_clear()
         assert catalogue.read(file) == entries
-        assert json.loads(index.read_bytes())["format"] == 1
+        assert index.read_bytes() == whole
+    monkeypatch.setenv("GANZOO_CACHE", str(file / "no"))  # where nothing can be written
+    catalogue._parsed.cache_clear()
+    assert catalogue.read(file) == entries
     file.write_text(file.read_text().replace('"gan.7"', '"gan.seven"'))
     assert "gan.seven" in {entry.name for entry in catalogue.read(file)}

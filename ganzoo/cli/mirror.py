@@ -44,9 +44,11 @@ def mirror(models: tuple[str, ...], to: Path, as_json: bool) -> None:
     """
     from ganzoo.mirror import mirror as copy
 
-    rows = [
-        {"name": done.name, "new": done.new, "folder": str(done.folder)}
-        for done in copy(models, to)
-    ]
-    print_rows(rows, ["name", "new", "folder"], as_json=as_json)
+    rows = []
+    try:
+        for done in copy(models, to):
+            rows.append({"name": done.name, "new": done.new, "folder": str(done.folder)})
+    finally:  # what was copied before another one failed is there
+        if rows:
+            print_rows(rows, ["name", "new", "folder"], as_json=as_json)
     note(f"to use it: GANZOO_REGISTRY={to} ganzoo models")

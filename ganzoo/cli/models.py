@@ -14,8 +14,10 @@ from ganzoo.cli.output import (
     note,
     note_broken_plugins,
     print_facts,
+    print_json,
     print_rows,
 )
+from ganzoo.errors import printable
 
 COLUMNS = ["name", "plugin", "arch", "dataset", "resolution", "license", "bundled"]
 
@@ -31,16 +33,21 @@ def models(arch: str | None, dataset: str | None, as_json: bool) -> None:
     """
     from ganzoo import registry
 
-    rows = [
-        entry.to_dict()
+    entries = [
+        entry
         for entry in registry.list_models()
         if arch in (None, entry.arch) and dataset in (None, entry.dataset)
     ]
-    print_rows(rows, COLUMNS, as_json=as_json)
-    if not as_json:
-        if not rows:
-            note("no model: install a plugin (`ganzoo plugins`), or ask for less")
-        note_broken_plugins()
+    if as_json:
+        print_json(entry.to_json() for entry in entries)
+        return
+    print_rows([{c: getattr(e, c) for c in COLUMNS} for e in entries], COLUMNS, as_json=False)
+    if not entries:
+        note("no model: install a plugin (`ganzoo plugins`), or ask for less")
+    for entry in entries:
+        if entry.problem:
+            note(f"warning: model {printable(entry.name)} is damaged: {printable(entry.problem)}")
+    note_broken_plugins()
 
 
 @click.command()

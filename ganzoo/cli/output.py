@@ -13,6 +13,7 @@ import click
 from ganzoo.errors import printable
 
 Row = Mapping[str, Any]
+_MOST_IN_A_TABLE = 500
 json_option = click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
 
 
@@ -20,10 +21,11 @@ def print_rows(rows: Sequence[Row], columns: Sequence[str], *, as_json: bool) ->
     """Print rows: everything in them as JSON, or the named columns for people and pipes.
 
     A terminal gets a table; a pipe gets tab-separated lines without a header, never cut or folded.
+    So does a terminal where the table would take seconds to set.
     """
     if as_json:
         print_json(rows)
-    elif sys.stdout.isatty():
+    elif sys.stdout.isatty() and len(rows) <= _MOST_IN_A_TABLE:
         from rich import box
         from rich.table import Table
 
@@ -56,10 +58,13 @@ def _flat(facts: Row, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield prefix + name, value
 
 
-def print_json(rows: Iterable[Row]) -> None:
-    """Print a JSON list, an object a line, some at a time, so that a long one needs no memory."""
+def print_json(rows: Iterable[Row | str]) -> None:
+    """Print a JSON list, an object a line, some at a time, so that a long one needs no memory.
+
+    A row that is a string is JSON already.
+    """
     encode = json.JSONEncoder(default=str, ensure_ascii=False).encode  # in C, which cannot indent
-    objects = map(encode, rows)
+    objects = (row if isinstance(row, str) else encode(row) for row in rows)
     opening = "["
     while text := ",\n".join(itertools.islice(objects, 1000)):
         click.echo(f"{opening}\n{text}", nl=False)
@@ -70,7 +75,7 @@ def print_json(rows: Iterable[Row]) -> None:
 def as_text(value: Any) -> str:
     """A value of a row as one line of text."""
     if type(value) is str:  # most are
-        return " ".join(value.split()) or "-"
+        return printable(" ".join(value.split())) or "-"
     if value is None or value == "":
         return "-"
     if isinstance(value, bool):

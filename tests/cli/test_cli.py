@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import click
 import pytest
 
 import ganzoo as package
+from ganzoo import layout
 from ganzoo.cli import COMMANDS, main, output
 
 
@@ -73,6 +75,43 @@ def test_models_lists_what_plugins_bundle(ganzoo, model):
     assert entry["bundled"] is True
     line = next(li for li in ganzoo("models").stdout.splitlines() if "tiny.shapes" in li)
     assert line.split("\t")[:4] == ["tiny.shapes", "ganzoo-tiny", "tiny", "shapes"]
+
+
+def test_models_tells_what_is_damaged_and_lets_no_name_steer_the_terminal(
+    ganzoo, model, tmp_path, monkeypatch
+):
+    zoo = tmp_path / "zoo"
+    for name in ("bad", "odd"):
+        shutil.copytree(model, zoo / name)
+    (zoo / "bad" / "config.json").write_text("{")
+    config = json.loads((zoo / "odd" / "config.json").read_text())
+    (zoo / "odd" / "config.json").write_text(json.dumps({**config, "name": "a\x1b]0;b\x07"}))
+    layout.write_sums(zoo / "odd")
+    monkeypatch.setenv("GANZOO_REGISTRY", str(zoo))
+    result = ganzoo("models")
+    assert "\x1b" not in result.output and "a\\x1b]0;b\\x07\t" in result.stdout
+    (line,) = [line for line in result.stderr.splitlines() if "damaged" in line]
+    assert line.startswith("warning: model bad is damaged: ") and "config.json" in line
+    listed = json.loads(ganzoo("models", "--json").stdout)
+    assert {entry["name"] for entry in listed if entry["problem"]} == {"bad"}
+
+
+def test_a_long_list_is_no_table(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    rows = [{"a": str(k), "b": True} for k in range(3000)]
+    output.print_rows(rows, ["a", "b"], as_json=False)
+    assert capsys.readouterr().out.splitlines()[:2] == ["0\tyes", "1\tyes"]
+    output.print_rows(rows[:3], ["a", "b"], as_json=False)
+    assert "─" in capsys.readouterr().out
+
+
+def test_what_was_mirrored_before_another_failed_is_told(ganzoo, model, tmp_path):
+    bad = shutil.copytree(model, tmp_path / "bad")
+    (bad / "README.md").write_text("changed")
+    result = ganzoo("mirror", model, bad, "--to", tmp_path / "zoo")
+    assert result.exit_code == 1
+    assert result.stdout == f"tiny.shapes\tyes\t{tmp_path / 'zoo' / 'tiny.shapes'}\n"
+    assert "bad is not mirrored" in result.stderr
 
 
 def test_models_can_be_filtered(ganzoo, model):

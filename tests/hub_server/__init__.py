@@ -12,7 +12,6 @@ import re
 import socket
 import struct
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,8 +37,8 @@ class Fault:
             has arrived, before anything is done.
         "reset": as "drop", by a TCP reset; of what is sent in the middle.
         "lose": the connection ends after everything was done, without an answer.
-        "slow": the body comes in pieces, over five seconds.
-        "hang": nothing happens for long.
+        "slow": the body comes in fifty pieces, with a pause after each.
+        "hang": nothing happens for a minute, or until the server ends.
     """
 
     kind: str
@@ -55,6 +54,7 @@ class Hub(Publishing, Reading):
         requests: what was asked, as "METHOD path?query".
         asked: the same as it came, with headers and body.
         faults: what is to go wrong.
+        pause: seconds between the pieces of a slow body.
     """
 
     def __init__(self) -> None:
@@ -62,6 +62,7 @@ class Hub(Publishing, Reading):
         self.requests: list[str] = []
         self.asked: list[Request] = []
         self.faults: list[Fault] = []
+        self.pause = 0.1
         self.ended = threading.Event()
         self._port = 0
         self._server: _Server | None = None
@@ -209,7 +210,7 @@ class _Handler(BaseHTTPRequestHandler):
         for start in range(0, len(body), size):
             self.wfile.write(body[start : start + size])
             if fault == "slow":
-                time.sleep(0.1)
+                self.server.hub.ended.wait(self.server.hub.pause)
 
     def _cut(self, *, reset: bool = False) -> None:
         """End the connection here and now."""

@@ -122,7 +122,8 @@ class Publishing(HubApi):
                 raise Answer(400, {"error": f"LFS object {value['oid']} was never uploaded"})
             files[path] = self.blobs[value["oid"]]
         else:  # deletedFile, deletedFolder
-            gone = [name for name in files if name == path or name.startswith(f"{path}/")]
+            inside = f"{path.rstrip('/')}/"
+            gone = [name for name in files if f"{name}/".startswith(inside)]
             if not gone:
                 raise Answer(404, {"error": f"{path} does not exist"}, code="EntryNotFound")
             for name in gone:

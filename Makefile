@@ -24,8 +24,8 @@ test: lint
 	$(MAKE) test-hub1
 
 # What talks to the Hub, with the oldest client too: the set-up takes the newest.
-HUB_TESTS := tests/test_hub.py tests/test_publishing.py tests/test_folder_registry.py \
-    tests/cli/test_hub_commands.py
+HUB_TESTS := tests/test_hub_server.py tests/test_hub.py tests/test_publishing.py \
+    tests/test_folder_registry.py tests/cli/test_hub_commands.py
 test-hub1: $(VENV)/hub1/installed
 	OMP_NUM_THREADS=1 PYTHONPATH=$(VENV)/hub1 $(BIN)/python -m pytest -n $(WORKERS) $(HUB_TESTS)
 

@@ -9,14 +9,22 @@ from torch.overrides import TorchFunctionMode
 
 
 class NoInit(TorchFunctionMode):
-    """Random initial values are not drawn within: where weights are about to be read in, they take
-    most of the time. And on the meta device, `normal_` would import torch's compiler first."""
+    """Initial values are not drawn from torch's own generator within: where weights are about to be
+    read in, that takes most of the time. What comes from another generator may be a constant of the
+    network, which no file holds, and is drawn; but not for a blueprint on the meta device, where
+    there are no values, and `normal_` would import torch's compiler first."""
+
+    def __init__(self, *, blueprint: bool = False) -> None:
+        super().__init__()
+        self.blueprint = blueprint
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
+        if kwargs.get("generator") is not None and not self.blueprint:
+            return func(*args, **kwargs)
         if name in _FILLS:
             return args[0] if args else kwargs["tensor"]
         if name in _DRAWS:

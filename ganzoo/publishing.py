@@ -358,7 +358,7 @@ def publish_all(
         raise InputError("pull requests of every model", "publish them one by one")
     done = []
     for entry in registry.list_models():
-        if entry.path is None or entry.plugin not in curated:
+        if entry.path is None or not entry.bundled or entry.plugin not in curated:
             continue
         sent = publish(
             entry.path, f"{owner}/{entry.name}", dry_run=dry_run, name=entry.name, **options

@@ -142,7 +142,7 @@ def build_if_fitting(part: Part, config: Any, header: Header, path: Path) -> Any
     from ganzoo.no_init import NoInit
 
     try:
-        with torch.device("meta"), NoInit(), _at_most(len(header), path):
+        with torch.device("meta"), NoInit(blueprint=True), _at_most(len(header), path):
             blueprint = build(part, config)
     except GanzooError:
         raise

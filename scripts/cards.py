@@ -10,7 +10,7 @@ from ganzoo import card, registry
 
 def main() -> None:
     for entry in registry.list_models():
-        if entry.path is not None:
+        if entry.bundled and entry.path is not None:
             card.write_card(entry.path, load=entry.name)
 
 

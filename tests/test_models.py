@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganzoo import plugins, provenance
 from ganzoo.configs import GeneratorConfig
@@ -209,3 +209,22 @@ def test_seeds_give_initial_weights() -> None:
     config = part.make_config(part.tiny)
     a, b, c = (build(part, config, seed=s).layers[0].weight for s in (1, 1, 2))
     assert torch.equal(a, b) and not torch.equal(a, c)
+
+
+def test_no_init_draws_nothing_but_from_generators_of_a_networks_own() -> None:
+    from ganzoo.no_init import NoInit
+
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+            nn.init.orthogonal_(self.layer.weight)
+            constants = torch.randn(8, generator=torch.Generator().manual_seed(3))
+            nn.init.normal_(constants[4:], generator=torch.Generator().manual_seed(4))
+            self.register_buffer("constants", constants, persistent=False)
+
+    before = torch.get_rng_state()
+    with NoInit():
+        made = Own()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(made.constants, Own().constants)

@@ -15,7 +15,7 @@ from ganzoo import plugins
 from ganzoo.models import Generator, build
 from ganzoo.nn import ConvTranspose2d
 
-AT_LEAST, BATCH = 1.2, 64  # the batch of the plain loop, as in training
+AT_LEAST, BATCH = 1.2, 64  # the batch that `sample` has by default
 
 
 @click.command(help=__doc__)

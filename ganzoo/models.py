@@ -13,7 +13,6 @@ from ganzoo import rng
 from ganzoo.configs import DiscriminatorConfig, GeneratorConfig
 from ganzoo.errors import InputError
 from ganzoo.images import Images
-from ganzoo.nn import in_channels_last
 from ganzoo.parts import Part
 
 OPTIONS = {
@@ -27,7 +26,7 @@ OPTIONS = {
 
 
 FEW = 16
-"""For more images than this, `sample` makes copies of the weights in the CPU's favourite layout."""
+"""For more images than this, `sample` on a CPU uses a copy of the network that is made for it."""
 
 
 class Generator(nn.Module):
@@ -130,7 +129,7 @@ class Generator(nn.Module):
         seed: int = 0,
         seeds: Sequence[int] | None = None,
         labels: int | Sequence[int] | Tensor | None = None,
-        batch_size: int = 32,
+        batch_size: int = 64,
         progress: bool = False,
         **options: Any,
     ) -> Images:
@@ -142,8 +141,7 @@ class Generator(nn.Module):
             seeds: the seeds themselves, instead of `n` and `seed`.
             labels: one class for all, or one per image; without it, image k of a conditional
                 generator has class (its seed) mod num_classes.
-            batch_size: how many images go through the network at once; a CPU, whose caches hold no
-                more, is at its fastest with 32 or so, a GPU with more.
+            batch_size: how many images go through the network at once.
             progress: show a progress bar on stderr.
             **options: `truncation`, `truncation_cutoff`, `noise`, `mix`, `lod`, where the
                 generator has that ability (`InputError` elsewhere). `mix=(seed, layer)` takes the
@@ -170,7 +168,7 @@ class Generator(nn.Module):
         seeds: Sequence[int],
         *,
         labels: int | Sequence[int] | Tensor | None = None,
-        batch_size: int = 32,
+        batch_size: int = 64,
         progress: bool = False,
         **options: Any,
     ) -> Iterator[Images]:
@@ -182,7 +180,11 @@ class Generator(nn.Module):
         options = self.check_options(options)
         record = self.recorded(options)
         others = self._mixed_with(options.pop("mix", None), len(seeds))
-        network = in_channels_last(self) if len(seeds) > FEW else self
+        network: Generator = self
+        if len(seeds) > FEW and self.device.type == "cpu":
+            from ganzoo.inference import for_many
+
+            network = for_many(self)
         starts: Any = range(0, len(seeds), batch_size)
         if progress:
             from rich.progress import track

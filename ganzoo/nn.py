@@ -13,11 +13,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.functional import (
     avg_pool2d,
     conv2d,
@@ -173,24 +171,6 @@ def fir_upsample(x: Tensor, kernel: Tensor) -> Tensor:
 def without_autocast(x: Tensor) -> AbstractContextManager[None]:
     """What is computed within is in the precision of its inputs, also in a mixed-precision run."""
     return torch.autocast(x.device.type, enabled=False)
-
-
-def in_channels_last(network: nn.Module) -> Callable[..., Tensor]:
-    """A network on a CPU with its kernels in channels_last, in which they convolve faster
-    (benchmarks/generation.py). They are copies: its own may be trained on, in their layout."""
-    kernels = {
-        name: parameter.detach().to(memory_format=torch.channels_last)
-        for name, parameter in network.named_parameters()
-        if parameter.ndim == 4 and parameter.device.type == "cpu"
-    }
-    if not kernels:
-        return network
-
-    def call(*args: Any, **options: Any) -> Tensor:
-        images: Tensor = functional_call(network, kernels, args, options)
-        return images
-
-    return call
 
 
 def level_of(lod: float, levels: int) -> tuple[int, float]:

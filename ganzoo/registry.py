@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ganzoo import catalogue, folder_registry, layout, plugins
+from ganzoo import catalogue, layout, plugins
 from ganzoo.catalogue import ModelEntry
 from ganzoo.errors import GanzooError, NotFoundError, PluginError, nearest
 
@@ -49,7 +49,15 @@ def _installed() -> Found:
     return found
 
 
+def _names_folder_registries() -> bool:
+    return bool(os.environ.get("GANZOO_REGISTRY"))
+
+
 def _with_folder_registries(installed: Found) -> Found:
+    if not _names_folder_registries():
+        return installed  # and their room stays closed: opening it takes a start-up's twentieth
+    from ganzoo import folder_registry
+
     found = dict(installed)
     for entry in folder_registry.entries():
         known = found.get((entry.plugin, entry.name))
@@ -77,7 +85,7 @@ def find(name: str) -> ModelEntry:
     installed = _installed()
     known = _by_name(installed)
     matching = _called(prefix, bare, known)
-    if not any(entry.bundled for entry in matching) and folder_registry.roots():
+    if not any(entry.bundled for entry in matching) and _names_folder_registries():
         known = _by_name(_with_folder_registries(installed))
         matching = _called(prefix, bare, known)
         if len(matching) > 1:

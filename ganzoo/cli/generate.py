@@ -58,7 +58,7 @@ MAX_IMAGES = 10_000_000
     help="A grid, single files of a kind, or arrays; else -o decides.",
 )
 @click.option("--columns", type=click.IntRange(1), help="Columns of the grid.")
-@click.option("--batch-size", type=int, default=32, help="Images that are computed at once.")
+@click.option("--batch-size", type=int, default=64, help="Images that are computed at once.")
 @click.option("--device", help="cpu, cuda, cuda:1, mps, …")
 @click.option("--no-mark", is_flag=True, help="Leave out the mark that says what made the image.")
 @json_option

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ganzoo import catalogue_index, files, layout
+from ganzoo import files, layout
 from ganzoo.errors import ConfigError, GanzooError, nearest, printable
 
 FORMAT = 1
@@ -73,7 +73,7 @@ class ModelEntry:
         """`to_dict` as JSON; files that are JSON still are not parsed for it."""
         values = {name: getattr(self, name) for name in _SHOWN if name != "files"}
         text, said = _encode({**values, "bundled": self.bundled}), self.files
-        below = said.text if isinstance(said, catalogue_index.FilesText) else _encode(said)
+        below = getattr(said, "text", None) or _encode(said)  # `FilesText`, of a long file
         return f'{text[:-1]}, "files": {below}}}'
 
     @classmethod
@@ -177,6 +177,8 @@ def _parsed(path: Path, stamp: tuple[int, int]) -> tuple[dict[str, Any], list[di
     """All that a registry file says, parsed once for each state of the file."""
     if stamp[1] < _LONG:
         return _as_toml_says(path)
+    from ganzoo import catalogue_index
+
     key = files.sha256(path)
     if (known := catalogue_index.recall(key)) is not None:
         head, tables = known
@@ -226,6 +228,9 @@ def _checked(table: Any, where: str) -> dict[str, Any]:
     return checked
 
 
+_NAME = re.compile(r"[\w.\-]{1,255}", re.ASCII).fullmatch  # as SHA256SUMS takes them
+
+
 def _fits(key: str, value: Any) -> bool:
     """Whether a table's value is of the type that entries have there."""
     if key == "aliases":
@@ -233,9 +238,10 @@ def _fits(key: str, value: Any) -> bool:
     if key == "files":
         return isinstance(value, Mapping) and all(
             isinstance(file, Mapping)
-            and re.fullmatch(r"[0-9a-f]{64}", str(file.get("sha256")))
+            and len(str(file.get("sha256"))) == 64
+            and not str(file.get("sha256")).strip("0123456789abcdef")
             and type(file.get("size", 0)) is int
-            and re.fullmatch(r"[\w.\-]{1,255}", name)
+            and _NAME(name)
             for name, file in value.items()
         )
     return type(value) is type(_DEFAULTS[key])

@@ -20,6 +20,7 @@ from ganzoo.parts import Part
 
 if TYPE_CHECKING:
     from ganzoo.checkpoint import save
+    from ganzoo.evaluation.evaluating import evaluate
     from ganzoo.images import Images
     from ganzoo.loading import load, load_discriminator
     from ganzoo.models import Discriminator, Generator
@@ -34,6 +35,7 @@ _LAZY = {
     "Discriminator": "ganzoo.models",
     "Generator": "ganzoo.models",
     "Images": "ganzoo.images",
+    "evaluate": "ganzoo.evaluation.evaluating",
     "list_models": "ganzoo.registry",
     "load": "ganzoo.loading",
     "load_discriminator": "ganzoo.loading",
@@ -52,6 +54,7 @@ __all__ = [
     "GeneratorConfig",
     "Images",
     "Part",
+    "evaluate",
     "hookimpl",
     "list_models",
     "load",

@@ -1,4 +1,4 @@
-"""What the core itself brings: four losses, the alternating trainer, and the named data sets."""
+"""What the core itself brings: losses, the alternating trainer, feature extractors, data sets."""
 
 from __future__ import annotations
 
@@ -70,6 +70,54 @@ def ganzoo_trainers() -> Iterable[Part]:
             summary="n_critic updates of D, then one of G (Algorithm 1)",
             paper=_GOODFELLOW,
         )
+    ]
+
+
+@hookimpl
+def ganzoo_features() -> Iterable[Part]:
+    def features(name: str, factory: str, config: str, summary: str, paper: str = "") -> Part:
+        return Part(
+            name=name,
+            kind="features",
+            factory=f"ganzoo.evaluation.{factory}",
+            config=f"ganzoo.evaluation.config:{config}",
+            summary=summary,
+            paper=paper,
+        )
+
+    return [
+        features(
+            "digits",
+            "extractors:Classifier",
+            "Digits",
+            "A classifier of handwritten digits, 28x28 gray, trained by ganzoo on MNIST",
+        ),
+        features(
+            "clothes",
+            "extractors:Classifier",
+            "Clothes",
+            "A classifier of clothes, 28x28 gray, trained by ganzoo on FashionMNIST",
+        ),
+        features(
+            "random",
+            "extractors:RandomNetwork",
+            "Unconfigured",
+            "A convolutional network with fixed random weights, for images of any size",
+            "Naeem et al. 2020, Reliable Fidelity and Diversity Metrics, arXiv:2002.09797",
+        ),
+        features(
+            "pixels",
+            "extractors:Pixels",
+            "Unconfigured",
+            "The pixels themselves, at most 32x32; for audits",
+        ),
+        features(
+            "inception",
+            "inception:Inception",
+            "InceptionConfig",
+            "The Inception network of published scores; needs ganzoo[inception]",
+            "Heusel et al. 2017, GANs Trained by a Two Time-Scale Update Rule, arXiv:1706.08500",
+        ),
     ]
 
 

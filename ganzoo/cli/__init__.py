@@ -23,6 +23,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "parts": ("plugins", "List the parts that recipes are made of."),
     "plugins": ("plugins", "List the installed plugins, the broken ones with their cause."),
     "check": ("check", "Check a plugin against the contract that plugins keep."),
+    "evaluate": ("evaluate", "Measure a model: FID, KID, precision, recall, density, coverage."),
+    "compare": ("evaluate", "Compare models by their recorded results."),
     "verify": ("verify", "Verify a model: hashes, weights, a finite sample, its signature."),
     "sign": ("sign", "Sign a model folder with a private key."),
     "publish": ("publish", "Publish a model folder on the Hub."),

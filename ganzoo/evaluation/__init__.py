@@ -1,0 +1,1 @@
+"""What a model is worth: metrics by protocol, audits, and the report."""

@@ -1,0 +1,49 @@
+"""Settings of the core's feature extractors: which weights, with which hash. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ganzoo.data.sources import DIGITS, FASHION
+
+
+@dataclass(frozen=True)
+class Unconfigured:
+    """An extractor without settings."""
+
+    data: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """Which classes, the file in `weights/` with the SHA-256 that it must have, and the data sets
+    that are measured with this classifier unless another is asked for."""
+
+    classes: tuple[str, ...]
+    file: str = ""
+    sha256: str = ""
+    data: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Digits(ClassifierConfig):
+    classes: tuple[str, ...] = DIGITS
+    file: str = "digits-v1.safetensors"
+    sha256: str = ""
+    data: tuple[str, ...] = ("mnist",)
+
+
+@dataclass(frozen=True)
+class Clothes(ClassifierConfig):
+    classes: tuple[str, ...] = FASHION
+    file: str = "clothes-v1.safetensors"
+    sha256: str = ""
+    data: tuple[str, ...] = ("fashion-mnist",)
+
+
+@dataclass(frozen=True)
+class InceptionConfig:
+    """The weights file of torch-fidelity, ported from TensorFlow's of 2015-12-05: its SHA-256."""
+
+    sha256: str = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+    data: tuple[str, ...] = ()

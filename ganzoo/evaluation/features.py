@@ -1,0 +1,150 @@
+"""From images to features: the extractor that is asked for, and the images that go through it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganzoo import plugins
+from ganzoo.errors import InputError, PluginError
+from ganzoo.evaluation.extractors import Outputs
+
+if TYPE_CHECKING:
+    from ganzoo.data import ImageData
+    from ganzoo.models import Generator
+
+BATCH = 256
+"""Images that go through an extractor at once; the last digits of features depend on it."""
+
+Crop = Sequence[int] | None
+"""(top, left, height, width) of the content of padded images."""
+
+
+@dataclass(frozen=True)
+class OpenExtractor:
+    """An extractor, ready: `name` is with its version (`digits-v1`), `sha256` of its weights."""
+
+    name: str
+    sha256: str
+    network: Any
+    device: torch.device
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(getattr(self.network, "classes", ()))
+
+    @property
+    def resize(self) -> str:
+        return str(getattr(self.network, "resize", "native"))
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Outputs:
+        """Features float32 (N, F) and logits of uint8 images (N, C, H, W), on this device."""
+        images = images.to(self.device)
+        outputs = getattr(self.network, "outputs", None)
+        found = outputs(images) if outputs else Outputs(self.network(images))
+        if found.features.ndim != 2 or len(found.features) != len(images):
+            shape = tuple(found.features.shape)
+            raise PluginError(
+                f"the extractor {self.name} made {shape} of {len(images)} images",
+                "its author must return features (N, F)",
+            )
+        logits = found.logits
+        return Outputs(found.features.float(), None if logits is None else logits.float())
+
+
+def open_extractor(name: str, *, device: str | torch.device = "cpu") -> OpenExtractor:
+    """The extractor of this name, of the core or of a plugin; see `ganzoo parts features`."""
+    bare, _, version = name.rpartition("-v")
+    part = plugins.load().parts.get("features", bare if version.isdigit() and bare else name)
+    if version.isdigit() and bare and int(version) != part.version:
+        raise InputError(
+            f"features {part.name!r} are at version {part.version} here, not {version}",
+            f"use --features {part.name}, or install the other version",
+        )
+    network = part.build().eval().requires_grad_(False)
+    return OpenExtractor(
+        f"{part.name}-v{part.version}",
+        fingerprint(network),
+        network.to(device),
+        torch.device(device),
+    )
+
+
+def fingerprint(network: torch.nn.Module) -> str:
+    """SHA-256 over the names, types, shapes and values of a network's state."""
+    digest = hashlib.sha256(type(network).__name__.encode())
+    for name, tensor in sorted(network.state_dict().items()):
+        values = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {values.dtype} {tuple(values.shape)}\n".encode())
+        digest.update(values.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def default_extractor(data_source: str) -> str:
+    """The name of the extractor that is made for a data set, else "random"."""
+    bare = data_source.partition("?")[0].partition("@")[0]
+    for owned in plugins.load().parts.all("features"):
+        if bare in getattr(owned.part.make_config(), "data", ()):
+            return owned.part.name
+    return "random"
+
+
+def features_of(
+    images: Iterable[Tensor], extractor: OpenExtractor, *, crop: Crop = None
+) -> Iterator[Outputs]:
+    """Features of images, batch after batch; those of one batch are computed together."""
+    for batch in images:
+        yield extractor(cropped(batch, crop))
+
+
+def cropped(images: Tensor, crop: Crop) -> Tensor:
+    """The content of padded images (N, C, H, W)."""
+    if crop is None:
+        return images
+    top, left, height, width = crop
+    return images[:, :, top : top + height, left : left + width]
+
+
+def real_images(data: ImageData, indices: np.ndarray, *, progress: str = "") -> Iterator[Tensor]:
+    """The images of a data set at these indices, uint8, in batches."""
+    starts = _tracked(range(0, len(indices), BATCH), progress)
+    for start in starts:
+        yield data.batch(indices[start : start + BATCH])[0]
+
+
+def generated_images(
+    generator: Generator,
+    seeds: Sequence[int],
+    *,
+    labels: Sequence[int] | None = None,
+    progress: str = "",
+    **options: Any,
+) -> Iterator[Tensor]:
+    """The images of these seeds, uint8 (n, C, H, W), as a picture of them has them."""
+    starts = _tracked(range(0, len(seeds), BATCH), progress)
+    for start in starts:
+        part = slice(start, start + BATCH)
+        batches = [
+            torch.from_numpy(images.to_uint8()).permute(0, 3, 1, 2)
+            for images in generator.sample_batches(
+                seeds[part], labels=labels and labels[part], **options
+            )
+        ]
+        yield torch.cat(batches)
+
+
+def _tracked(starts: Sequence[int], description: str) -> Iterable[int]:
+    if not description:
+        return starts
+    from rich.progress import track
+
+    from ganzoo.console import stderr
+
+    return track(starts, description=description, console=stderr(), transient=True)

@@ -1,0 +1,105 @@
+"""The identity of a metric: everything that its number depends on, beside the model.
+
+A score without its extractor, its numbers of images, its split and its resize is no score. All of
+that is a `Protocol`; two numbers may be compared if, and only if, their protocols are the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from ganzoo.errors import CheckpointError
+
+METRICS: dict[str, str] = {
+    "fid": "lower is better",
+    "kid": "lower is better",
+    "precision": "higher is better",
+    "recall": "higher is better",
+    "density": "higher is better",
+    "coverage": "higher is better",
+    "inception-score": "higher is better",
+}
+"""Name of a metric -> which way it points."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a metric is measured.
+
+    Attributes:
+        metric: of `METRICS`.
+        features, features_sha256: the extractor with its version, and the hash of its weights.
+        n_fake, n_real: images of each kind in one measurement.
+        split: "train" for the very images that the model was trained on, else the data's spec.
+        data_sha256: the digest of the preprocessed real images.
+        resize: how images become the extractor's size.
+        crop: (top, left, height, width) of the content of padded images.
+        seed, repeats: repeat r has the seeds from seed + r·n_fake on.
+        ema: the averaged generator was measured (a published one always is).
+        precision: of the features, and of the arithmetic on them.
+        options: of sampling: truncation, noise, …
+    """
+
+    metric: str
+    features: str
+    features_sha256: str
+    n_fake: int
+    n_real: int
+    split: str
+    data_sha256: str
+    resize: str = "native"
+    crop: tuple[int, ...] | None = None
+    seed: int = 0
+    repeats: int = 1
+    ema: bool = True
+    precision: str = "float32/float64"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """`fid/digits-v1/n10k/train/native`: what people call it."""
+        n = f"{self.n_fake // 1000}k" if self.n_fake % 1000 == 0 else str(self.n_fake)
+        options = [f"{key}={value}" for key, value in sorted(self.options.items())]
+        return "/".join([self.metric, self.features, f"n{n}", self.split, self.resize, *options])
+
+    def to_dict(self) -> dict[str, Any]:
+        values = asdict(self)
+        values["crop"] = None if self.crop is None else list(self.crop)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Protocol:
+        """The protocol that `to_dict` wrote.
+
+        Raises:
+            CheckpointError: it lacks a value, or has one of another type.
+        """
+        known = {f.name for f in fields(cls)}
+        try:
+            found = {key: value for key, value in values.items() if key in known}
+            if found.get("crop") is not None:
+                found["crop"] = tuple(map(int, found["crop"]))
+            protocol = cls(**found)
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(f"a protocol is damaged: {error}", "evaluate again") from error
+        texts = (protocol.metric, protocol.features, protocol.split, protocol.resize)
+        numbers = (protocol.n_fake, protocol.n_real, protocol.seed, protocol.repeats)
+        if (
+            protocol.metric not in METRICS
+            or not all(isinstance(text, str) for text in texts)
+            or not all(type(n) is int and 0 <= n < 1 << 62 for n in numbers)
+            or not isinstance(protocol.options, Mapping)
+        ):
+            raise CheckpointError("a protocol is damaged", "evaluate again")
+        return protocol
+
+
+def split_of(source: str, data_sha256: str, trained_on: str) -> str:
+    """What a protocol calls its real images: "train", a spec such as "mnist@test", or the start of
+    the digest of a folder or archive, whose path is nobody's concern."""
+    if trained_on and data_sha256 == trained_on:
+        return "train"
+    return source if re.fullmatch(r"[\w.@\-]+", source) else f"data-{data_sha256[:12]}"

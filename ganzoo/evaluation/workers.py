@@ -1,0 +1,60 @@
+"""The processes that share an evaluation, as Accelerate launched them; one, without it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganzoo.evaluation.metrics import Moments
+
+
+class Workers:
+    """This process among `world` of them; items are dealt out strided, [rank::world]."""
+
+    def __init__(self, device: str | None = None) -> None:
+        from accelerate import PartialState
+
+        self._state = PartialState(cpu=device == "cpu")
+        self.rank, self.world = self._state.process_index, self._state.num_processes
+        self.device = torch.device(device) if device and self.world == 1 else self._state.device
+
+    @property
+    def is_main(self) -> bool:
+        return bool(self.rank == 0)
+
+    @contextlib.contextmanager
+    def main_first(self) -> Iterator[None]:
+        with self._state.main_process_first():
+            yield
+
+    def share(self, items: np.ndarray) -> np.ndarray:
+        """This process's part."""
+        return items[self.rank :: self.world]
+
+    def gather(self, rows: Tensor, index: np.ndarray) -> Tensor:
+        """The rows (n, F) of every process, on the CPU, in the order of their indices."""
+        if self.world == 1:
+            return rows.cpu()
+        parts = self._gather_objects((rows.cpu(), index))
+        order = np.argsort(np.concatenate([part[1] for part in parts]))
+        return torch.cat([part[0] for part in parts])[torch.from_numpy(order)]
+
+    def combine(self, moments: Moments) -> Moments:
+        """The moments over all processes."""
+        if self.world == 1:
+            return moments
+        states = self._gather_objects({k: v.cpu() for k, v in moments.state().items()})
+        whole = Moments()
+        for state in states:
+            whole.merge(Moments.from_state(state))
+        return whole
+
+    def _gather_objects(self, item: Any) -> list[Any]:
+        from accelerate.utils import gather_object
+
+        return list(gather_object([item]))

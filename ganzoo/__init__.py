@@ -20,7 +20,9 @@ from ganzoo.parts import Part
 
 if TYPE_CHECKING:
     from ganzoo.checkpoint import save
+    from ganzoo.evaluation.auditing import audit
     from ganzoo.evaluation.evaluating import evaluate
+    from ganzoo.evaluation.results import compare
     from ganzoo.images import Images
     from ganzoo.loading import load, load_discriminator
     from ganzoo.models import Discriminator, Generator
@@ -35,6 +37,8 @@ _LAZY = {
     "Discriminator": "ganzoo.models",
     "Generator": "ganzoo.models",
     "Images": "ganzoo.images",
+    "audit": "ganzoo.evaluation.auditing",
+    "compare": "ganzoo.evaluation.results",
     "evaluate": "ganzoo.evaluation.evaluating",
     "list_models": "ganzoo.registry",
     "load": "ganzoo.loading",
@@ -54,6 +58,8 @@ __all__ = [
     "GeneratorConfig",
     "Images",
     "Part",
+    "audit",
+    "compare",
     "evaluate",
     "hookimpl",
     "list_models",

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plugins": ("plugins", "List the installed plugins, the broken ones with their cause."),
     "check": ("check", "Check a plugin against the contract that plugins keep."),
     "evaluate": ("evaluate", "Measure a model: FID, KID, precision, recall, density, coverage."),
+    "audit": ("audit", "Audit a model: copied images, classes left out, leaks."),
     "compare": ("evaluate", "Compare models by their recorded results."),
     "verify": ("verify", "Verify a model: hashes, weights, a finite sample, its signature."),
     "sign": ("sign", "Sign a model folder with a private key."),

@@ -29,7 +29,7 @@ class ClassifierConfig:
 class Digits(ClassifierConfig):
     classes: tuple[str, ...] = DIGITS
     file: str = "digits-v1.safetensors"
-    sha256: str = ""
+    sha256: str = "052cff9267b0d95377951b983d630d6f8721f5889e772864f7c09f4bf76505b4"
     data: tuple[str, ...] = ("mnist",)
 
 

@@ -30,8 +30,8 @@ from ganzoo.evaluation.metrics import (
     manifold,
 )
 from ganzoo.evaluation.protocol import METRICS, Protocol, split_of
+from ganzoo.evaluation.real import RealStatistics, real_statistics
 from ganzoo.evaluation.results import training_data
-from ganzoo.evaluation.statistics import RealStatistics, real_statistics
 from ganzoo.evaluation.workers import Workers
 
 if TYPE_CHECKING:
@@ -139,6 +139,7 @@ def evaluate(
         repeats=repeats,
         seed=seed,
         progress=progress and workers.is_main,
+        trained_on=_digest(generator),
         workers=workers,
         **options,
     )
@@ -153,11 +154,12 @@ def measure(
     n: int = 10_000,
     repeats: int = 1,
     seed: int = 0,
+    trained_on: str = "",
     progress: bool = False,
     workers: Workers,
     **options: Any,
 ) -> list[Result]:
-    """`evaluate` of what is loaded already."""
+    """`evaluate` of what is loaded already; `trained_on` is the digest of the training data."""
     _check(metrics, n, repeats)
     options = generator.check_options(options)
     if "inception-score" in metrics and not extractor.classes:
@@ -182,14 +184,13 @@ def measure(
             )
             for number, start in enumerate(range(seed, seed + n * repeats, n))
         ]  # fmt: skip
-    config: ModelConfig | None = generator.record.get("config")
     protocol = Protocol(
         metric="fid",
         features=extractor.name,
         features_sha256=extractor.sha256,
         n_fake=n,
         n_real=len(data),
-        split=split_of(data.source, data.digest, config.dataset.digest if config else ""),
+        split=split_of(data.source, data.digest, trained_on),
         data_sha256=data.digest,
         resize=extractor.resize,
         crop=crop,
@@ -264,6 +265,12 @@ def _on_images(fake: Tensor, real: Tensor, wanted: set[str]) -> dict[str, Estima
 
 def _exact(value: float) -> Estimate:
     return Estimate(value, value, value)
+
+
+def _digest(generator: Generator) -> str:
+    """Of the data that a loaded model says it was trained on."""
+    config: ModelConfig | None = generator.record.get("config")
+    return config.dataset.digest if config else ""
 
 
 def _check(names: Sequence[str], n: int, repeats: int) -> None:

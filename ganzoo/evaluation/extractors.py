@@ -117,7 +117,8 @@ class RandomNetwork(Extractor):
             kernel = draw((outputs, inputs, 3, 3)) * np.sqrt(2 / (9 * inputs))
             self.kernels.append(nn.Parameter(_rounded(kernel)))
         width = 4 * sum(self.WIDTHS)
-        self.projection = nn.Parameter(_rounded(draw((256, width)) / np.sqrt(width)))
+        # three times, so that features vary by about a half, as Inception's do
+        self.projection = nn.Parameter(_rounded(draw((256, width)) * 3 / np.sqrt(width)))
         self.eval().requires_grad_(False)
 
     def outputs(self, images: Tensor) -> Outputs:

@@ -16,10 +16,10 @@ from ganzoo.evaluation.metrics import Moments
 class Workers:
     """This process among `world` of them; items are dealt out strided, [rank::world]."""
 
-    def __init__(self, device: str | None = None) -> None:
+    def __init__(self, device: str | torch.device | None = None) -> None:
         from accelerate import PartialState
 
-        self._state = PartialState(cpu=device == "cpu")
+        self._state = PartialState(cpu=str(device) == "cpu")
         self.rank, self.world = self._state.process_index, self._state.num_processes
         self.device = torch.device(device) if device and self.world == 1 else self._state.device
 

@@ -64,6 +64,7 @@ def train(
         KeyboardInterrupt: stopped by Ctrl-C or SIGTERM, after a checkpoint was written.
     """
     from ganzoo.training import observers as watching
+    from ganzoo.training.scoring import scorers
     from ganzoo.training.trainer import Setup
 
     out = Path(out)
@@ -80,7 +81,7 @@ def train(
         )
         if main and images.warning:
             watchers.say(images.warning)
-        setup = Setup(resolved, images, out, accelerator, watchers, _located(init))
+        setup = Setup(resolved, images, out, accelerator, watchers, _located(init), scorers(recipe))
         trainer = _trainer(resolved, setup)
         running.append(trainer)
         if resume:

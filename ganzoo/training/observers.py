@@ -148,9 +148,10 @@ class TensorBoard:
 
 
 def _summary(logs: Mapping[str, float]) -> str:
-    """Images a second and the terms of the losses."""
+    """Images a second, the terms of the losses, and metrics."""
     rate = logs.get("images_per_second")
     terms = [f"{name} {value:.3f}" for name, value in logs.items() if name[:2] in ("D/", "G/")]
+    terms += [f"{name[5:]} {value:.4g}" for name, value in logs.items() if name[:5] == "eval/"]
     return "  ".join(([f"{rate:.0f} images/s"] if rate else []) + terms)
 
 

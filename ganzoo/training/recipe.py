@@ -16,7 +16,8 @@ from typing import Any, Literal
 
 from ganzoo import plugins
 from ganzoo.configs import check_range, config_from_dict, config_to_dict
-from ganzoo.errors import ConfigError, DataError, NotFoundError
+from ganzoo.errors import ConfigError, DataError, NotFoundError, nearest
+from ganzoo.evaluation.protocol import METRICS
 from ganzoo.parts import Part, check_compatible
 from ganzoo.rng import MAX_SEED
 
@@ -126,6 +127,26 @@ class Every:
 
 
 @dataclass(frozen=True)
+class Evaluate:
+    """Metrics during the run: every so many steps (0 for never), of the averaged generator, against
+    the training data. The model with the best value of the first metric is kept in `best/`."""
+
+    every: int = 0
+    metrics: tuple[str, ...] = ("fid",)
+    n: int = 2000
+    features: str = ""
+
+    def __post_init__(self) -> None:
+        check_range("every", self.every, 0, 10**9)
+        check_range("n", self.n, 16, 10**6)
+        for name in self.metrics:
+            if name not in METRICS:
+                raise ConfigError(f"no metric is called {name!r}", nearest(name, METRICS))
+        if not self.metrics:
+            raise ConfigError("no metric to evaluate", f"use {', '.join(METRICS)}")
+
+
+@dataclass(frozen=True)
 class Publication:
     """What is said about the model that a run writes, and how its weights are stored."""
 
@@ -173,6 +194,7 @@ class Recipe:
     precision: Literal["float32", "bf16"] = "float32"
     channels_last: bool = True
     every: Every = Every()
+    evaluate: Evaluate = Evaluate()
     model: Publication = Publication()
     about: About = About()
 
@@ -257,7 +279,7 @@ class Recipe:
         rates = (self.optimizer.generator.schedule, self.optimizer.discriminator.schedule)
         fixed = all(rate == "constant" for rate in rates)
         said = ("data.name", "data.license", "data.credit")
-        return ("name", "every", "model", "about", *said, *(("kimg",) if fixed else ()))
+        return ("name", "every", "evaluate", "model", "about", *said, *(("kimg",) if fixed else ()))
 
     @property
     def images(self) -> int:

@@ -5,24 +5,33 @@ from __future__ import annotations
 import platform
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 import ganzoo
 from ganzoo import checkpoint, layout, plugins
+from ganzoo.evaluation.results import add_results
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from ganzoo.evaluation.evaluating import Result
     from ganzoo.training.trainer import Trainer
 
 
-def write_model(trainer: Trainer) -> None:
-    """Write `model/`: the averaged generator, D, and how they were made."""
+def write_model(
+    trainer: Trainer, folder: Path | None = None, results: Sequence[Result] = ()
+) -> None:
+    """Write a model folder, by default the run's `model/`: the averaged generator, D, how they were
+    made, and what was measured of them."""
     recipe, data = trainer.recipe, trainer.data
+    folder = folder or trainer.folder / "model"
     checkpoint.save(
-        trainer.folder / "model",
+        folder,
         trainer.averaged(),
         name=recipe.name,
         discriminator=trainer.D,
@@ -39,6 +48,9 @@ def write_model(trainer: Trainer) -> None:
             classes=data.classes if trainer.G.num_classes else (),
         ),
     )
+    if results:
+        digest = layout.read_sums(folder)[layout.WEIGHTS["generator"]]
+        add_results(folder, [replace(result, weights_sha256=digest) for result in results])
 
 
 def training_record(trainer: Trainer) -> dict[str, Any]:

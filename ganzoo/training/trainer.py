@@ -13,7 +13,7 @@ import contextlib
 import copy
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from ganzoo.training.optimizers import learning_rate, make_optimizer
 from ganzoo.training.order import DataOrder
 from ganzoo.training.recipe import OptimizerConfig, ResolvedRecipe
 from ganzoo.training.report import write_model
+from ganzoo.training.scoring import Scorer
 from ganzoo.training.step import Step
 from ganzoo.training.steps import Steps
 
@@ -52,6 +53,7 @@ class Setup:
     accelerator: Accelerator
     observers: Observers
     init: Located | None = None
+    scorers: Sequence[Scorer] = ()
 
 
 class Trainer(Steps):
@@ -66,7 +68,7 @@ class Trainer(Steps):
         self.config = config
         self.resolved, self.recipe = setup.resolved, setup.resolved.recipe
         self.data, self.folder, self.observers = setup.data, setup.folder, setup.observers
-        self.accelerator = setup.accelerator
+        self.scorers, self.accelerator = setup.scorers, setup.accelerator
         self.device = setup.accelerator.device
         self.rank, self.world = setup.accelerator.process_index, setup.accelerator.num_processes
         self._check_batch()
@@ -161,6 +163,8 @@ class Trainer(Steps):
                 self.wall_seconds = wall_before + seconds
                 if seconds > 0:
                     logs["images_per_second"] = (self.images - started_images) / seconds
+                for score in self.scorers:
+                    logs |= score(self)
                 self.observers.notify("ganzoo_step_end", trainer=self, step=self.step, logs=logs)
             if done or (every.checkpoint and self.step % every.checkpoint == 0):
                 self.save()

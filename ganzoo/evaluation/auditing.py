@@ -1,0 +1,475 @@
+"""`ganzoo.audit`: did a model copy its training images, whom does it leave out, what does D leak?
+
+The questions are asked of the same samples, and every answer is calibrated by held-out real images.
+What cannot be examined is named in the result; nothing unexamined is passed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganzoo import files, layout
+from ganzoo.errors import DataError, InputError
+from ganzoo.evaluation.bias import (
+    ClassShares,
+    LabelAccuracy,
+    class_shares,
+    confusion_matrix,
+    label_accuracy,
+)
+from ganzoo.evaluation.copying import CopyingAudit, Space, Suspect, audit_copying
+from ganzoo.evaluation.fairness import ClassGap, class_gap
+from ganzoo.evaluation.features import (
+    BATCH,
+    OpenExtractor,
+    cropped,
+    default_extractor,
+    features_of,
+    generated_images,
+    open_extractor,
+    real_images,
+)
+from ganzoo.evaluation.membership import Membership, audit_membership
+from ganzoo.evaluation.neighbours import nearest
+from ganzoo.evaluation.protocol import split_of
+from ganzoo.evaluation.real import subset_of
+from ganzoo.evaluation.results import training_data, update
+from ganzoo.evaluation.support import Support, support
+from ganzoo.evaluation.workers import Workers
+
+if TYPE_CHECKING:
+    from ganzoo.data import ImageData
+    from ganzoo.models import Generator
+
+FORMAT, RECORD = 1, "audit.json"
+PAIRS = 12
+"""Of a sample and its nearest training image, in the report."""
+MOST_PER_CLASS = 1000
+"""Images of a class whose quality is compared: more change the interval little."""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found.
+
+    Attributes:
+        model: its name; `weights_sha256`: of its weights.
+        verdict: "pass", "warn", "fail" or "unaudited", with the `reasons` in words.
+        protocol: what was compared with what, and with which seeds.
+        copying, coverage, membership, quality: the findings; None where not examined.
+        classes: names, where there are any.
+        not_examined: in words.
+        samples: generated images uint8 (PAIRS, C, H, W), and `originals`, the training images
+            nearest to them, for the report; not part of audit.json.
+    """
+
+    model: str
+    weights_sha256: str
+    verdict: str
+    reasons: tuple[str, ...]
+    protocol: Mapping[str, Any]
+    copying: CopyingAudit
+    coverage: ClassShares | None = None
+    support: Support | None = None
+    labels: LabelAccuracy | None = None
+    quality: ClassGap | None = None
+    membership: Membership | None = None
+    classes: tuple[str, ...] = ()
+    not_examined: tuple[str, ...] = ()
+    samples: Tensor | None = field(default=None, repr=False, compare=False)
+    originals: Tensor | None = field(default=None, repr=False, compare=False)
+    suspects: tuple[Suspect, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As audit.json has it."""
+        found = {
+            "format": FORMAT,
+            "model": self.model,
+            "weights_sha256": self.weights_sha256,
+            "verdict": self.verdict,
+            "reasons": list(self.reasons),
+            "protocol": dict(self.protocol),
+            "copying": self.copying,
+            "coverage": self.coverage,
+            "support": self.support,
+            "labels": self.labels,
+            "quality": self.quality,
+            "membership": self.membership,
+            "classes": list(self.classes),
+            "not_examined": list(self.not_examined),
+        }
+        plain: dict[str, Any] = _plain(found)
+        for space in plain["copying"]["spaces"].values():
+            del space["suspects"]  # rows of the training set; the report shows them
+        return plain
+
+
+def audit(
+    source: str | Path,
+    *,
+    data: str | None = None,
+    holdout: str | None = None,
+    n: int = 10_000,
+    features: str | None = None,
+    labels: str | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    download: bool = True,
+    progress: bool = False,
+) -> Audit:
+    """Audit a model against the images that it was trained on and others that it never saw.
+
+    Args:
+        source: what `ganzoo.load` takes.
+        data: the training images; by default what the model says it was trained on.
+        holdout: real images of the same kind that neither trained nor selected the model; by
+            default the other split of a data set that has one. Without any, copying cannot be told
+            from learning, and the verdict is "unaudited".
+        n: generated images; 5,000 at least are needed to pass.
+        features: the extractor beside the pixels; by default the one made for the data set.
+        labels: an extractor of the user's own that is a classifier, for groups other than the data
+            set's classes; none such is built in.
+        seed: of the first image.
+        device, download, progress: as `ganzoo.evaluate` has them.
+
+    Raises:
+        GanzooError: no such model or data set, images of another shape.
+    """
+    from ganzoo.loading import load, locate
+
+    workers = Workers(device)
+    if workers.world > 1:
+        raise InputError("an audit runs in one process", "start it without accelerate launch")
+    generator = load(source, device=workers.device)
+    folder = locate(source).folder
+    spec = data or training_data(folder)
+    train = _images(generator, spec, download, progress)
+    other = holdout or other_split(spec)
+    held_out = None if other is None else _images(generator, other, download, progress)
+    if held_out is not None and held_out.digest == train.digest:
+        raise DataError("the held-out images are the training images", "hold out others")
+    extractor = open_extractor(features or default_extractor(spec), device=workers.device)
+    groups = open_extractor(labels, device=workers.device) if labels else None
+    auditor = _Auditor(generator, train, held_out, extractor, groups, n, seed, progress)
+    return auditor.run(folder)
+
+
+def other_split(spec: str) -> str | None:
+    """The split that a data set was not asked for, if it has one."""
+    from ganzoo.data import spec as specs
+
+    source, request = specs.resolve(spec)
+    others = [split for split in source.splits if split != request.split]
+    if not others or source.location:
+        return None
+    return replace(request, split=others[0]).spec
+
+
+def _images(generator: Generator, spec: str, download: bool, progress: bool) -> ImageData:
+    from ganzoo.data import load_data
+
+    return load_data(
+        spec,
+        resolution=generator.image_shape[-1],
+        channels=generator.image_shape[0],
+        download=download,
+        progress=progress,
+    )
+
+
+@dataclass
+class _Auditor:
+    """One audit: what is compared, and the findings as they come."""
+
+    generator: Generator
+    train: ImageData
+    held_out: ImageData | None
+    extractor: OpenExtractor
+    groups: OpenExtractor | None
+    n: int
+    seed: int
+    progress: bool
+    missing: list[str] = field(default_factory=list)
+
+    def run(self, folder: Path) -> Audit:
+        self.seeds = range(self.seed, self.seed + self.n)
+        batches = generated_images(
+            self.generator, self.seeds, progress="Samples" if self.progress else ""
+        )
+        self.samples = torch.cat([cropped(batch, self.train.content_crop) for batch in batches])
+        copying = self._copying()
+        coverage, support, labels, quality = self._coverage()
+        membership = self._membership(folder)
+        config: layout.ModelConfig | None = self.generator.record.get("config")
+        trained_on = config.dataset.digest if config else ""
+        if trained_on and trained_on != self.train.digest:
+            self.missing.append("the images that the model was trained on: these are others")
+        verdict, reasons = _verdict(copying, coverage, labels, quality, membership, self._classes)
+        suspects = self._suspects(copying)
+        return Audit(
+            model=self.generator.name,
+            weights_sha256=str(self.generator.record.get("weights_sha256", "")),
+            verdict=verdict,
+            reasons=reasons,
+            protocol=self._protocol(trained_on),
+            copying=copying,
+            coverage=coverage,
+            support=support,
+            labels=labels,
+            quality=quality,
+            membership=membership,
+            classes=self._classes,
+            not_examined=(*self.missing, *NEVER_EXAMINED),
+            suspects=suspects,
+            samples=self.samples[[s.generated for s in suspects]] if suspects else None,
+            originals=self._originals(suspects) if suspects else None,
+        )
+
+    def _protocol(self, trained_on: str) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "generated": self.n,
+            "seed": self.seed,
+            "train": split_of(self.train.source, self.train.digest, trained_on),
+            "train_sha256": self.train.digest,
+            "spaces": ["pixels-v1", self.extractor.name],
+            "features_sha256": self.extractor.sha256,
+        }
+        if self.held_out is not None:
+            found["holdout"] = split_of(self.held_out.source, self.held_out.digest, "")
+            found["holdout_sha256"] = self.held_out.digest
+        if self.groups is not None:
+            found |= {"groups": self.groups.name, "groups_sha256": self.groups.sha256}
+        return found
+
+    # -- copying ---------------------------------------------------------------------------------
+
+    def _copying(self) -> CopyingAudit:
+        spaces = {}
+        for extractor in (open_extractor("pixels"), self.extractor):
+            features = [
+                _features(extractor, images, self._crop_of(images))
+                for images in (self.train, self.held_out, self.samples)
+                if images is not None
+            ]
+            generated, train, *rest = features[-1], features[0], *features[1:-1]
+            flipped = _features(extractor, self.train, self.train.content_crop, flip=True)
+            spaces[extractor.name] = Space(train, rest[0] if rest else None, generated, flipped)
+            if extractor is self.extractor:
+                self._held_out_features = rest[0] if rest else None
+                self._sample_features = generated
+        return audit_copying(spaces, suspects=PAIRS)
+
+    def _crop_of(self, images: ImageData | Tensor) -> Any:
+        return None if isinstance(images, Tensor) else images.content_crop
+
+    def _suspects(self, copying: CopyingAudit) -> tuple[Suspect, ...]:
+        """The most copy-like samples of the space that is most alarmed."""
+        if not copying.spaces:
+            return ()
+        worst = min(copying.spaces.values(), key=lambda s: min(rate.p for rate in s.rates))
+        return worst.suspects
+
+    def _originals(self, suspects: Sequence[Suspect]) -> Tensor:
+        rows = [
+            cropped(self.train.batch(np.array([s.train]))[0], self.train.content_crop)
+            for s in suspects
+        ]
+        return torch.cat(
+            [row.flip(3) if s.flipped else row for row, s in zip(rows, suspects, strict=True)]
+        )
+
+    # -- coverage --------------------------------------------------------------------------------
+
+    def _coverage(
+        self,
+    ) -> tuple[ClassShares | None, Support | None, LabelAccuracy | None, ClassGap | None]:
+        classifier = self.groups or (self.extractor if self.extractor.classes else None)
+        self._classes = classifier.classes if classifier else ()
+        found_support = self._support()
+        if classifier is None:
+            self.missing.append("classes: no classifier for these data (give one with --labels)")
+            return None, found_support, None, None
+        read = _read(classifier, self.samples)
+        expected, confusion = self._expected(classifier)
+        coverage = class_shares(read, expected, confusion=confusion)
+        if confusion is None:
+            self.missing.append("the classifier's own errors: the held-out images have no labels")
+            return coverage, found_support, None, None
+        if not self.generator.num_classes or self.groups is not None:
+            return coverage, found_support, None, None
+        asked = np.array(self.generator.choose_labels(None, list(self.seeds)))
+        return (
+            coverage,
+            found_support,
+            label_accuracy(asked, read, confusion=confusion),
+            self._quality(asked),
+        )
+
+    def _expected(self, classifier: OpenExtractor) -> tuple[np.ndarray, np.ndarray | None]:
+        """Images of each class in the training set, and the classifier's confusion if known."""
+        k = len(classifier.classes)
+        if self.groups is not None or self.train.classes != classifier.classes:
+            # whatever the classifier is of, it reads real images and samples with the same errors
+            return np.bincount(_read(classifier, self.train), minlength=k), None
+        assert self.train.labels is not None
+        counts = np.bincount(self.train.labels, minlength=k)
+        if self.held_out is None or self.held_out.labels is None:
+            return counts, None
+        read = _read(classifier, self.held_out)
+        return counts, confusion_matrix(self.held_out.labels, read, k)
+
+    def _support(self) -> Support | None:
+        if self._held_out_features is None:
+            return None
+        return support(self._sample_features, held_out=self._held_out_features)
+
+    def _quality(self, asked: np.ndarray) -> ClassGap | None:
+        """How far the samples of each class lie from its real images, real ones compared."""
+        if self.held_out is None or self.held_out.labels is None:
+            return None
+        assert self.train.labels is not None and self._held_out_features is not None
+        reference = _features(self.extractor, self.train, self.train.content_crop)
+        generated, real = [], []
+        for c in range(len(self._classes)):
+            near = reference[self.train.labels == c]
+            mine = self._sample_features[asked == c][:MOST_PER_CLASS]
+            theirs = self._held_out_features[self.held_out.labels == c][:MOST_PER_CLASS]
+            generated.append(nearest(mine, near).distances[:, 0])
+            real.append(nearest(theirs, near).distances[:, 0])
+        if min(map(len, [*generated, *real])) < 2:
+            self.missing.append("quality per class: a class has fewer than two images")
+            return None
+        return class_gap(generated, real)
+
+    # -- membership ------------------------------------------------------------------------------
+
+    def _membership(self, folder: Path) -> Membership | None:
+        from ganzoo.loading import load_discriminator
+
+        if not layout.has_discriminator(folder):
+            self.missing.append("membership leakage of the discriminator: the folder has none")
+            return None
+        if self.held_out is None:
+            self.missing.append("membership leakage of the discriminator: no held-out images")
+            return None
+        critic = load_discriminator(folder, device=self.generator.device).eval()
+        members = subset_of(len(self.train), len(self.held_out))
+        scores = []
+        for data, rows in ((self.train, members), (self.held_out, np.arange(len(self.held_out)))):
+            found = []
+            for start in range(0, len(rows), BATCH):
+                images, labels = data.batch(rows[start : start + BATCH])
+                x = images.to(self.generator.device).float() / 127.5 - 1
+                y = labels.to(x.device) if labels is not None and critic.num_classes else None
+                with torch.inference_mode():
+                    found.append(critic(x, y).float().cpu().numpy())
+            scores.append(np.concatenate(found))
+        return audit_membership(*scores)
+
+
+NEVER_EXAMINED = (
+    "copies under a change that both feature spaces find large, such as a crop or another colour",
+    "copies of parts of an image, and of styles, signatures and faces as such",
+    "privacy in the sense of a guarantee: an audit finds leaks, it cannot exclude them",
+    "groups of people or things that the data set has no classes for",
+)
+
+
+def _verdict(
+    copying: CopyingAudit,
+    coverage: ClassShares | None,
+    labels: LabelAccuracy | None,
+    quality: ClassGap | None,
+    membership: Membership | None,
+    classes: Sequence[str],
+) -> tuple[str, tuple[str, ...]]:
+    """Copying decides between fail, pass and unaudited; the rest may add warnings."""
+    notes = []
+
+    def named(numbers: Sequence[int]) -> str:
+        return ", ".join(str(classes[c]) for c in numbers)
+
+    if coverage is not None and coverage.biased:
+        missing = f"; hardly any: {named(coverage.missing)}" if coverage.missing else ""
+        notes.append(
+            f"class shares differ from the training set's (TVD {coverage.tvd:.3f}, an honest"
+            f" model's is below {coverage.null:.3f}){missing}"
+        )
+    if labels is not None and labels.worse:
+        notes.append(f"classes read wrongly more often than real images: {named(labels.worse)}")
+    if quality is not None and quality.unequal:
+        notes.append(
+            f"{classes[quality.worst]} is made worse than {classes[quality.best]}"
+            f" (gap {quality.gap:.2f}, {quality.lower:.2f} to {quality.upper:.2f})"
+        )
+    if membership is not None and membership.warning:
+        notes.append(membership.warning)
+    verdict = "warn" if copying.verdict == "pass" and notes else copying.verdict
+    return verdict, (*copying.reasons, *notes)
+
+
+# -- images to numbers -----------------------------------------------------------------------------
+
+
+def _features(
+    extractor: OpenExtractor, images: ImageData | Tensor, crop: Any = None, *, flip: bool = False
+) -> np.ndarray:
+    """Features float32 (N, F) of a data set, or of images that are cropped already."""
+    outputs = features_of(_mirrored(_batches(images), flip), extractor, crop=crop)
+    return torch.cat([found.features.cpu() for found in outputs]).numpy()
+
+
+def _read(classifier: OpenExtractor, images: ImageData | Tensor) -> np.ndarray:
+    """The class that a classifier reads in each image."""
+    crop = None if isinstance(images, Tensor) else images.content_crop
+    found = []
+    for outputs in features_of(_batches(images), classifier, crop=crop):
+        if outputs.logits is None:
+            raise InputError(f"{classifier.name} is no classifier", "name one for --labels")
+        found.append(outputs.logits.argmax(dim=1).cpu())
+    return torch.cat(found).numpy()
+
+
+def _batches(images: ImageData | Tensor) -> Any:
+    if isinstance(images, Tensor):
+        return (images[start : start + BATCH] for start in range(0, len(images), BATCH))
+    return real_images(images, np.arange(len(images)))
+
+
+def _mirrored(batches: Any, flip: bool) -> Any:
+    return (batch.flip(3) if flip else batch for batch in batches)
+
+
+# -- records ---------------------------------------------------------------------------------------
+
+
+def _plain(value: Any) -> Any:
+    """Findings as JSON has them; a number that JSON has not is null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value
+
+
+def add_audit(folder: str | Path, found: Audit) -> None:
+    """Write an audit into audit.json, the card and the hashes of a model folder."""
+    folder = Path(folder)
+    if files.sha256(folder / layout.WEIGHTS["generator"]) != found.weights_sha256:
+        raise InputError(f"this audit is not of the weights in {folder}", "audit the model again")
+    update(folder, {RECORD: json.dumps(found.to_dict(), indent=1, ensure_ascii=False) + "\n"})

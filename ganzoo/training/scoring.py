@@ -1,0 +1,175 @@
+"""What a run measures of its averaged generator as it goes: metrics, and whether modes collapse.
+
+A scorer is asked at every logging step and answers when it is due; its numbers go into the log.
+All processes ask, because a metric is measured by all of them together.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganzoo import layout, rng
+from ganzoo.evaluation import clusters
+from ganzoo.evaluation.evaluating import Result, measure
+from ganzoo.evaluation.features import (
+    OpenExtractor,
+    cropped,
+    default_extractor,
+    generated_images,
+    open_extractor,
+)
+from ganzoo.evaluation.neighbours import nearest
+from ganzoo.evaluation.protocol import METRICS
+from ganzoo.evaluation.real import subset_of
+from ganzoo.evaluation.results import RECORD
+from ganzoo.evaluation.workers import Workers
+from ganzoo.training.report import write_model
+
+if TYPE_CHECKING:
+    from ganzoo.training.recipe import Evaluate
+    from ganzoo.training.trainer import Trainer
+
+Scorer = Callable[["Trainer"], Mapping[str, float]]
+"""A trainer at a logging step -> what to log, by name; nothing when it is not due."""
+
+
+class Due:
+    """Every so many steps, at the first logging step that is there."""
+
+    def __init__(self, every: int) -> None:
+        self._every, self._next = every, -1
+
+    def __call__(self, step: int) -> bool:
+        if self._next < 0:  # the first step that this process sees
+            self._next = (step - 1) // self._every * self._every + self._every
+        if step < self._next:
+            return False
+        self._next = step // self._every * self._every + self._every
+        return True
+
+
+class Evaluations:
+    """Metrics at intervals; the model with the best value of the first one is kept in `best/`."""
+
+    def __init__(self, settings: Evaluate) -> None:
+        self._settings, self._due = settings, Due(settings.every)
+
+    def __call__(self, trainer: Trainer) -> dict[str, float]:
+        if not self._due(trainer.step):
+            return {}
+        settings = self._settings
+        workers = Workers(trainer.device)
+        name = settings.features or default_extractor(trainer.data.source)
+        results = measure(
+            trainer.averaged(),
+            trainer.data,
+            open_extractor(name, device=trainer.device),
+            metrics=settings.metrics,
+            n=settings.n,
+            trained_on=trainer.data.digest,
+            workers=workers,
+            **trainer.options("generator"),
+        )
+        if workers.is_main:
+            self._keep_best(trainer, results)
+        return {f"eval/{result.protocol.metric}": result.value for result in results}
+
+    def _keep_best(self, trainer: Trainer, results: list[Result]) -> None:
+        folder, first = trainer.folder / "best", results[0]
+        former = _stored(folder, first.name)
+        lower = METRICS[first.protocol.metric].startswith("lower")
+        if former is None or (first.value < former if lower else first.value > former):
+            write_model(trainer, folder, results)
+
+
+def _stored(folder: Path, name: str) -> float | None:
+    """The value of the best model so far, by the same protocol."""
+    if not (folder / RECORD).is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    value = layout.read_json(folder / RECORD).get(name, {}).get("value")
+    return value if isinstance(value, float) else None
+
+
+class ModeCoverage:
+    """How many of the data's modes the images of fixed seeds show: classes, where a classifier of
+    the core knows them, else clusters of features. A warning when it is less than half.
+
+    As many real images are looked at in the same way, so that a rare mode is not held against the
+    generator.
+    """
+
+    IMAGES, CLUSTERS, REAL = 256, 16, 2048
+
+    def __init__(self, every: int) -> None:
+        self._due = Due(every)
+        self._modes: Callable[[Tensor], np.ndarray] | None = None
+        self._warned = False
+
+    def __call__(self, trainer: Trainer) -> dict[str, float]:
+        if not self._due(trainer.step) or trainer.rank:
+            return {}
+        if self._modes is None:
+            self._prepare(trainer)
+        assert self._modes is not None
+        images = generated_images(
+            trainer.averaged(), range(self.IMAGES), **trainer.options("generator")
+        )
+        counts = self._modes(torch.cat(list(images)))
+        seen, share = int((counts > 0).sum()), float((counts > 0).sum() / self._of_real)
+        if share < 0.5 and not self._warned:
+            trainer.observers.say(
+                f"step {trainer.step}: mode collapse? {self.IMAGES} images of fixed seeds show"
+                f" {seen} of the {self._of_real} {self._what} that as many real ones show"
+            )
+        self._warned = share < 0.5
+        return {f"modes/{self._what}": float(seen), "modes/share": share}
+
+    def _prepare(self, trainer: Trainer) -> None:
+        data, crop = trainer.data, trainer.data.content_crop
+        name = default_extractor(data.source)
+        extractor: OpenExtractor = open_extractor(name, device=trainer.device)
+        chosen = subset_of(len(data), self.REAL)
+        real = cropped(data.batch(chosen)[0], crop)
+        if extractor.classes:
+            self._what, k = "classes", len(extractor.classes)
+
+            def modes(images: Tensor) -> np.ndarray:
+                logits = extractor(cropped(images, crop)).logits
+                assert logits is not None
+                return np.bincount(logits.argmax(1).cpu().numpy(), minlength=k)
+        else:
+            features = _features(extractor, real)
+            centres = clusters.centres(features, self.CLUSTERS)
+            self._what, k = "clusters", len(centres)
+
+            def modes(images: Tensor) -> np.ndarray:
+                found = _features(extractor, cropped(images, crop))
+                return np.bincount(nearest(found, centres).indices[:, 0], minlength=k)
+
+        self._modes = modes
+        draw = rng.philox(0, "modes/real").permutation(len(data))[: self.IMAGES]
+        counts = modes(data.batch(np.sort(draw))[0])
+        self._of_real = int((counts > 0).sum())
+
+
+def _features(extractor: OpenExtractor, images: Tensor) -> np.ndarray:
+    parts = (images[start : start + 256] for start in range(0, len(images), 256))
+    return torch.cat([extractor(part).features for part in parts]).cpu().numpy()
+
+
+def scorers(recipe: Any) -> list[Scorer]:
+    """The scorers that a recipe asks for."""
+    found: list[Scorer] = []
+    if recipe.every.grid:
+        found.append(ModeCoverage(recipe.every.grid))
+    if recipe.evaluate.every:
+        found.append(Evaluations(recipe.evaluate))
+    return found

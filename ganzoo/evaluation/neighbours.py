@@ -78,6 +78,21 @@ def nearest(
     return Neighbours(distances, indices)
 
 
+def pairs_within(points: np.ndarray, radius: float) -> int:
+    """How many pairs of different rows are at most `radius` apart, counted in float64."""
+    points = as_features(points)
+    x = torch.from_numpy(points - points.mean(axis=0, dtype=np.float64)).double()
+    norm = x.square().sum(1)
+    count = 0
+    for start in range(0, len(x), QUERIES):
+        rows = slice(start, start + QUERIES)
+        squared = norm[rows, None] + norm[start:] - 2 * x[rows] @ x[start:].T
+        # in float64 equal rows are this far from 0
+        near = squared <= radius**2 + 1e-12 * (norm[rows, None] + norm[start:])
+        count += int(near.triu(1).sum())
+    return count
+
+
 def as_features(array: np.ndarray) -> np.ndarray:
     """The array as rows of features, (n, d) with n, d >= 1 and finite; images are flattened.
 

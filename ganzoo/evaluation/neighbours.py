@@ -17,6 +17,7 @@ from ganzoo.errors import InputError
 
 SPARE = 4  # candidates beyond k: what rounding may have put in a wrong order
 QUERIES, REFERENCES = 1024, 4096  # a block of distances: 16 MiB
+NUMBERS = 2**23  # of a block of features
 ROUNDING = {torch.float32: 2.0**-24, torch.float64: 2.0**-53}
 
 
@@ -64,8 +65,9 @@ def nearest(
         raise InputError("skip is not one index a query", "give an int array of their length")
     centre = references.mean(axis=0, dtype=np.float64)  # smaller norms round less
     distances, indices = np.empty((n, k)), np.empty((n, k), dtype=np.int64)
-    for start in range(0, n, QUERIES):
-        rows = slice(start, start + QUERIES)
+    size = _rows(queries, QUERIES)
+    for start in range(0, n, size):
+        rows = slice(start, start + size)
         own = None if skip is None else np.asarray(skip)[rows]
         d, i, certain = _block(queries[rows], references, k, own, centre, torch.float32)
         if not certain.all():
@@ -81,7 +83,7 @@ def nearest(
 def pairs_within(points: np.ndarray, radius: float) -> int:
     """How many pairs of different rows are at most `radius` apart, counted in float64."""
     points = as_features(points)
-    x = torch.from_numpy(points - points.mean(axis=0, dtype=np.float64)).double()
+    x = torch.from_numpy(points - points.mean(axis=0, dtype=np.float64))
     norm = x.square().sum(1)
     count = 0
     for start in range(0, len(x), QUERIES):
@@ -111,6 +113,10 @@ def as_features(array: np.ndarray) -> np.ndarray:
     return array
 
 
+def _rows(features: np.ndarray, most: int) -> int:
+    return max(1, min(most, NUMBERS // int(features.shape[1])))
+
+
 def _block(
     queries: np.ndarray,
     references: np.ndarray,
@@ -120,14 +126,17 @@ def _block(
     dtype: torch.dtype,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distances and indices (n, k), and whether each row is certain despite the rounding."""
+    if dtype is torch.float32:
+        centre = centre.astype(np.float32)  # images of bytes become that and no float64
     q = torch.from_numpy(queries - centre).to(dtype)
     q_norm = q.square().sum(1)
     keep = min(k + SPARE, len(references) - (skip is not None))
     best = torch.empty((len(q), 0), dtype=dtype)
     where = torch.empty((len(q), 0), dtype=torch.int64)
     largest = q_norm.new_zeros(())
-    for start in range(0, len(references), REFERENCES):
-        block = references[start : start + REFERENCES]
+    size = _rows(references, REFERENCES)
+    for start in range(0, len(references), size):
+        block = references[start : start + size]
         r = torch.from_numpy(block - centre).to(dtype)
         r_norm = r.square().sum(1)
         largest = torch.maximum(largest, r_norm.max())

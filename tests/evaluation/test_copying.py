@@ -34,7 +34,7 @@ def audit(*features: np.ndarray, **options: object) -> CopyingAudit:
 def data() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Training, held-out and honest samples."""
     rng = np.random.default_rng(0)
-    return normal(rng, 3000), normal(rng), normal(rng)
+    return normal(rng, 1500), normal(rng), normal(rng)
 
 
 def test_an_honest_model_passes(data: tuple[np.ndarray, ...]) -> None:
@@ -42,7 +42,7 @@ def test_an_honest_model_passes(data: tuple[np.ndarray, ...]) -> None:
     assert result.verdict == "pass"
     assert result.reasons[0].startswith("no sign of copying: at most 0.")
     space = result.spaces["raw"]
-    assert (space.train, space.held_out, space.generated) == (3000, N, N)
+    assert (space.train, space.held_out, space.generated) == (1500, N, N)
     assert space.nearness.auc == pytest.approx(0.5, abs=0.03)
     assert [rate.alpha for rate in space.rates] == [0.002, 0.01]
     assert result == audit(*data)  # a function of its arguments

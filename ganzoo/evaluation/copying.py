@@ -1,0 +1,384 @@
+"""Does a generator copy its training images? Two calibrated tests and a control, on features.
+
+T are the training images, P held-out real images that neither trained nor selected the model, Q
+generated ones. Everything is asked of Q and of P alike, so that P says what is normal:
+
+*Copy rate.* rho(x) = d(x, t) / d(t, T without t), with t the training image nearest to x: small
+where x lies closer to t than t's own neighbours do. The threshold is the k-th smallest rho of P
+(k = alpha * |P|); the flagged share of Q is tested by its exact law under "Q and P come from one
+distribution", which accounts for the threshold's error (`statistics.precedence_p`). Two levels:
+0.2 % sees few close copies (1 % of 5,000), 1 % sees looser ones. It finds copies.
+
+*C_T* (Meehan, Chaudhuri and Dasgupta 2020). In each cell of a k-means of T, Mann-Whitney's z of
+d(x, T), Q against P; C_T is their mean weighted with P's share of the cell. That has no unit
+variance; z* = C_T / sqrt(sum of squared weights) has. It finds diffuse overfitting: no image is a
+copy, all are drawn towards the training images.
+
+*Control.* Both tests also answer to a generator that is only smoother or less diverse than the
+data: it is nearer to every real image. (Gaussian features in 64 dimensions, generator of 0.95 the
+spread: 1.8 % flagged at 1 %, z* = -28.) So a half of P is put in the place of T and the other half
+compared with Q, both ways. A copier is near to T and not to P; a smooth generator to both. An
+alarm fails only if the flagged share's lower bound is over twice the control's share, or the
+nearness 0.05 beyond the control's: halves are smaller than T, and held-out images may differ a
+little from the training images (MNIST's are of other writers). Otherwise it is a warning.
+
+Thresholds: a space has three tests (two levels at p < 1e-4, and z* < -3.7, which is 1.1e-4), so an
+honest model alarms in one of two spaces with a chance of 6e-4 before the control: 0.12 of 200
+audits. `scripts/audit_power.py` measures this, and the power.
+
+What it cannot see: copies up to a change that both feature spaces find large (a crop, a colour);
+and samples that are not independent of each other, as of a collapsed generator, make p too small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ganzoo.errors import InputError
+from ganzoo.evaluation.closeness import Closeness, closeness, distinct
+from ganzoo.evaluation.clusters import centres
+from ganzoo.evaluation.neighbours import as_features, nearest
+from ganzoo.evaluation.statistics import clopper_pearson, mann_whitney, precedence_p
+
+LEVELS = (0.002, 0.01)  # alpha: shares of the held-out images that are flagged
+RATE_P = 1e-4
+Z = -3.7
+CONTROL_TIMES = 2  # how often the control's share a flagged share must exceed
+MARGIN = 0.05  # and how far the nearness (an AUC) must be beyond the control's
+ENOUGH = 5000  # images held out, and generated, without which nothing is passed
+LEAST = 100  # and without which nothing is said
+CELLS = 8
+CELL_LEAST = 20  # images of each kind for a cell to count
+DUPLICATE = 0.05  # of the median distance between P and T: two files of one image
+
+Verdict = Literal["pass", "warn", "fail", "unaudited"]
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """The features of one extractor: arrays (n, d), or images, which are flattened.
+
+    Attributes:
+        train: of the images that the model was trained on.
+        held_out: of real images that it never saw; None if there are none.
+        generated: of samples, at truncation 1.
+        train_flipped: of the training images mirrored, in the same order, to find mirrored copies.
+    """
+
+    train: np.ndarray
+    held_out: np.ndarray | None
+    generated: np.ndarray
+    train_flipped: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A generated image and the training image nearest to it, by their rows."""
+
+    generated: int
+    train: int
+    flipped: bool
+    distance: float
+    ratio: float
+
+
+@dataclass(frozen=True)
+class CopyRate:
+    """The share of samples that are closer to a training image than 1 - alpha of the held-out are.
+
+    Attributes:
+        alpha: the share of held-out images that is flagged: what an honest model shows too.
+        threshold: ratio below which an image is flagged.
+        flagged, total: generated images.
+        sources: different training images behind the flagged ones.
+        p: chance of as many from the held-out images' distribution.
+        lower, upper: 95 % Clopper-Pearson interval of the share.
+        control: the flagged share with held-out images in the place of the training images.
+    """
+
+    alpha: float
+    threshold: float
+    flagged: int
+    total: int
+    sources: int
+    p: float
+    lower: float
+    upper: float
+    control: float
+
+    @property
+    def share(self) -> float:
+        return self.flagged / self.total
+
+    @property
+    def alarm(self) -> bool:
+        return self.p < RATE_P and self.lower > self.alpha
+
+    @property
+    def copying(self) -> bool:
+        return self.alarm and self.lower > CONTROL_TIMES * self.control
+
+
+@dataclass(frozen=True)
+class Nearness:
+    """Calibrated C_T: whether samples lie nearer to the training images than held-out images do.
+
+    Attributes:
+        z: z*, standard normal of an honest model, negative if nearer.
+        c_t: C_T itself, which has no such scale.
+        auc: chance that a sample is farther than a held-out image of its cell; 0.5 if honest.
+        cells: cells that had enough images of each kind.
+        covered: the share of held-out images in those cells.
+        control: `auc` with held-out images in the place of the training images.
+    """
+
+    z: float
+    c_t: float
+    auc: float
+    cells: int
+    covered: float
+    control: float
+
+    @property
+    def alarm(self) -> bool:
+        return self.z < Z
+
+    @property
+    def copying(self) -> bool:
+        return self.alarm and self.auc < self.control - MARGIN
+
+
+@dataclass(frozen=True)
+class SpaceResult:
+    """What one feature space says.
+
+    Attributes:
+        train, held_out, generated: images that were compared.
+        duplicates: training images left out because the same features were there already.
+        leaked: held-out images left out because they are in the training set.
+        suspects: the most copy-like samples first, one a training image.
+    """
+
+    train: int
+    held_out: int
+    generated: int
+    duplicates: int
+    leaked: int
+    rates: tuple[CopyRate, ...]
+    nearness: Nearness
+    suspects: tuple[Suspect, ...]
+
+    @property
+    def copying(self) -> bool:
+        return self.nearness.copying or any(rate.copying for rate in self.rates)
+
+
+@dataclass(frozen=True)
+class CopyingAudit:
+    """The verdict, why in words, and each space's result (none if unaudited)."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    spaces: Mapping[str, SpaceResult]
+
+
+def audit_copying(
+    spaces: Mapping[str, Space], *, seed: int = 0, suspects: int = 16
+) -> CopyingAudit:
+    """Compare samples with training images, by what held-out images show, in each feature space.
+
+    Fails if either test fails in any space; passes only with two spaces, and 5,000 images held out
+    and generated.
+
+    Args:
+        spaces: features by the extractor's name; two, such as pixels and a fixed network.
+        seed: of the cells and of the control's halves; the result is a function of the arguments.
+        suspects: how many of the most copy-like samples to name.
+
+    Raises:
+        InputError: no space, arrays that do not fit each other, or a training set without two
+            different images.
+    """
+    if not spaces:
+        raise InputError("no features to audit", "give those of two extractors")
+    for name, space in spaces.items():
+        if space.held_out is None:
+            return _unaudited("no held-out images: copying cannot be told from learning")
+        for kind, array in (("held-out", space.held_out), ("generated", space.generated)):
+            if len(array) < LEAST:
+                return _unaudited(f"{len(array)} {kind} images in {name}: at least {LEAST}")
+    results = {name: _audit_space(space, seed, suspects) for name, space in spaces.items()}
+    reasons = [why for name, result in results.items() for why in _failures(name, result)]
+    if reasons:
+        return CopyingAudit("fail", tuple(reasons), results)
+    reasons = [why for name, result in results.items() for why in _warnings(name, result)]
+    if len(results) < 2:
+        reasons.append("one feature space only: audit in two")
+    if reasons:
+        return CopyingAudit("warn", tuple(reasons), results)
+    rate = max((result.rates[0] for result in results.values()), key=lambda rate: rate.upper)
+    reason = (
+        f"no sign of copying: at most {rate.upper:.2%} of samples are as close to a training image "
+        f"as the closest {rate.alpha:.1%} of held-out images"
+    )
+    return CopyingAudit("pass", (reason,), results)
+
+
+def _unaudited(reason: str) -> CopyingAudit:
+    return CopyingAudit("unaudited", (reason,), {})
+
+
+def _failures(name: str, result: SpaceResult) -> list[str]:
+    found = [
+        f"{name}: {rate.share:.2%} of samples ({rate.lower:.2%} to {rate.upper:.2%}) are closer to "
+        f"a training image than {1 - rate.alpha:.1%} of held-out images are (p {_small(rate.p)}), "
+        f"near {rate.sources} different training images; {rate.control:.2%} by the control"
+        for rate in result.rates
+        if rate.copying
+    ][:1]
+    if (near := result.nearness).copying:
+        found.append(
+            f"{name}: samples lie nearer to training images than held-out images do "
+            f"(z* = {near.z:.1f}, AUC {near.auc:.2f}; {near.control:.2f} by the control): overfit"
+        )
+    return found
+
+
+def _small(p: float) -> str:
+    return f"= {p:.0e}" if p > 1e-99 else "< 1e-99"
+
+
+def _warnings(name: str, result: SpaceResult) -> list[str]:
+    found = []
+    if result.nearness.alarm or any(rate.alarm for rate in result.rates):
+        rate = min(result.rates, key=lambda rate: rate.p)
+        found.append(
+            f"{name}: samples lie near to training images (z* = {result.nearness.z:.1f}, "
+            f"{rate.share:.2%} flagged of {rate.alpha:.1%}), and about as near to held-out images: "
+            "less diverse or smoother than the data, no sign of copying"
+        )
+    for kind, number in (("held-out", result.held_out), ("generated", result.generated)):
+        if number < ENOUGH:
+            found.append(
+                f"{name}: {number} {kind} images, fewer than {ENOUGH}: few copies stay unseen"
+            )
+    if result.leaked > 0.01 * result.held_out:
+        found.append(f"{name}: {result.leaked} held-out images are in the training set; left out")
+    if result.nearness.covered < 0.5:
+        found.append(
+            f"{name}: samples reach cells with {result.nearness.covered:.0%} of the data only"
+        )
+    return found
+
+
+def _audit_space(space: Space, seed: int, suspects: int) -> SpaceResult:
+    assert space.held_out is not None
+    train, kept = distinct(as_features(space.train))
+    held_out, generated = as_features(space.held_out), as_features(space.generated)
+    pool = train
+    if space.train_flipped is not None:
+        flipped = as_features(space.train_flipped)
+        if flipped.shape != (len(as_features(space.train)), train.shape[1]):
+            raise InputError("the mirrored features are not those of the training images")
+        pool = np.concatenate([train, flipped[kept]])
+
+    near = nearest(held_out, pool)
+    radius = DUPLICATE * float(np.median(near.distances))
+    fresh = near.distances[:, 0] > radius
+    leaked = int((~fresh).sum())
+    held_out, near = held_out[fresh], near.of(fresh)
+    if len(held_out) < LEAST:
+        raise InputError(
+            f"{leaked} of the held-out images are in the training set", "hold out other images"
+        )
+
+    normal, tested = closeness(pool, len(train), radius, near, nearest(generated, pool))
+    cells = centres(train, max(1, min(CELLS, len(train) // 10)), seed=seed)
+    cell_p, cell_q = (nearest(x, cells).indices[:, 0] for x in (held_out, generated))
+    z, c_t, auc, used, covered = _c_t(normal.distance, cell_p, tested.distance, cell_q)
+
+    control_flagged = dict.fromkeys(LEVELS, 0.0)
+    control_auc = 0.0
+    order = np.random.default_rng(seed).permutation(len(held_out))
+    half = min(len(held_out) // 2, len(train))
+    for reference, other in ((order[:half], order[half:]), (order[-half:], order[:-half])):
+        pool = held_out[reference]
+        b, q = closeness(
+            pool, half, radius, nearest(held_out[other], pool), nearest(generated, pool)
+        )
+        for alpha in LEVELS:
+            control_flagged[alpha] += float((q.ratio < _threshold(b.ratio, alpha)[1]).sum()) / 2
+        control_auc += _c_t(b.distance, cell_p[other], q.distance, cell_q)[2] / 2
+
+    rates = tuple(_rate(alpha, normal, tested, control_flagged[alpha]) for alpha in LEVELS)
+    return SpaceResult(
+        train=len(train),
+        held_out=len(held_out),
+        generated=len(generated),
+        duplicates=len(space.train) - len(train),
+        leaked=leaked,
+        rates=rates,
+        nearness=Nearness(z, c_t, auc, used, covered, control_auc),
+        suspects=_suspects(tested, kept, suspects),
+    )
+
+
+def _threshold(ratios: np.ndarray, alpha: float) -> tuple[int, float]:
+    """k, and the k-th smallest."""
+    k = max(1, round(alpha * len(ratios)))
+    return k, float(np.partition(ratios, k - 1)[k - 1])
+
+
+def _rate(alpha: float, normal: Closeness, tested: Closeness, control: float) -> CopyRate:
+    k, threshold = _threshold(normal.ratio, alpha)
+    hit = tested.ratio < threshold  # strictly, so that ties do not accuse
+    flagged, total = int(hit.sum()), len(hit)
+    lower, upper = clopper_pearson(flagged, total)
+    return CopyRate(
+        alpha=k / len(normal.ratio),
+        threshold=threshold,
+        flagged=flagged,
+        total=total,
+        sources=len(np.unique(tested.index[hit])),
+        p=precedence_p(flagged, total, k, len(normal.ratio)),
+        lower=lower,
+        upper=upper,
+        control=control / total,
+    )
+
+
+def _c_t(
+    held_out: np.ndarray, cell_p: np.ndarray, generated: np.ndarray, cell_q: np.ndarray
+) -> tuple[float, float, float, int, float]:
+    """z*, C_T, AUC, cells used and the share of P in them. Sizes may differ; ties are corrected."""
+    cells = [
+        (p, q)
+        for c in np.unique(cell_p)
+        if (p := held_out[cell_p == c]).size >= CELL_LEAST
+        and (q := generated[cell_q == c]).size >= CELL_LEAST
+    ] or [(held_out, generated)]
+    weight = np.array([len(p) for p, _ in cells], dtype=np.float64)
+    covered = float(weight.sum() / len(held_out))
+    weight /= weight.sum()
+    z, auc = np.array([mann_whitney(q, p) for p, q in cells]).T
+    c_t = float(weight @ z)
+    return c_t / float(np.sqrt(weight @ weight)), c_t, float(weight @ auc), len(cells), covered
+
+
+def _suspects(tested: Closeness, kept: np.ndarray, number: int) -> tuple[Suspect, ...]:
+    order = np.argsort(tested.ratio, kind="stable")
+    _, first = np.unique(tested.index[order], return_index=True)
+    return tuple(
+        Suspect(
+            generated=int(i),
+            train=int(kept[tested.index[i]]),
+            flipped=bool(tested.flipped[i]),
+            distance=float(tested.distance[i]),
+            ratio=float(tested.ratio[i]),
+        )
+        for i in order[np.sort(first)][:number]
+    )

@@ -20,6 +20,7 @@ from ganzoo.parts import Part
 
 if TYPE_CHECKING:
     from ganzoo.checkpoint import save
+    from ganzoo.gates import lint
     from ganzoo.images import Images
     from ganzoo.loading import load, load_discriminator
     from ganzoo.models import Discriminator, Generator
@@ -34,6 +35,7 @@ _LAZY = {
     "Discriminator": "ganzoo.models",
     "Generator": "ganzoo.models",
     "Images": "ganzoo.images",
+    "lint": "ganzoo.gates",
     "list_models": "ganzoo.registry",
     "load": "ganzoo.loading",
     "load_discriminator": "ganzoo.loading",
@@ -53,6 +55,7 @@ __all__ = [
     "Images",
     "Part",
     "hookimpl",
+    "lint",
     "list_models",
     "load",
     "load_discriminator",

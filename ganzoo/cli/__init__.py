@@ -25,6 +25,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("check", "Check a plugin against the contract that plugins keep."),
     "verify": ("verify", "Verify a model: hashes, weights, a finite sample, its signature."),
     "sign": ("sign", "Sign a model folder with a private key."),
+    "lint": ("lint", "Ask of a model folder what publishing it would ask."),
+    "declare": ("lint", "Say of a model folder what only its author knows."),
     "publish": ("publish", "Publish a model folder on the Hub."),
     "search": ("search", "Search the Hub for models of the community."),
     "download": ("mirror", "Fetch models into the cache, verified."),

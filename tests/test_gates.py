@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import tempfile
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import huggingface_hub
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 from safetensors.torch import load_file, save_file
@@ -372,6 +373,8 @@ def test_the_figures_are_computed_again(
         ("audit", "the audit warns", edit("audit.json", "verdict", to="warn")),
         ("audit", "in other shares", edit("audit.json", "coverage", to={
             "tvd": 0.2, "tvd_null_q99": 0.02})),
+        ("audit", "TVD 0.200, by chance up to 0.020", edit("audit.json", "coverage", to={
+            "classes": {"tvd": 0.2, "null": 0.02}})),
         ("metrics", "measured on 500 images",
          edit(METRICS, fit.PROTOCOL, "settings", "n_fake", to=500)),
         ("card", "how much energy", edit("training.json", "energy_kwh", to=...)),
@@ -398,6 +401,34 @@ def test_what_weights_are_warned_of(tmp_path: Path) -> None:
     assert with_it.ok and any("float16 only" in line for line in said)
     assert "the discriminator tells more about single training images than the generator" in said
     assert not any("discriminator" in finding.message for finding in gates.lint(folder).findings)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data(), name=st.sampled_from(["training.json", METRICS, "audit.json", CONFIG]))
+def test_records_of_any_content_are_judged(good: Path, data: st.DataObject, name: str) -> None:
+    """What a record holds is a finding at most, in a line."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = shutil.copytree(good, Path(temporary) / "model")
+        inner = document = json.loads((folder / name).read_text())
+        while True:
+            key = data.draw(st.sampled_from(sorted(inner)) if inner else st.text(max_size=9))
+            if not isinstance(inner.get(key), dict) or not data.draw(st.booleans()):
+                break
+            inner = inner[key]
+        inner[key] = data.draw(JSON)
+        fit.put(folder, name, document)
+        layout.write_sums(folder)
+        report = gates.lint(folder)
+        assert all("\n" not in finding.message for finding in report.findings)
 
 
 # -- overrides -------------------------------------------------------------------------------------

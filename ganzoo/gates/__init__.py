@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from ganzoo import card, checkpoint, layout, loading, staging
-from ganzoo.errors import CheckpointError, GanzooError, InputError, nearest
+from ganzoo.errors import CheckpointError, GanzooError, InputError, nearest, printable
 from ganzoo.gates import claims, folder, rights
 from ganzoo.gates.candidate import Candidate, Check, Warn
 from ganzoo.gates.secrets import secrets
@@ -229,7 +229,11 @@ def _asked(
             problems += _said(gate.slow, candidate)
     level: Literal["block", "overridden"] = "block" if reason is None else "overridden"
     return [
-        Finding(gate.name, "warn" if isinstance(problem, Warn) else level, str(problem))
+        Finding(
+            gate.name,
+            "warn" if isinstance(problem, Warn) else level,
+            printable(str(problem), longest=1000),  # it quotes what may be of anyone
+        )
         for problem in problems
     ]
 

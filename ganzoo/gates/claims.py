@@ -155,12 +155,22 @@ def audit(candidate: Candidate) -> Iterator[str]:
         yield f"audit.json has the verdict {str(verdict)[:40]!r}; do it anew with: ganzoo audit"
     if not (candidate.folder / "audit.html").is_file():
         yield "audit.html, the report of the audit, is missing; write it with: ganzoo audit"
-    coverage = found.get("coverage")
-    if isinstance(coverage, dict):
-        tvd, null = coverage.get("tvd"), coverage.get("tvd_null_q99")
-        if isinstance(tvd, (int, float)) and isinstance(null, (int, float)) and tvd > null:
-            yield Warn(f"the classes come in other shares than in the data (TVD {tvd:.3f}, by"
-                       f" chance up to {null:.3f})")  # fmt: skip
+    for tvd, chance in _class_shares(found.get("coverage")):
+        if tvd > chance:
+            yield Warn(
+                f"the classes come in other shares than in the data (TVD {tvd:.3f}, by chance up"
+                f" to {chance:.3f})"
+            )
+
+
+def _class_shares(coverage: Any) -> Iterator[tuple[float, float]]:
+    """The distances of class shares from those of the data, with what chance alone would give."""
+    records = [coverage, *coverage.values()] if isinstance(coverage, dict) else []
+    for record in records:
+        if isinstance(record, dict):
+            tvd, chance = record.get("tvd"), record.get("null", record.get("tvd_null_q99"))
+            if isinstance(tvd, (int, float)) and isinstance(chance, (int, float)):
+                yield tvd, chance
 
 
 _MARK = b"http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"

@@ -81,7 +81,8 @@ def data(candidate: Candidate) -> Iterator[str]:
     if not known.name:
         yield f"no data set is declared; {_SAY} DIR dataset=NAME, or dataset=private"
     elif known.name == PRIVATE:
-        size = known.size or (candidate.training.get("data") or {}).get("n", 0)
+        used = candidate.training.get("data")
+        size = known.size or (used.get("n") if isinstance(used, dict) else 0)
         if not isinstance(size, int) or size < 1:
             yield f"the data are private, and their number is not said; {_SAY} DIR dataset_size=…"
         if len(known.consent.split()) < 4:

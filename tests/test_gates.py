@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
@@ -147,6 +148,12 @@ def text_chunk(folder: Path) -> None:
     layout.write_sums(folder)
 
 
+def embed(folder: Path) -> None:
+    """The picture of the folder, in the report of its audit."""
+    picture = base64.b64encode((folder / "samples.png").read_bytes()).decode()
+    write("audit.html", f'<img src="data:image/png;base64,{picture}">')(folder)
+
+
 def keep(text: str) -> Change:
     """What a person writes into the card."""
 
@@ -283,6 +290,8 @@ MUTANTS: list[tuple[str, str, Change]] = [
     ("secrets", "a person's folder", text_chunk),
     ("secrets", "jo@firm.org", keep("Ask jo@firm.org about it.")),
     ("secrets", "jo@firm.org", write("audit.html", "<p>jo@firm.org")),
+    ("secrets", "audit.html holds the path", lambda folder: (
+        text_chunk(folder), embed(folder), repicture()(folder))),
     ("secrets", "jo@firm.org", lambda folder: write("audit.json", (
         folder / "audit.json").read_text().replace('"mine"', '"jo\\u0040firm.org"'))(folder)),
 ]  # fmt: skip
@@ -644,3 +653,27 @@ def test_any_text_is_read_without_an_error(text: str) -> None:
     for document in (text, f"---\n{text}\n---\n"):
         values, problems = metadata.read(document)
         assert isinstance(values, dict) and all("\n" not in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ganzoo generate hf://me/my-gan@v1.beta -n 16; git@github.com:me/my-gan.git",
+        "jo@users.noreply.github.com, you@example.org, noreply@firm.org",
+        "https://firm.org/home/page and https://firm.org/Users/list, /homepage, ~/runs",
+        "task-" + "a" * 40,
+        "the digest " + "ab" * 32,
+        "torch 2.6.0+cu124, python@3.11, $HOME/runs, /home/",
+    ],
+)
+def test_what_is_no_secret(folder: Path, text: str) -> None:
+    keep(text)(folder)
+    assert gates.lint(folder).ok
+
+
+def test_embedded_pictures_hold_no_tokens_by_chance(folder: Path) -> None:
+    noise = np.random.default_rng(0).bytes(3 << 20) + base64.b64decode("AIza" + "aB3d" * 9)
+    picture = base64.b64encode(noise).decode()
+    assert "AIzaaB3d" in picture
+    write("audit.html", f"<img src='data:image/webp;base64,{picture}'>")(folder)
+    assert gates.lint(folder).ok

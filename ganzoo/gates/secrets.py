@@ -1,11 +1,13 @@
 """What nobody means to publish: tokens, private keys, addresses of persons, paths of a home folder.
 
 Read are all texts of the folder, the headers of its weight files and the texts in its picture; JSON
-also with its escapes resolved.
+also with its escapes resolved, and pictures that are embedded in HTML as those in files.
 """
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 import re
 import zlib
@@ -17,9 +19,10 @@ from ganzoo.gates.candidate import Candidate
 
 _PATTERNS = {
     "what looks like a token or private key": re.compile(
-        r"hf_[A-Za-z0-9]{30,}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{30,}|glpat-[\w-]{20,}"
-        r"|AKIA[0-9A-Z]{16}|sk-[A-Za-z0-9_-]{30,}|xox[abprs]-[\w-]{20,}|AIza[\w-]{35}"
-        r"|-----BEGIN [A-Z ]*PRIVATE KEY-----|://[^/\s:@\"']{1,64}:[^/\s:@\"']{1,64}@[\w.-]+"
+        r"(?<![\w+/-])(?:hf_[A-Za-z0-9]{30,}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{30,}"
+        r"|glpat-[\w-]{20,}|AKIA[0-9A-Z]{16}|sk-[A-Za-z0-9_-]{30,}|xox[abprs]-[\w-]{20,}"
+        r"|AIza[\w-]{35})|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+        r"|://[^/\s:@\"']{1,64}:[^/\s:@\"']{1,64}@[\w.-]+"
     ),
     "the path of a person's folder": re.compile(
         r"(?<![\w.])/(?:home|Users)/[^/\s\"'<>`)]+|(?<![\w.])/root/\w|/mnt/\w/Users/\w"
@@ -30,6 +33,8 @@ _ADDRESS = re.compile(
     r"(?<![\w.+/%-])[\w.+%-]{1,64}@(?:[\w-]{1,63}\.){1,5}[A-Za-z]{2,24}\b", re.ASCII
 )
 _NOBODY = re.compile(r"(no-?reply|git)@|@(users\.noreply\.|[\w.-]*\bexample\.)", re.IGNORECASE)
+_EMBEDDED = re.compile(rb";base64,([A-Za-z0-9+/]{16,})={0,2}")
+_PNG = b"\x89PNG\r\n\x1a\n"
 _MOST = 1 << 20  # bytes of a compressed text that are looked at
 
 
@@ -60,7 +65,12 @@ def _texts(path: Path) -> Iterator[str]:
     elif path.suffix == ".png":
         yield from _of_png(path.read_bytes())
     else:
-        yield from _of_json(path.read_bytes())
+        text = path.read_bytes()
+        yield from _of_json(_EMBEDDED.sub(b"", text))
+        for embedded in _EMBEDDED.finditer(text):
+            with contextlib.suppress(ValueError):  # no base64; or a picture that is no PNG
+                data = base64.b64decode(embedded[1] + b"==")  # surplus padding is ignored
+                yield from _of_png(data) if data.startswith(_PNG) else [data.decode()]
 
 
 def _of_json(data: bytes) -> Iterator[str]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ganzoo.evaluation.auditing import audit
     from ganzoo.evaluation.evaluating import evaluate
     from ganzoo.evaluation.results import compare
+    from ganzoo.gates import lint
     from ganzoo.images import Images
     from ganzoo.loading import load, load_discriminator
     from ganzoo.models import Discriminator, Generator
@@ -40,6 +41,7 @@ _LAZY = {
     "audit": "ganzoo.evaluation.auditing",
     "compare": "ganzoo.evaluation.results",
     "evaluate": "ganzoo.evaluation.evaluating",
+    "lint": "ganzoo.gates",
     "list_models": "ganzoo.registry",
     "load": "ganzoo.loading",
     "load_discriminator": "ganzoo.loading",
@@ -62,6 +64,7 @@ __all__ = [
     "compare",
     "evaluate",
     "hookimpl",
+    "lint",
     "list_models",
     "load",
     "load_discriminator",

@@ -110,9 +110,14 @@ def make_card(folder: Path, *, load: str = "./", signed: bool = False) -> ModelC
     card.metadata = {
         "library_name": "ganzoo",
         "pipeline_tag": "unconditional-image-generation",
-        "license": license,
+        **_license(model, license),
         "tags": list(dict.fromkeys(["ganzoo", "gan", arch, "image-generation"])),
     }
+    overrides = model.get("overrides", default={})
+    if model.get("not_for_all_audiences") is True:
+        card.metadata["tags"].append("not-for-all-audiences")
+    if overrides:
+        card.metadata["tags"].append("gates-overridden")
     if data:
         card.metadata["datasets"] = [data]
     if base := _base_model(training.text("init", "source")):
@@ -120,7 +125,8 @@ def make_card(folder: Path, *, load: str = "./", signed: bool = False) -> ModelC
     if results := _results(metrics, data):
         card.metadata |= {"model_name": card.title, "eval_results": results}
 
-    card.intro = "\n\n".join(filter(None, [_what(model, arch, data), _picture(folder)]))
+    intro = [_banner(overrides), _what(model, arch, data), _picture(folder)]
+    card.intro = "\n\n".join(filter(None, intro))
     card.sections["Use"] = _use(model, load)
     if training.facts:
         card.sections["How it was trained"] = _training(training)
@@ -133,6 +139,7 @@ def make_card(folder: Path, *, load: str = "./", signed: bool = False) -> ModelC
     card.sections["Intended use"] = (
         "Learning how generative adversarial networks work, comparing them, testing software that"
         " needs images, and making pictures. The images are synthetic and are to be shown as such."
+        f"{_audience(model)}"
     )
     card.sections["Out of scope"] = (
         "Passing the images off as photographs, scans or measurements of something that exists;"
@@ -140,16 +147,62 @@ def make_card(folder: Path, *, load: str = "./", signed: bool = False) -> ModelC
         " health, money, rights or safety depends on the result. Before training another model on"
         " these images, weigh that it inherits the gaps of this one."
     )
+    if overrides:
+        card.sections["Overrides"] = _overrides(overrides)
     card.sections["Provenance and licence"] = (
-        f"The weights are under {_code(license)}. Every file of this folder is listed with its"
-        " SHA-256 in `SHA256SUMS`, which `ganzoo` checks before it uses a file (`ganzoo verify`"
-        " checks all of them). The weights are safetensors: loading them runs no code.\n\n"
+        f"The weights are under {_named_license(model, license)}. Every file of this folder is"
+        " listed with its SHA-256 in `SHA256SUMS`, which `ganzoo` checks before it uses a file"
+        " (`ganzoo verify` checks all of them). The weights are safetensors: loading them runs no"
+        " code.\n\n"
         f"{_signature(load) if signed else 'The folder is not signed.'}\n\n"
         "Images that `ganzoo` writes carry IPTC's mark for generated media"
         " (`trainedAlgorithmicMedia`) and a record of the model, the hash of its weights and the"
         " seeds. A picture without the mark is not thereby shown to be real."
     )
     return card
+
+
+def _license(model: _Facts, license: str) -> dict[str, str]:
+    """The licence as the Hub takes it: what it does not know by name is `other`."""
+    from ganzoo.metadata import LICENSES
+
+    if license in LICENSES - {"other"}:
+        return {"license": license}
+    name = model.text("license_name") or ("" if license == "other" else license)
+    said = {"license": "other", "license_name": name, "license_link": model.text("license_link")}
+    return {key: value for key, value in said.items() if value}
+
+
+def _named_license(model: _Facts, license: str) -> str:
+    name, link = model.text("license_name"), model.text("license_link")
+    sound = re.fullmatch(r"https://[\w.-]+(?:/[\w./%#-]*)?", link)
+    return f"{_code(name or license)}{f' ({link})' if sound else ''}"
+
+
+def _audience(model: _Facts) -> str:
+    """What its author says of who is in the images, and who is to see them."""
+    people, restricted = model.get("shows_people"), model.get("not_for_all_audiences")
+    said = ""
+    if isinstance(people, bool):
+        shown = "may show people, none of whom is meant to exist" if people else "show no people"
+        said += f" By its author's word, the images {shown}."
+    if isinstance(restricted, bool):
+        said += f" They are {'not ' if restricted else ''}for all audiences."
+    return said
+
+
+def _banner(overrides: Mapping[str, Any]) -> str:
+    names = ", ".join(map(_code, overrides))
+    what = f"Published although the checks {names} stop it; see the section Overrides."
+    return f"> **{what}**" if overrides else ""
+
+
+def _overrides(overrides: Mapping[str, Any]) -> str:
+    rows = [(_code(name), _prose(reason)) for name, reason in overrides.items()]
+    return (
+        "`ganzoo` checks a model before it is published. These checks found something, and its"
+        " author published it all the same.\n\n" + _table(("Check", "Its author's reason"), rows)
+    )
 
 
 def _base_model(init: str) -> str:

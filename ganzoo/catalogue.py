@@ -34,6 +34,7 @@ class ModelEntry:
         repo, revision: where it is published on the Hub and at which commit; "" until it is.
         subfolder: where it is in that repository, or in a folder registry; "" for its top.
         files: file -> {"sha256", "size"}.
+        overrides: gate -> why it was published although that gate stops it.
         path: its folder on this machine, where a plugin bundles it or a folder registry holds it.
         registry: the folder registry that it is from; "" for all others.
         problem: what is wrong with its folder, as far as a listing reads it; "" if nothing is.
@@ -55,6 +56,7 @@ class ModelEntry:
     revision: str = ""
     subfolder: str = ""
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    overrides: Mapping[str, str] = field(default_factory=dict)
     path: Path | None = None
     registry: str = ""
     problem: str = ""
@@ -114,6 +116,7 @@ class ModelEntry:
             summary=config.summary,
             metrics=layout.read_json(metrics) if metrics.exists() else {},
             files=files_of(folder),
+            overrides=dict(config.overrides),
             path=folder,
         )
 
@@ -235,6 +238,8 @@ def _fits(key: str, value: Any) -> bool:
     """Whether a table's value is of the type that entries have there."""
     if key == "aliases":
         return isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
+    if key == "overrides":
+        return isinstance(value, Mapping) and all(isinstance(why, str) for why in value.values())
     if key == "files":
         return isinstance(value, Mapping) and all(
             isinstance(file, Mapping)

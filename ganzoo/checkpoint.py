@@ -12,6 +12,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -60,7 +61,7 @@ def save(
     if folder.exists() and not (folder / layout.CONFIG).exists() and any(folder.iterdir()):
         raise CheckpointError(f"{folder} exists and is no model folder", "choose another place")
     loaded: layout.ModelConfig | None = generator.record.get("config")
-    info = info or (_info_of(loaded) if loaded else layout.ModelInfo())
+    info = info or (info_of(loaded) if loaded else layout.ModelInfo())
     owner = _owner(generator)
     config = layout.ModelConfig(
         format=layout.FORMAT,
@@ -70,27 +71,18 @@ def save(
         generator=_network_config(generator),
         discriminator=_network_config(discriminator) if discriminator is not None else None,
         storage_dtype=storage_dtype or (loaded.storage_dtype if loaded else "float32"),
-        license=info.license,
-        summary=info.summary,
-        dataset=layout.DatasetInfo(
-            name=info.dataset,
-            license=info.dataset_license,
-            digest=info.dataset_digest,
-            content_crop=info.content_crop,
-            credit=info.dataset_credit,
-        ),
-        classes=tuple(info.classes),
     )
+    config = with_info(config, info)
     with files.replacing_folder(folder) as temporary:
         networks = {"generator": generator, "discriminator": discriminator}
         for role, network in networks.items():
             if network is not None:
                 weights.write(temporary / layout.WEIGHTS[role], network, config.storage_dtype)
-        _write_json(temporary / layout.CONFIG, config_to_dict(config))
+        write_json(temporary / layout.CONFIG, config_to_dict(config))
         if training is not None:
-            _write_json(temporary / "training.json", training)
+            write_json(temporary / "training.json", training)
         if metrics is not None:
-            _write_json(temporary / "metrics.json", metrics)
+            write_json(temporary / "metrics.json", metrics)
         n = 10 * generator.num_classes if 0 < generator.num_classes <= 10 else 64
         images = _as_stored(generator, config.storage_dtype).sample(n)
         digest = files.sha256(temporary / layout.WEIGHTS["generator"])
@@ -119,7 +111,8 @@ def _as_stored(generator: Generator, storage_dtype: str) -> Generator:
     return stored
 
 
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """A record of a model folder, as all of them are written."""
     files.write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -147,7 +140,31 @@ def _owner(generator: Generator) -> tuple[str, str]:
     return "", ""
 
 
-def _info_of(config: layout.ModelConfig) -> layout.ModelInfo:
+def with_info(config: layout.ModelConfig, info: layout.ModelInfo) -> layout.ModelConfig:
+    """A config that says what `info` does."""
+    return replace(
+        config,
+        license=info.license,
+        summary=info.summary,
+        dataset=layout.DatasetInfo(
+            name=info.dataset,
+            license=info.dataset_license,
+            digest=info.dataset_digest,
+            content_crop=info.content_crop,
+            credit=info.dataset_credit,
+            size=info.dataset_size,
+            consent=info.dataset_consent,
+        ),
+        classes=tuple(info.classes),
+        license_name=info.license_name,
+        license_link=info.license_link,
+        shows_people=info.shows_people,
+        not_for_all_audiences=info.not_for_all_audiences,
+    )
+
+
+def info_of(config: layout.ModelConfig) -> layout.ModelInfo:
+    """What a config says beside its networks."""
     data = config.dataset
     return layout.ModelInfo(
         license=config.license,
@@ -158,6 +175,12 @@ def _info_of(config: layout.ModelConfig) -> layout.ModelInfo:
         dataset_credit=data.credit,
         content_crop=data.content_crop,
         classes=config.classes,
+        dataset_size=data.size,
+        dataset_consent=data.consent,
+        license_name=config.license_name,
+        license_link=config.license_link,
+        shows_people=config.shows_people,
+        not_for_all_audiences=config.not_for_all_audiences,
     )
 
 
@@ -197,7 +220,7 @@ def _load(folder: Path, role: str, hashes: Mapping[str, str]) -> Any:
             "choose another model" if role == "generator" else "use a run folder of your own",
         )
     digest = hashes.get(path.name) or layout.check_file(folder, path.name)
-    part = _find_part(config, role, network.part)
+    part = find_part(config, role, network.part)
 
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -232,7 +255,7 @@ def _load(folder: Path, role: str, hashes: Mapping[str, str]) -> Any:
     return module
 
 
-def _find_part(config: layout.ModelConfig, role: str, name: str) -> Part:
+def find_part(config: layout.ModelConfig, role: str, name: str) -> Part:
     """The installed part; if its plugin is missing or broken, say how to get it."""
     loaded = plugins.load()
     try:
@@ -289,7 +312,7 @@ def verify(folder: str | Path) -> list[str]:
             known = {*sums, layout.SUMS, layout.SIGNATURE}  # the signature covers the sums
             if path.name not in known and not path.name.startswith("."):
                 problems.append(f"{path} is not named in {layout.SUMS}")
-        problems += _sample_problems(folder, load_generator(folder))
+        problems += sample_problems(folder, load_generator(folder))
         if layout.has_discriminator(folder):
             load_discriminator(folder)
     except GanzooError as error:
@@ -298,8 +321,8 @@ def verify(folder: str | Path) -> list[str]:
     return problems
 
 
-def _sample_problems(folder: Path, generator: Generator) -> list[str]:
-    """What is wrong with the images that it makes, of the first seeds."""
+def sample_problems(folder: Path, generator: Generator) -> list[str]:
+    """What is wrong with the images that it makes, of the first seeds, against samples.png."""
     import numpy as np
 
     from ganzoo import contact_sheet, provenance

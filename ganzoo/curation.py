@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ganzoo import catalogue, checkpoint, gate, hub, layout, metadata, registry
+from ganzoo import catalogue, checkpoint, gates, hub, layout, metadata, registry
 from ganzoo.catalogue import ModelEntry
 from ganzoo.errors import CheckpointError, GanzooError
 
@@ -33,7 +33,8 @@ def make_entry(address: str, *, name: str | None = None) -> ModelEntry:
         path=None,
     )
     entry = replace(entry, name=name or entry.name)
-    problems = [*checkpoint.verify(folder), *gate.licensed(folder), *gate.card_complete(folder)]
+    problems = [*checkpoint.verify(folder)]
+    problems = problems or gates.unsound(folder, "licences", "compatibility", "card")
     if not entry.name:
         problems.append("its config.json gives it no name; give one with --name")
     if problems:
@@ -81,7 +82,7 @@ def _problems(entry: ModelEntry) -> Iterator[str]:
         folder = hub.fetch(ref, files_sha256=pinned).folder
     yield from checkpoint.verify(folder)
     here = ModelEntry.from_folder(folder)
-    for key in ("arch", "plugin", "dataset", "resolution", "channels", "classes"):
+    for key in ("arch", "plugin", "dataset", "resolution", "channels", "classes", "overrides"):
         if getattr(entry, key) != getattr(here, key):
             yield f"the entry says {key} {getattr(entry, key)!r}, the model {getattr(here, key)!r}"
     for key in ("license", "dataset_license"):

@@ -4,6 +4,7 @@ config.json                what rebuilds the networks; names the plugin that is 
 model.safetensors          the generator (averaged weights)
 discriminator.safetensors  optional
 training.json, metrics.json, samples.png, README.md
+audit.json, audit.html     optional: what was found of copies, coverage and membership
 SHA256SUMS                 the hash of every file, checked before a file is used
 model.sig                  optional: a signature over every other file, see ganzoo/signing.py
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +30,8 @@ KNOWN_FILES = (
     *WEIGHTS.values(),
     "training.json",
     "metrics.json",
+    "audit.json",
+    "audit.html",
     "samples.png",
     "README.md",
     SIGNATURE,
@@ -55,18 +58,26 @@ class NetworkConfig:
 @dataclass(frozen=True)
 class DatasetInfo:
     """What the model was trained on, and whom to credit for it. `content_crop` (top, left, height,
-    width) is the part of the image that has content, where the images were padded."""
+    width) is the part of the image that has content, where the images were padded. A set that
+    nobody else can get is called "private"; `consent` then says by what right it was used."""
 
     name: str = ""
     license: str = "unknown"
     digest: str = ""
     content_crop: tuple[int, ...] | None = None
     credit: str = ""
+    size: int = 0
+    consent: str = ""
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """config.json. `plugin` is the distribution, `requires` what to pip install to load this."""
+    """config.json. `plugin` is the distribution, `requires` what to pip install to load this.
+
+    `shows_people` and `not_for_all_audiences` are None until their author says yes or no. A licence
+    that the Hub does not know by name is "other", with `license_name` and `license_link`.
+    `overrides` are the gates that stopped the publication, with the reason why it went on.
+    """
 
     format: int
     name: str
@@ -79,6 +90,11 @@ class ModelConfig:
     summary: str = ""
     dataset: DatasetInfo = DatasetInfo()
     classes: tuple[str, ...] = ()
+    license_name: str = ""
+    license_link: str = ""
+    shows_people: bool | None = None
+    not_for_all_audiences: bool | None = None
+    overrides: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,6 +109,12 @@ class ModelInfo:
     dataset_credit: str = ""
     content_crop: tuple[int, ...] | None = None
     classes: tuple[str, ...] = ()
+    dataset_size: int = 0
+    dataset_consent: str = ""
+    license_name: str = ""
+    license_link: str = ""
+    shows_people: bool | None = None
+    not_for_all_audiences: bool | None = None
 
 
 def read_config(folder: Path, *, hashes: Mapping[str, str] | None = None) -> ModelConfig:

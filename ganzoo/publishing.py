@@ -12,13 +12,13 @@ import contextlib
 import hashlib
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ganzoo import checkpoint, files, gate, hub, layout, loading, registry, staging
-from ganzoo.errors import CheckpointError, GanzooError, HubError, InputError, IntegrityError
+from ganzoo import checkpoint, files, gates, hub, layout, loading, registry
+from ganzoo.errors import GanzooError, HubError, InputError, IntegrityError
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Published:
         tag: the tag that names the commit, or "".
         new: whether a commit was made; not, where the Hub had the same files already.
         files: what was sent.
-        notes: what its owner should know.
+        notes: what its owner should know: the warnings of the gates among them.
+        overrides: gate -> the reason why it was published all the same.
     """
 
     repo: str
@@ -51,6 +52,7 @@ class Published:
     new: bool = False
     files: tuple[Shipped, ...] = ()
     notes: tuple[str, ...] = ()
+    overrides: Mapping[str, str] = field(default_factory=dict)
 
 
 def publish(
@@ -64,6 +66,7 @@ def publish(
     with_discriminator: bool = False,
     dry_run: bool = False,
     name: str | None = None,
+    overrides: Mapping[str, str] | None = None,
 ) -> Published:
     """Publish a model or run folder as a repository of the Hub.
 
@@ -78,9 +81,12 @@ def publish(
             than the generator does.
         dry_run: check everything and say what would be sent, but make no request.
         name: what the card tells readers to load; by default the address on the Hub.
+        overrides: gate -> the reason why it is published although that gate (see `ganzoo.gates`)
+            stops it. Readers see it in the card and in config.json.
 
     Raises:
-        CheckpointError: the folder is not fit to be published; the line names the first reason.
+        CheckpointError: the folder is not fit to be published; the line names the gate and its
+            first reason. `ganzoo.lint` has all of them.
         HubError: the Hub cannot be reached or refuses, or has a newer state.
         IntegrityError: what the Hub gives back is not what was sent.
     """
@@ -89,33 +95,31 @@ def publish(
         raise InputError(f"{repo_id!r} is no repository", "write owner/name")
     source = loading.resolve_folder(Path(folder))
     load = name or f"hf://{repo_id}"
-    with staging.staged(source, load=load, with_discriminator=with_discriminator) as ready:
-        problems = [problem for check in gate.CHECKS for problem in check(ready)]
-        problems = [*gate.stray_files(source), *problems]
-        if problems:
-            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-            raise CheckpointError(f"{source} is not fit to be published: {problems[0]}{more}")
+    with gates.examined(
+        source, load=load, with_discriminator=with_discriminator, overrides=overrides
+    ) as (ready, report):
+        report.refuse()
         shipped = tuple(
             Shipped(path.name, path.stat().st_size, files.sha256(path))
             for path in sorted(ready.iterdir())
         )
-        notes = tuple(_notes(source, with_discriminator))
+        notes = tuple(_notes(source, report, with_discriminator))
+        said: dict[str, Any] = {"files": shipped, "notes": notes, "overrides": report.overrides}
         if dry_run:
-            return Published(repo_id, tag=tag or "", files=shipped, notes=notes)
+            return Published(repo_id, tag=tag or "", **said)
         with hub.one_line(ref):
             sent = _send(ref, ready, private=private, create_pr=create_pr, force=force)
             _load_back(replace(ref, revision=sent.commit), shipped)
             if tag:
                 _tag(ref, tag, sent.commit)
-        return replace(sent, tag=tag or "", files=shipped, notes=notes)
+        return replace(sent, tag=tag or "", **said)
 
 
-def _notes(folder: Path, with_discriminator: bool) -> Iterator[str]:
-    if layout.has_discriminator(folder):
-        if with_discriminator:
-            yield "the discriminator tells more about single training images than the generator"
-        else:
-            yield "the discriminator stays here: it would tell more about single training images"
+def _notes(folder: Path, report: gates.Report, with_discriminator: bool) -> Iterator[str]:
+    if layout.has_discriminator(folder) and not with_discriminator:
+        yield "the discriminator stays here: it would tell more about single training images"
+    yield from (finding.message for finding in report.of("warn"))
+    yield from gates.said_of(report.overrides)
 
 
 # -- sending ---------------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ import hashlib
 import io
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,11 +47,13 @@ class Verification:
         folder: the model folder that was looked at.
         problems: one line each; none if it is sound.
         signature: "valid", "invalid", "not signed" or "signed, not checked (give --key)".
+        overrides: gate -> why it was published although that gate stops it.
     """
 
     folder: Path
     problems: tuple[str, ...]
     signature: str
+    overrides: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -131,7 +134,10 @@ def verify(source: str | Path, *, key: str | Path | None = None) -> Verification
         except CheckpointError as error:
             problems.insert(0, str(error))  # whoever gives a key asks for this first
             signature = UNSIGNED if signature == UNSIGNED else INVALID
-    return Verification(folder, tuple(problems), signature)
+    overrides: Mapping[str, str] = {}
+    with contextlib.suppress(GanzooError):  # which is a problem already
+        overrides = layout.read_config(folder).overrides
+    return Verification(folder, tuple(problems), signature, overrides)
 
 
 def check_signature(folder: str | Path, *, key: str | Path) -> None:

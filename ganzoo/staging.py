@@ -41,6 +41,8 @@ def staged(folder: Path, *, load: str, with_discriminator: bool = False) -> Iter
                     layout.check_file(folder, name)
             if not with_discriminator and config.discriminator is not None:
                 _rewrite(ready / layout.CONFIG, lambda values: {**values, "discriminator": None})
+            if config.overrides:  # of a former publication: they are decided anew
+                _rewrite(ready / layout.CONFIG, lambda values: {**values, "overrides": {}})
             _rewrite(ready / "training.json", card.without_paths)
             card.write_card(ready, load=load)
             layout.write_sums(ready)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import signal
+import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,6 +46,24 @@ def healthy_parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     loaded.__dict__.pop("parts", None)
     if former is not None:
         loaded.__dict__["parts"] = former
+
+
+@pytest.fixture
+def measured_again(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Stored figures come out again, without being computed; the folders for which it was asked."""
+    asked: list[Path] = []
+
+    def recheck(folder: Path) -> list[str]:
+        asked.append(folder)
+        return []
+
+    try:
+        module = importlib.import_module("ganzoo.evaluation")
+    except ImportError:
+        module = types.ModuleType("ganzoo.evaluation")
+        monkeypatch.setitem(sys.modules, "ganzoo.evaluation", module)
+    monkeypatch.setattr(module, "recheck", recheck, raising=False)
+    return asked
 
 
 @pytest.fixture

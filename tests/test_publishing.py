@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,30 +17,23 @@ from pathlib import Path
 import pytest
 
 import ganzoo
-from ganzoo import catalogue, curation, hub, layout, plugins, publishing, registry
+from ganzoo import card, catalogue, curation, hub, plugins, publishing, registry
+from ganzoo.declaring import declare
 from ganzoo.errors import CheckpointError, HubError, IntegrityError
 from ganzoo.models import build
 from ganzoo.publishing import publish
+from tests import fit
 from tests.hub_server import Hub
 
 REPO = "me/my-gan"
 
 
-def make(folder: Path, *, seed: int = 0, critic: bool = False, name: str = "mine") -> Path:
-    """A tiny model that is fit to be published."""
-    parts = plugins.load().parts
-    generator, discriminator = (
-        build(part, part.config_class(**part.tiny), seed=seed)
-        for part in (parts.get("generator", "gan"), parts.get("discriminator", "gan"))
-    )
-    info = layout.ModelInfo(license="mit", dataset="mnist", dataset_license="cc-by-sa-3.0")
-    more = {"discriminator": discriminator} if critic else {}
-    return ganzoo.save(folder, generator, name=name, info=info, **more)
+pytestmark = pytest.mark.usefixtures("measured_again")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return make(tmp_path / "model")
+    return fit.model(tmp_path / "model")
 
 
 def commits(server: Hub, repo: str = REPO) -> list[str]:
@@ -67,10 +62,10 @@ def test_publish_load_and_publish_again(server: Hub, folder: Path) -> None:
 def test_an_update_is_one_commit_that_takes_obsolete_files_away(
     server: Hub, folder: Path, tmp_path: Path
 ) -> None:
-    publish(make(tmp_path / "first", critic=True), REPO, with_discriminator=True)
+    publish(fit.model(tmp_path / "first", critic=True), REPO, with_discriminator=True)
     repo = server.repos[REPO]
     assert "discriminator.safetensors" in repo.commits[repo.refs["main"]].files
-    publish(make(tmp_path / "second", seed=1), REPO)
+    publish(fit.model(tmp_path / "second", seed=1), REPO)
     files = repo.commits[repo.refs["main"]].files
     assert "discriminator.safetensors" not in files and ".gitattributes" in files
     assert len(commits(server)) == 2
@@ -82,7 +77,7 @@ def test_a_newer_state_is_not_overwritten(server: Hub, folder: Path, tmp_path: P
     repo = server.repos[REPO]
     files = repo.commits[sent.commit].files
     by_hand = repo.commit({**files, "README.md": b"by hand"}, parent=sent.commit)
-    other = make(tmp_path / "other", seed=1)
+    other = fit.model(tmp_path / "other", seed=1)
     with pytest.raises(HubError, match="was not published from here") as caught:
         publish(other, REPO)
     assert "--force" in caught.value.remedy
@@ -98,7 +93,7 @@ def test_another_machine_does_not_overwrite(
     assert not publish(folder, REPO).new  # the same files: nothing to overwrite
     monkeypatch.setenv("GANZOO_CACHE", str(tmp_path / "nowhere"))
     with pytest.raises(HubError, match="was not published from here"):
-        publish(make(tmp_path / "other", seed=1), REPO)
+        publish(fit.model(tmp_path / "other", seed=1), REPO)
 
 
 def test_a_race_is_noticed(server: Hub, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +125,7 @@ def test_a_pull_request_is_made_once(server: Hub, folder: Path) -> None:
 def test_a_tag_of_another_commit_stays(server: Hub, folder: Path, tmp_path: Path) -> None:
     first = publish(folder, REPO, tag="v1")
     with pytest.raises(HubError, match="has a tag 'v1' already"):
-        publish(make(tmp_path / "other", seed=1), REPO, tag="v1")
+        publish(fit.model(tmp_path / "other", seed=1), REPO, tag="v1")
     assert server.repos[REPO].refs["tags/v1"] == first.commit
 
 
@@ -179,9 +174,11 @@ def test_a_lost_answer_to_a_pull_request(server: Hub, folder: Path) -> None:
 @pytest.mark.parametrize("pattern", [r"PUT /lfs/", COMMIT, r"GET .*/resolve/.*model.safetensors"])
 def test_a_publish_that_is_killed(server: Hub, folder: Path, tmp_path: Path, pattern: str) -> None:
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    overrides = {"metrics": "no data here to measure them again"}
     server.fail("hang", pattern)
     environment = {**os.environ, "HF_ENDPOINT": server.url, "HF_HUB_CACHE": str(tmp_path / "c")}
     words = [sys.executable, "-m", "ganzoo", "publish", str(folder), REPO, "--yes"]
+    words += ["--override", "metrics", "--reason", overrides["metrics"]]
     process = subprocess.Popen(words, env=environment, stderr=subprocess.DEVNULL)
     while not any(re.search(pattern, request) for request in server.requests):
         assert process.poll() is None
@@ -189,7 +186,7 @@ def test_a_publish_that_is_killed(server: Hub, folder: Path, tmp_path: Path, pat
     process.kill()
     assert process.wait(30) == -signal.SIGKILL
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    sent = publish(folder, REPO)
+    sent = publish(folder, REPO, overrides=overrides)
     assert server.repos[REPO].refs["main"] == sent.commit
     assert commits(server) == ["Publish mine"]
 
@@ -263,7 +260,7 @@ def test_a_refused_card_and_a_hub_that_is_gone(
 
 
 def test_search(server: Hub, tmp_path: Path) -> None:
-    folder = make(tmp_path / "model")
+    folder = fit.model(tmp_path / "model")
     for number in range(45):
         repo = f"me/gan-{number}"
         server.push(repo, {p.name: p.read_bytes() for p in folder.iterdir()}, sums=False)
@@ -320,7 +317,13 @@ def test_registry_add_refuses_what_states_no_licence(server: Hub, tmp_path: Path
 def test_publish_all_writes_the_registry(
     server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entries = [entry for entry in registry.list_models() if entry.name == "dcgan.mnist"]
+    (bundled,) = [entry for entry in registry.list_models() if entry.name == "dcgan.mnist"]
+    assert bundled.path is not None
+    folder = shutil.copytree(bundled.path, tmp_path / "dcgan.mnist")
+    declare(folder, {"shows_people": False, "not_for_all_audiences": False})
+    card.write_card(fit.measured(folder), load="dcgan.mnist")
+    here = catalogue.ModelEntry.from_folder(folder)
+    entries = [dataclasses.replace(here, name=bundled.name)]
     monkeypatch.setattr(registry, "list_models", lambda: entries)
     file = tmp_path / "registry.toml"
     (sent,) = publishing.publish_all("zoo", path=file)

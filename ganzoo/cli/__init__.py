@@ -29,6 +29,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("verify", "Verify a model: hashes, weights, a finite sample, its signature."),
     "sign": ("sign", "Sign a model folder with a private key."),
     "publish": ("publish", "Publish a model folder on the Hub."),
+    "lint": ("lint", "Ask of a model folder what publishing it would ask."),
+    "declare": ("lint", "Say of a model folder what only its author knows."),
     "search": ("search", "Search the Hub for models of the community."),
     "download": ("mirror", "Fetch models into the cache, verified."),
     "mirror": ("mirror", "Copy models into a folder registry."),

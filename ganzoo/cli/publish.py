@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ganzoo.cli.output import json_option, note, print_rows
+from ganzoo.errors import printable
 
 FILES, DONE = ["file", "size", "sha256"], ["repo", "commit", "tag", "new", "url"]
 
@@ -29,6 +30,16 @@ FILES, DONE = ["file", "size", "sha256"], ["repo", "commit", "tag", "new", "url"
     is_flag=True,
     help="Send the discriminator too: it tells more about single training images.",
 )
+@click.option(
+    "--override",
+    "gates",
+    multiple=True,
+    metavar="GATE",
+    help="Publish although this gate stops it; give a --reason for each.",
+)
+@click.option(
+    "--reason", "reasons", multiple=True, metavar="TEXT", help="Why; readers of the model see it."
+)
 @click.option("--all", "organisation", metavar="OWNER", help="Publish every curated model there.")
 @json_option
 def publish(
@@ -41,18 +52,22 @@ def publish(
     yes: bool,
     force: bool,
     with_discriminator: bool,
+    gates: tuple[str, ...],
+    reasons: tuple[str, ...],
     organisation: str | None,
     as_json: bool,
 ) -> None:
     """Publish a model folder on the Hub.
 
-    FOLDER, of a model or a run, becomes the repository OWNER/NAME. It is checked in full first:
-    hashes, a strict load, the card, licences, stray files. Then its files go into one commit, which
-    is fetched back and compared before success is reported. It needs a token: `hf auth login`.
+    FOLDER, of a model or a run, becomes the repository OWNER/NAME. It has to pass the
+    gates first (`ganzoo lint` asks them alone): its files, licences, data, card, metrics, audit,
+    samples. Then its files go into one commit, which is fetched back and compared before success is
+    reported. It needs a token: `hf auth login`.
 
     \b
     ganzoo publish runs/1 me/my-gan --dry-run
     ganzoo publish runs/1 me/my-gan --tag v1
+    ganzoo publish runs/1 me/my-gan --override audit --reason "its data are public domain scans"
     """
     from ganzoo import publishing
 
@@ -63,7 +78,11 @@ def publish(
         "dry_run": dry_run,
         "force": force,
     }
+    if len(gates) != len(reasons) or len(set(gates)) != len(gates):
+        raise click.UsageError("give one --reason for each --override GATE")
     if organisation is not None:
+        if gates:
+            raise click.UsageError("--override is for one model, not for --all")
         if folder is not None or repo is not None or with_discriminator:
             raise click.UsageError("--all takes no folder, and bundled models no discriminator")
         _confirm(f"publish every curated model under {organisation}", dry_run or yes)
@@ -72,10 +91,11 @@ def publish(
         if folder is None or repo is None:
             raise click.UsageError("name a model folder and OWNER/NAME, or --all OWNER")
         _confirm(f"publish {folder} as {repo}", dry_run or yes)
+        options["overrides"] = dict(zip(gates, reasons))
         done = [publishing.publish(folder, repo, with_discriminator=with_discriminator, **options)]
     for one in done:
         for line in one.notes:
-            note(f"note: {line}")
+            note(f"note: {printable(line)}")
     if dry_run:
         rows = [{"repo": d.repo, **vars(shipped)} for d in done for shipped in d.files]
         columns = FILES if organisation is None else ["repo", *FILES]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from ganzoo.cli.output import json_option, model_argument, print_rows
-from ganzoo.errors import CheckpointError
+from ganzoo.cli.output import json_option, model_argument, note, print_rows
+from ganzoo.errors import CheckpointError, printable
 
 
 @click.command()
@@ -24,6 +24,7 @@ def verify(model: str, key: Path | None, as_json: bool) -> None:
     Exits with 1 if anything is wrong.
     """
     import ganzoo
+    from ganzoo.gates import said_of
 
     found = ganzoo.verify(model, key=key)
     row = {
@@ -32,8 +33,11 @@ def verify(model: str, key: Path | None, as_json: bool) -> None:
         "ok": found.ok,
         "signature": found.signature,
         "problems": list(found.problems),
+        "overrides": dict(found.overrides),
     }
     print_rows([row], ["model", "ok", "folder", "signature"], as_json=as_json)
+    for line in said_of(found.overrides):
+        note(f"note: {printable(line)}")
     if found.problems:
         more = f" (and {len(found.problems) - 1} more, see --json)" * (len(found.problems) > 1)
         raise CheckpointError(f"{found.problems[0]}{more}")

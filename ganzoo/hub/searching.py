@@ -67,16 +67,28 @@ def search(
     return [_found(model) for model in models]
 
 
+_NO_ARCH = {
+    "ganzoo",
+    "gan",
+    "image-generation",
+    "unconditional-image-generation",
+    "safetensors",
+    "model-index",
+    "not-for-all-audiences",
+    "gates-overridden",
+}
+"""Tags that cards have, or the Hub adds, beside the name of the architecture."""
+
+
 def _found(model: Any) -> Found:
     tags = [tag for tag in model.tags or [] if isinstance(tag, str)]
 
     def tagged(kind: str) -> str:
         return next((tag.partition(":")[2] for tag in tags if tag.startswith(f"{kind}:")), "")
 
-    plain = {"ganzoo", "gan", "image-generation", "unconditional-image-generation", "safetensors"}
     return Found(
         repo=model.id,
-        arch=next((tag for tag in tags if ":" not in tag and tag not in plain), "gan"),
+        arch=next((tag for tag in tags if ":" not in tag and tag not in _NO_ARCH), "gan"),
         dataset=tagged("dataset"),
         license=tagged("license"),
         downloads=model.downloads or 0,

@@ -32,12 +32,26 @@ class Choice:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
+SAID_OF_DATA = (
+    "name",
+    "license",
+    "credit",
+    "consent",
+    "shows_people",
+    "not_for_all_audiences",
+)
+"""What a recipe says of its images, which changes none of them."""
+
+
 @dataclass(frozen=True)
 class DataConfig:
     """Which images: a source as `--data` takes it, and the size and channels to bring them to.
 
     Of a folder or an archive, nothing but the images is known: `name`, `license` and `credit` (whom
-    to name) say the rest, for the model's card. They belong to the source, and go with it.
+    to name) say the rest, for the model's card; of one that nobody else can get, called "private",
+    `consent` says by what right it is used. Whether it shows people, and whether it is not for all
+    audiences, nobody finds out by looking at a few images; a model is published only where both are
+    answered. All of these belong to the source, and go with it.
     """
 
     source: str = ""
@@ -46,6 +60,9 @@ class DataConfig:
     name: str | None = None
     license: str | None = None
     credit: str | None = None
+    consent: str | None = None
+    shows_people: bool | None = None
+    not_for_all_audiences: bool | None = None
 
     def with_source(self, source: str) -> DataConfig:
         """These settings for other images."""
@@ -151,6 +168,8 @@ class Publication:
     """What is said about the model that a run writes, and how its weights are stored."""
 
     license: str = "apache-2.0"
+    license_name: str = ""
+    license_link: str = ""
     storage_dtype: Literal["float32", "float16"] = "float32"
     summary: str = ""
 
@@ -268,7 +287,7 @@ class Recipe:
                     raise ConfigError(f"--set {setting}: {key!r} is no table", "check the key")
             value = _toml_value(text.strip())
             if keys == ["data", "source"] and value != table.get("source"):
-                for known in ("name", "license", "credit"):
+                for known in SAID_OF_DATA:
                     table.pop(known, None)  # of the former data
             table[keys[-1]] = value
         return Recipe.from_dict(document)
@@ -278,7 +297,7 @@ class Recipe:
         """What a resume may change: not the length, where a learning rate follows it."""
         rates = (self.optimizer.generator.schedule, self.optimizer.discriminator.schedule)
         fixed = all(rate == "constant" for rate in rates)
-        said = ("data.name", "data.license", "data.credit")
+        said = tuple(f"data.{key}" for key in SAID_OF_DATA)
         return ("name", "every", "evaluate", "model", "about", *said, *(("kimg",) if fixed else ()))
 
     @property

@@ -39,13 +39,19 @@ def write_model(
         training=training_record(trainer),
         info=layout.ModelInfo(
             license=recipe.model.license,
+            license_name=recipe.model.license_name,
+            license_link=recipe.model.license_link,
             summary=recipe.model.summary,
             dataset=recipe.data.name or data.source,
             dataset_license=recipe.data.license or data.license,
             dataset_credit=recipe.data.credit or "",
             dataset_digest=data.digest,
+            dataset_size=len(data),
+            dataset_consent=recipe.data.consent or "",
             content_crop=data.content_crop,
             classes=data.classes if trainer.G.num_classes else (),
+            shows_people=recipe.data.shows_people,
+            not_for_all_audiences=recipe.data.not_for_all_audiences,
         ),
     )
     if results:

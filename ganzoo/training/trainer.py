@@ -367,7 +367,11 @@ class Trainer(Steps):
         """Start from a model folder's networks, which must be of the recipe's parts and configs."""
         folder = model.folder
         source = checkpoint.load_generator(folder, hashes=model.hashes)
-        self.init = {"model": source.name, "weights_sha256": source.record["weights_sha256"]}
+        self.init = {
+            "model": source.name,
+            "weights_sha256": source.record["weights_sha256"],
+            "license": source.record["config"].license,  # which binds what is made of it
+        }
         if model.address:
             self.init["source"] = model.address  # on the Hub, which the card names
         if source.part is not self.resolved.part("generator") or source.config != self.G.config:

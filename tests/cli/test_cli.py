@@ -154,6 +154,7 @@ def test_verify_says_ok(ganzoo, model):
         "ok": True,
         "signature": "not signed",
         "problems": [],
+        "overrides": {},
     }
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-import ganzoo as library
-from ganzoo import layout, plugins
+from ganzoo import layout
 from ganzoo.cli import main
-from ganzoo.models import build
+from tests import fit
 from tests.hub_server import Hub
+
+pytestmark = pytest.mark.usefixtures("measured_again")
 
 
 def run(*words: object) -> Result:
@@ -22,23 +23,14 @@ def run(*words: object) -> Result:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    part = plugins.load().parts.get("generator", "gan")
-    info = layout.ModelInfo(license="mit", dataset="mnist", dataset_license="cc-by-sa-3.0")
-    generator = build(part, part.config_class(**part.tiny), seed=0)
-    return library.save(tmp_path / "model", generator, name="mine", info=info)
+    return fit.model(tmp_path / "model")
 
 
 def test_a_dry_run_prints_what_would_be_sent_and_asks_nobody(server: Hub, folder: Path) -> None:
     result = run("publish", folder, "me/mine", "--dry-run", "--json")
     assert result.exit_code == 0, result.output
     rows = {row["file"]: row for row in json.loads(result.stdout)}
-    assert set(rows) == {
-        "README.md",
-        "SHA256SUMS",
-        "config.json",
-        "model.safetensors",
-        "samples.png",
-    }
+    assert set(rows) == fit.FILES
     sums = layout.read_sums(folder)
     assert rows["model.safetensors"]["sha256"] == sums["model.safetensors"]
     assert "nothing was sent" in result.stderr

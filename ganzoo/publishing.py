@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ganzoo import checkpoint, files, gate, hub, layout, loading, registry, staging
+from ganzoo import checkpoint, files, gate, hub, layout, loading, registry, revocation, staging
 from ganzoo.errors import CheckpointError, GanzooError, HubError, InputError, IntegrityError
 
 
@@ -82,12 +82,15 @@ def publish(
     Raises:
         CheckpointError: the folder is not fit to be published; the line names the first reason.
         HubError: the Hub cannot be reached or refuses, or has a newer state.
+        RevocationsError: the list of revoked weights cannot be brought up to date.
         IntegrityError: what the Hub gives back is not what was sent.
     """
     ref = hub.parse_uri(f"hf://{repo_id}")
     if ref.revision or ref.folder:
         raise InputError(f"{repo_id!r} is no repository", "write owner/name")
     source = loading.resolve_folder(Path(folder))
+    if not dry_run:
+        revocation.refresh()
     load = name or f"hf://{repo_id}"
     with staging.staged(source, load=load, with_discriminator=with_discriminator) as ready:
         problems = [problem for check in gate.CHECKS for problem in check(ready)]

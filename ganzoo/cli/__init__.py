@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("check", "Check a plugin against the contract that plugins keep."),
     "verify": ("verify", "Verify a model: hashes, weights, a finite sample, its signature."),
     "sign": ("sign", "Sign a model folder with a private key."),
+    "revocations": ("revocations", "Show the revoked weights; keep and sign a list of them."),
     "publish": ("publish", "Publish a model folder on the Hub."),
     "search": ("search", "Search the Hub for models of the community."),
     "download": ("mirror", "Fetch models into the cache, verified."),

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ganzoo import files, layout, plugins, weights
+from ganzoo import files, layout, plugins, revocation, weights
 from ganzoo.configs import config_from_dict, config_to_dict
 from ganzoo.errors import CheckpointError, GanzooError, NotFoundError, PluginError, printable
 from ganzoo.parts import Part, resolve
@@ -197,6 +197,7 @@ def load_generator(folder: str | Path, *, hashes: Mapping[str, str] | None = Non
 
     Raises:
         CheckpointError, IntegrityError, PluginError, ConfigError: one line, and nothing was run.
+        RevokedError: these weights are not to be used, and why.
     """
     generator: Generator = _load(Path(folder), "generator", hashes or {})
     return generator
@@ -220,6 +221,7 @@ def _load(folder: Path, role: str, hashes: Mapping[str, str]) -> Any:
             "choose another model" if role == "generator" else "use a run folder of your own",
         )
     digest = hashes.get(path.name) or layout.check_file(folder, path.name)
+    revocation.refuse_revoked(digest, str(path))
     part = find_part(config, role, network.part)
 
     from safetensors import SafetensorError

@@ -45,6 +45,14 @@ class IntegrityError(CheckpointError):
     """A file does not have the hash that its manifest or the registry promises."""
 
 
+class RevokedError(CheckpointError):
+    """Weights that were revoked; the message says why."""
+
+
+class RevocationsError(GanzooError):
+    """The list of revoked weights cannot be had, or is none."""
+
+
 class HubError(GanzooError):
     """The Hub cannot be reached, or refuses."""
 

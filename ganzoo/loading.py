@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ganzoo import checkpoint, files, hub, layout, registry
+from ganzoo import checkpoint, files, hub, layout, registry, revocation
 from ganzoo.errors import InputError, IntegrityError
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def locate(
     """The model folder that a source stands for, from the Hub with its discriminator and its
     signature if these are asked for. A name goes to the network only if it has to:
     first come models bundled with an installed plugin, then folder registries, then the cache,
-    then the Hub."""
+    then the Hub. What is downloaded anew is compared with a fresh list of revoked weights."""
     if isinstance(source, Path) or (is_path(source) and not source.startswith("hf://")):
         return Located(_model_of_run(Path(source)))
     hashes: dict[str, str] = {}
@@ -117,7 +117,11 @@ def locate(
         discriminator=discriminator,
         signature=signature,
         local_files_only=local_files_only,
+        before_download=revocation.before_download,
     )
+    for name in layout.WEIGHTS.values():
+        if name in fetched.hashes:  # also what was cached, and is loaded by another program
+            revocation.refuse_revoked(fetched.hashes[name], f"{fetched.ref} ({name})")
     return Located(fetched.folder, str(fetched.ref), fetched.hashes)
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ganzoo import checkpoint, files, gates, hub, layout, loading, registry
+from ganzoo import checkpoint, files, gates, hub, layout, loading, registry, revocation
 from ganzoo.errors import GanzooError, HubError, InputError, IntegrityError
 
 
@@ -88,12 +88,15 @@ def publish(
         CheckpointError: the folder is not fit to be published; the line names the gate and its
             first reason. `ganzoo.lint` has all of them.
         HubError: the Hub cannot be reached or refuses, or has a newer state.
+        RevocationsError: the list of revoked weights cannot be brought up to date.
         IntegrityError: what the Hub gives back is not what was sent.
     """
     ref = hub.parse_uri(f"hf://{repo_id}")
     if ref.revision or ref.folder:
         raise InputError(f"{repo_id!r} is no repository", "write owner/name")
     source = loading.resolve_folder(Path(folder))
+    if not dry_run:
+        revocation.refresh()
     load = name or f"hf://{repo_id}"
     with gates.examined(
         source, load=load, with_discriminator=with_discriminator, overrides=overrides

@@ -22,8 +22,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganzoo import card, checkpoint, files, layout, loading
-from ganzoo.errors import CheckpointError, GanzooError, InputError, IntegrityError
+from ganzoo import card, checkpoint, files, layout, loading, revocation
+from ganzoo.errors import (
+    CheckpointError,
+    GanzooError,
+    InputError,
+    IntegrityError,
+    RevocationsError,
+)
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -48,12 +54,14 @@ class Verification:
         problems: one line each; none if it is sound.
         signature: "valid", "invalid", "not signed" or "signed, not checked (give --key)".
         overrides: gate -> why it was published although that gate stops it.
+        revocations: the list of revoked weights that it was compared with, and its age.
     """
 
     folder: Path
     problems: tuple[str, ...]
     signature: str
     overrides: Mapping[str, str] = field(default_factory=dict)
+    revocations: str = ""
 
     @property
     def ok(self) -> bool:
@@ -81,7 +89,7 @@ def sign(folder: str | Path, *, key: str | Path, passphrase: str | None = None) 
     _need_library()
     from model_signing import signing
 
-    private = _private_key(Path(key), passphrase)
+    private = private_key(Path(key), passphrase)
     folder = loading.resolve_folder(Path(folder))
     layout.read_config(folder)  # or it says what the folder is instead
     if problems := checkpoint.verify(folder):
@@ -109,6 +117,7 @@ def sign(folder: str | Path, *, key: str | Path, passphrase: str | None = None) 
 
 def verify(source: str | Path, *, key: str | Path | None = None) -> Verification:
     """Verify a model: the hash of every file, a strict load, finite images; its signature by a key.
+    The list of revoked weights is brought up to date first; where it cannot be, the answer says so.
 
     Args:
         source: what `ganzoo.load` takes.
@@ -118,10 +127,16 @@ def verify(source: str | Path, *, key: str | Path | None = None) -> Verification
     Raises:
         GanzooError: there is no such model, or the key cannot be used. What is wrong with the
             model is in the answer.
+        IntegrityError: the list of revoked weights was tampered with.
     """
     if key is not None:
         _need_library()
-        _public_key(Path(key))
+        public_key(Path(key))
+    try:
+        revocation.refresh()
+        revocations = revocation.describe()
+    except RevocationsError as error:
+        revocations = f"{revocation.describe()}, not brought up to date: {error.problem}"
     folder = loading.resolve_folder(source, discriminator=True, signature=True)
     if not folder.is_dir():
         layout.read_config(folder)  # says what it is instead
@@ -137,7 +152,7 @@ def verify(source: str | Path, *, key: str | Path | None = None) -> Verification
     overrides: Mapping[str, str] = {}
     with contextlib.suppress(GanzooError):  # which is a problem already
         overrides = layout.read_config(folder).overrides
-    return Verification(folder, tuple(problems), signature, overrides)
+    return Verification(folder, tuple(problems), signature, overrides, revocations)
 
 
 def check_signature(folder: str | Path, *, key: str | Path) -> None:
@@ -152,7 +167,7 @@ def check_signature(folder: str | Path, *, key: str | Path) -> None:
     from model_signing import verifying
 
     folder, key = Path(folder), Path(key)
-    _public_key(key)
+    public_key(key)
     path = folder / layout.SIGNATURE
     if not path.is_file():
         raise IntegrityError(
@@ -226,7 +241,7 @@ def _pem(public_key: ec.EllipticCurvePublicKey) -> bytes:
     return public_key.public_bytes(pem.Encoding.PEM, pem.PublicFormat.SubjectPublicKeyInfo)
 
 
-def _private_key(path: Path, passphrase: str | None) -> ec.EllipticCurvePrivateKey:
+def private_key(path: Path, passphrase: str | None) -> ec.EllipticCurvePrivateKey:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -251,7 +266,7 @@ def _private_key(path: Path, passphrase: str | None) -> ec.EllipticCurvePrivateK
     return key
 
 
-def _public_key(path: Path) -> ec.EllipticCurvePublicKey:
+def public_key(path: Path) -> ec.EllipticCurvePublicKey:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 

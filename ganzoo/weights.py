@@ -36,7 +36,11 @@ class Entry(NamedTuple):
 Header = Mapping[str, Entry]
 """Tensor name -> what the file says of it."""
 
-_MAX_HEADER = 1 << 20  # a header of 1 MiB describes some 10,000 tensors
+LARGEST_HEADER = 1 << 20
+"""Bytes: they describe some 10,000 tensors."""
+LARGEST_STATE_HEADER = 1 << 24
+"""Bytes, of a checkpoint of a run: several networks, and for each parameter two moments."""
+_MOST_DIMENSIONS, _MOST_METADATA = 8, 64
 
 
 def write(path: Path, network: nn.Module, storage_dtype: str) -> None:
@@ -79,9 +83,16 @@ _SIZES = {"F16": 2, "F32": 4, "F64": 8, "BF16": 2,
           "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}  # fmt: skip
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, *, largest: int = LARGEST_HEADER) -> Header:
     """Tensor name -> its entry, strictly: what the safetensors library lets pass but a model
-    folder has no business with (duplicate names, a huge header, odd names) is refused."""
+    folder has no business with (duplicate names, a huge header, odd names) is refused.
+
+    Whatever is not bundled comes by here before any other reader sees it. Time and memory are
+    bounded by the size of a header, whatever it says.
+
+    Raises:
+        CheckpointError: one line that says what is wrong.
+    """
 
     def fail(what: str) -> CheckpointError:
         return CheckpointError(
@@ -92,7 +103,7 @@ def read_header(path: Path) -> Header:
     with open(path, "rb") as file:
         prefix = file.read(8)
         length = int.from_bytes(prefix, "little")
-        if len(prefix) < 8 or length > min(_MAX_HEADER, max(0, size - 8)):
+        if len(prefix) < 8 or length > min(largest, max(0, size - 8)):
             raise fail("its header does not fit")
         raw = file.read(length)
 
@@ -102,26 +113,34 @@ def read_header(path: Path) -> Header:
             raise fail("a name stands in it twice")
         return names
 
+    def no_number(constant: str) -> None:
+        raise fail(f"{constant} stands in it")
+
     try:
-        header = json.loads(raw, object_pairs_hook=unique)
+        header = json.loads(raw, object_pairs_hook=unique, parse_constant=no_number)
         if not raw.startswith(b"{") or not isinstance(header, dict):
             raise fail("its header is no JSON object")
-        header.pop("__metadata__", None)
+        metadata = header.pop("__metadata__", {})
+        if len(metadata) > _MOST_METADATA or not all(type(v) is str for v in metadata.values()):
+            raise fail("its metadata")
         out = {}
         spans = []
         for name, entry in header.items():
-            if not re.fullmatch(r"[\w.\-]{1,512}", name):
+            if not re.fullmatch(r"[\w.\-]{1,512}", name, re.ASCII):
                 raise fail(f"the tensor name {name[:40]!r}")
-            start, end = entry["data_offsets"]
-            shape = tuple(entry["shape"])
-            if any(type(n) is not int for n in (*shape, start, end)):
+            (start, end), shape = entry["data_offsets"], entry["shape"]
+            sizes = [*shape, start, end]
+            if set(entry) != {"dtype", "shape", "data_offsets"} or type(shape) is not list:
                 raise fail(f"the entry of {name!r}")
-            if set(entry) != {"dtype", "shape", "data_offsets"} or min(shape, default=0) < 0:
+            # larger numbers than a file can mean would take long to multiply
+            if any(type(n) is not int or not 0 <= n < 2**63 for n in sizes):
                 raise fail(f"the entry of {name!r}")
-            out[name] = Entry(_DTYPES[entry["dtype"]], shape, 8 + length + start)
+            if len(shape) > _MOST_DIMENSIONS:
+                raise fail(f"{name!r} of {len(shape)} dimensions")
+            out[name] = Entry(_DTYPES[entry["dtype"]], tuple(shape), 8 + length + start)
             spans.append((start, end))
             if end - start != math.prod(shape) * _SIZES[entry["dtype"]]:
-                raise fail(f"{name!r} of shape {list(shape)} in {end - start} bytes")
+                raise fail(f"{name!r} of shape {shape} in {end - start} bytes")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise fail(f"its header cannot be read ({type(error).__name__})") from error
     data = 0

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("evaluate", "Compare models by their recorded results."),
     "verify": ("verify", "Verify a model: hashes, weights, a finite sample, its signature."),
     "sign": ("sign", "Sign a model folder with a private key."),
+    "revocations": ("revocations", "Show the revoked weights; keep and sign a list of them."),
     "publish": ("publish", "Publish a model folder on the Hub."),
     "lint": ("lint", "Ask of a model folder what publishing it would ask."),
     "declare": ("lint", "Say of a model folder what only its author knows."),

@@ -31,6 +31,7 @@ def env(as_json: bool) -> None:
         for plugin in plugins.load().found
         if plugin.name != plugins.CORE
     }
+    facts["revocations"] = _revocations()
     facts |= _devices()
     rows = [{"name": name, "value": value} for name, value in facts.items()]
     print_rows(rows, ["name", "value"], as_json=as_json)
@@ -41,6 +42,17 @@ def _version(distribution: str) -> str:
         return version(distribution)
     except PackageNotFoundError:
         return "not installed"
+
+
+def _revocations() -> str:
+    """The list of revoked weights that is in use, and its age."""
+    from ganzoo import revocation
+    from ganzoo.errors import GanzooError
+
+    try:
+        return revocation.describe()
+    except GanzooError as error:
+        return str(error)
 
 
 def _devices() -> dict[str, str]:

@@ -19,10 +19,12 @@ models_argument = click.argument(
 def download(models: tuple[str, ...], as_json: bool) -> None:
     """Fetch models into the cache, verified.
 
-    Each MODEL is a name, or hf://owner/name@revision. What is bundled or cached is not fetched.
+    Each MODEL is a name, or hf://owner/name@revision. What is bundled or cached is not fetched. The
+    list of revoked weights (GANZOO_REVOCATIONS) is brought up to date first.
     """
-    from ganzoo import loading
+    from ganzoo import loading, revocation
 
+    revocation.refresh()
     rows = []
     for model in models:
         located = loading.locate(model)

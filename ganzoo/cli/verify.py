@@ -20,7 +20,8 @@ def verify(model: str, key: Path | None, as_json: bool) -> None:
     """Verify a model: hashes, weights, a finite sample, its signature.
 
     Checks the SHA-256 of every file, loads the weights strictly and generates a few images; with
-    --key, that it is signed with that key and that no file was changed, added or removed since.
+    --key, that it is signed with that key and that no file was changed, added or removed since. The
+    list of revoked weights (GANZOO_REVOCATIONS) is brought up to date first.
     Exits with 1 if anything is wrong.
     """
     import ganzoo
@@ -32,10 +33,11 @@ def verify(model: str, key: Path | None, as_json: bool) -> None:
         "folder": str(found.folder),
         "ok": found.ok,
         "signature": found.signature,
+        "revocations": found.revocations,
         "problems": list(found.problems),
         "overrides": dict(found.overrides),
     }
-    print_rows([row], ["model", "ok", "folder", "signature"], as_json=as_json)
+    print_rows([row], ["model", "ok", "folder", "signature", "revocations"], as_json=as_json)
     for line in said_of(found.overrides):
         note(f"note: {printable(line)}")
     if found.problems:

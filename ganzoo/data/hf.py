@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganzoo.data.consent import Scan
 from ganzoo.data.images import RawData, RawImages
 from ganzoo.data.spec import DataRequest
 from ganzoo.data.trees import decode, indexed
@@ -53,7 +54,9 @@ def open_hf(request: DataRequest) -> RawData:
     if options.get("labels") != "none":
         labels = _feature(request, table, "labels", datasets.ClassLabel)
     table = table.cast_column(image, datasets.Image(decode=False))
-    return RawData(lambda: _images(table, image, labels), identity=f"{table._fingerprint}")
+    return RawData(
+        lambda: _images(table, image, labels, Scan.of(request)), identity=f"{table._fingerprint}"
+    )
 
 
 def _feature(request: DataRequest, table: Any, option: str, kind: type) -> str | None:
@@ -67,19 +70,19 @@ def _feature(request: DataRequest, table: Any, option: str, kind: type) -> str |
     return asked
 
 
-def _images(table: Any, image: str, labels: str | None) -> RawImages:
+def _images(table: Any, image: str, labels: str | None, scan: Scan) -> RawImages:
     def read(index: int) -> Image.Image:
         cell = table[index][image]
-        return decode(
-            cell["bytes"] if cell["bytes"] is not None else Path(cell["path"]).read_bytes()
-        )
+        data = cell["bytes"] if cell["bytes"] is not None else Path(cell["path"]).read_bytes()
+        scan.look_at(index, data)
+        return decode(data)
 
     names = range(len(table))
     if labels is None:
-        return RawImages(names=names, read=read)
+        return RawImages(names=names, read=read, scan=scan)
     values, classes = list(table[labels]), getattr(table.features[labels], "names", None)
     if classes is None:
         values, classes = indexed([str(value) for value in values])
     if min(values, default=0) < 0:  # how `datasets` writes that a split has no labels
-        return RawImages(names=names, read=read)
-    return RawImages(names=names, read=read, labels=values, classes=tuple(classes))
+        return RawImages(names=names, read=read, scan=scan)
+    return RawImages(names=names, read=read, labels=values, classes=tuple(classes), scan=scan)

@@ -11,6 +11,21 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
+    from ganzoo.data.consent import Scan
+
+
+@dataclass(frozen=True)
+class Consent:
+    """What was made of images that say that they are not to be used for training.
+
+    Attributes:
+        policy: "refuse", "skip" or "ignore", as `consent=` of the source says.
+        marked: (name, mark) of each such image: none under "refuse"; left out, or used.
+    """
+
+    policy: str
+    marked: tuple[tuple[str, str], ...] = ()
+
 
 @dataclass(frozen=True)
 class RawImages:
@@ -24,6 +39,8 @@ class RawImages:
         channels: 1 to 4 where it is known without looking at the images.
         pads: 28x28 images that are padded with black at 32 instead of resized.
         skipped: (name, reason) of what was left out already.
+        scan: what looks at each file that is read for a mark against training; None where there
+            are no files that could have one.
     """
 
     names: Sequence[object]
@@ -33,6 +50,7 @@ class RawImages:
     channels: int | None = None
     pads: bool = False
     skipped: tuple[tuple[str, str], ...] = ()
+    scan: Scan | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +78,7 @@ class ImageData:
             pixels between them: equal for equal images in equal order, wherever they came from.
         skipped: (name, reason) of each image that could not be used.
         content_crop: (top, left, height, width) of the image inside its padding, or None.
+        consent: what came of the scan for marks against training; None where there was none.
     """
 
     source: str
@@ -71,6 +90,7 @@ class ImageData:
     content_crop: tuple[int, int, int, int] | None
     pixels: np.ndarray = field(repr=False)
     labels: np.ndarray | None = field(repr=False)
+    consent: Consent | None = None
 
     @property
     def num_classes(self) -> int:
@@ -78,13 +98,19 @@ class ImageData:
 
     @property
     def warning(self) -> str:
-        """A line for people about the images that were skipped, "" if none was."""
-        if not self.skipped:
-            return ""
-        shown = ", ".join(f"{name} ({reason})" for name, reason in self.skipped[:3])
-        more = f" and {len(self.skipped) - 3} more" if len(self.skipped) > 3 else ""
-        total = len(self) + len(self.skipped)
-        return f"skipped {len(self.skipped)} of {total} images of {self.source}: {shown}{more}"
+        """A line for people about the images that were skipped, or used against what they say;
+        "" if none was."""
+        used = self.consent.marked if self.consent and self.consent.policy == "ignore" else ()
+        lines = []
+        if used:
+            shown, which = some(used), f"{len(used)} of {len(self)} images of {self.source}"
+            lines.append(f"{which} are used although marked as not for training: {shown}")
+        if self.skipped:
+            which = (
+                f"{len(self.skipped)} of {len(self) + len(self.skipped)} images of {self.source}"
+            )
+            lines.append(f"skipped {which}: {some(self.skipped)}")
+        return "; ".join(lines)
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -95,3 +121,9 @@ class ImageData:
 
         images = torch.from_numpy(self.pixels[indices])
         return images, None if self.labels is None else torch.from_numpy(self.labels[indices])
+
+
+def some(images: Sequence[tuple[str, str]]) -> str:
+    """The first of them, each with what there is to say of it, and how many more there are."""
+    shown = ", ".join(f"{name} ({reason})" for name, reason in images[:3])
+    return f"{shown} and {len(images) - 3} more" if len(images) > 3 else shown

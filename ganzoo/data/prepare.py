@@ -22,12 +22,12 @@ from rich.progress import track
 
 from ganzoo.console import stderr
 from ganzoo.data.fitting import fit_all, natural_channels
-from ganzoo.data.images import ImageData, RawData, RawImages
+from ganzoo.data.images import Consent, ImageData, RawData, RawImages
 from ganzoo.data.spec import DataRequest, DataSource
 from ganzoo.errors import DataError, InputError
 from ganzoo.files import cache_folder, replacing, write_text
 
-VERSION = 1  # of the fitting and of the cache files: raise it when either changes meaning
+VERSION = 2  # of the fitting and of the cache files: raise it when either changes meaning
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Prepared:
     classes: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
     content_crop: tuple[int, int, int, int] | None
+    consent: Consent | None
 
 
 def prepare(source: DataSource, request: DataRequest, *, progress: bool = False) -> ImageData:
@@ -61,6 +62,7 @@ def prepare(source: DataSource, request: DataRequest, *, progress: bool = False)
         digest=prepared.digest,
         skipped=prepared.skipped,
         content_crop=prepared.content_crop,
+        consent=prepared.consent,
         pixels=pixels,
         labels=None if prepared.labels is None else np.array(prepared.labels, np.int64),
     )
@@ -88,6 +90,12 @@ def _kept(path: Path) -> Prepared | None:
             classes=tuple(kept["classes"]),
             skipped=tuple((name, reason) for name, reason in kept["skipped"]),
             content_crop=tuple(kept["content_crop"]) if kept["content_crop"] else None,
+            consent=Consent(
+                kept["consent"]["policy"],
+                tuple((name, said) for name, said in kept["consent"]["marked"]),
+            )
+            if kept["consent"]
+            else None,
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -157,6 +165,12 @@ def _fit(
                 )
             file.write(image.tobytes())
             kept.append(index)
+    consent = raw.scan.found([str(name) for name in raw.names], request) if raw.scan else None
+    if not kept and consent is not None and len(consent.marked) == count:
+        raise DataError(
+            f"no image of {spec} may be used for training by its mark, and none is left",
+            "use other images",
+        )
     if not kept:
         name, reason = skipped[-1]
         raise DataError(
@@ -178,6 +192,7 @@ def _fit(
         classes=classes,
         skipped=tuple(skipped),
         content_crop=(2, 2, 28, 28) if pad else None,
+        consent=consent,
     )
 
 

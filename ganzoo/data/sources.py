@@ -128,7 +128,7 @@ SOURCES: tuple[DataSource, ...] = (
         homepage="",
         classes=(),
         open="ganzoo.data.trees:open_folder",
-        options=("labels",),
+        options=("labels", "consent"),
         location="PATH",
     ),
     DataSource(
@@ -138,7 +138,7 @@ SOURCES: tuple[DataSource, ...] = (
         homepage="",
         classes=(),
         open="ganzoo.data.trees:open_zip",
-        options=("labels",),
+        options=("labels", "consent"),
         location="PATH",
     ),
     DataSource(
@@ -148,7 +148,7 @@ SOURCES: tuple[DataSource, ...] = (
         homepage="https://huggingface.co/datasets",
         classes=(),
         open="ganzoo.data.hf:open_hf",
-        options=("config", "split", "revision", "image", "labels"),
+        options=("config", "split", "revision", "image", "labels", "consent"),
         location="OWNER/NAME",
     ),
 )

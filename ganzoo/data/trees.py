@@ -19,6 +19,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from ganzoo.data.consent import Scan
 from ganzoo.data.images import RawData, RawImages
 from ganzoo.data.spec import DataRequest
 from ganzoo.errors import DataError, InputError, MissingDataError, nearest
@@ -187,12 +188,20 @@ def _images(tree: Tree, request: DataRequest) -> RawImages:
         values = _folders(images, request)
 
     labels, classes = (None, ()) if values is None else indexed(values)
+    scan = Scan.of(request)
+
+    def read(index: int) -> Image.Image:
+        data = tree.read(images[index])
+        scan.look_at(index, data)
+        return decode(data)
+
     return RawImages(
         names=images,
-        read=lambda index: decode(tree.read(images[index])),
+        read=read,
         labels=labels,
         classes=classes,
         skipped=tuple(skipped),
+        scan=scan,
     )
 
 

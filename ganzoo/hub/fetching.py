@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -43,6 +43,7 @@ def fetch(
     signature: bool = False,
     local_files_only: bool = False,
     cache_dir: Path | None = None,
+    before_download: Callable[[Collection[str]], None] | None = None,
 ) -> Fetched:
     """Bring a model folder of the Hub into the client's cache and verify every file of it.
 
@@ -53,6 +54,8 @@ def fetch(
         signature: fetch the signature as well, where there is one; it is not checked here.
         local_files_only: use what is cached and make no request, as `HF_HUB_OFFLINE=1` does.
         cache_dir: another cache than the client's own.
+        before_download: is called with the promised hashes of the weights before any that is not
+            in the cache is asked for; what it raises stops that.
 
     Raises:
         HubError: it cannot be reached, is not cached, refuses, or holds no model folder.
@@ -100,6 +103,12 @@ def fetch(
     if not discriminator:
         wanted.discard(weights["discriminator"])
 
+    if before_download is not None and not offline:
+        large = sorted((needed | wanted) & set(weights.values()))
+        here = replace(ref, revision=revision)
+        if not all(_is_cached(here, name, cache_dir) for name in large):
+            before_download([_expected(folder, name, files_sha256) or "" for name in large])
+
     hashes: dict[str, str] = {}
     for name in sorted(needed | wanted):
         download(name)
@@ -120,8 +129,9 @@ def fetch(
     return Fetched(folder, replace(ref, revision=revision), hashes)
 
 
-def fetch_file(uri: str, name: str) -> tuple[Path, HubRef]:
-    """One file of a repository, not verified, and the address at its commit."""
+def fetch_file(uri: str, name: str, *, fresh: bool = False) -> tuple[Path, HubRef]:
+    """One file of a repository, not verified, and the address at its commit; where it is to be
+    `fresh`, the Hub has to answer, and what is cached does not do."""
     from huggingface_hub import constants, hf_hub_download
 
     ref = parse_uri(uri)
@@ -133,7 +143,8 @@ def fetch_file(uri: str, name: str) -> tuple[Path, HubRef]:
                 name,
                 subfolder=ref.folder or None,
                 revision=ref.revision,
-                local_files_only=offline,
+                force_download=fresh,
+                local_files_only=offline and not fresh,
                 library_name="ganzoo",
             )
         )
@@ -155,15 +166,11 @@ def _expected(folder: Path, name: str, pinned: Mapping[str, str] | None) -> str 
 
 def _check_size(ref: HubRef, name: str, cache_dir: Path | None) -> None:
     """Refuse what only weights may be: large. A file that is cached is not asked for."""
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
-    path = f"{ref.folder}/{name}" if ref.folder else name
-    cached = try_to_load_from_cache(
-        ref.repo_id, path, revision=ref.revision, cache_dir=cache_dir or None
-    )
-    if name in layout.WEIGHTS.values() or name == layout.SUMS or isinstance(cached, str):
+    if name in layout.WEIGHTS.values() or name == layout.SUMS or _is_cached(ref, name, cache_dir):
         return
-    url = hf_hub_url(ref.repo_id, path, revision=ref.revision)
+    url = hf_hub_url(ref.repo_id, _in_repository(ref, name), revision=ref.revision)
     size = retrying(lambda: get_hf_file_metadata(url, library_name="ganzoo")).size or 0
     if size > layout.LARGEST_RECORD:
         raise HubError(
@@ -171,6 +178,18 @@ def _check_size(ref: HubRef, name: str, cache_dir: Path | None) -> None:
             f" {layout.LARGEST_RECORD:,}",
             "do not use it; tell its author",
         )
+
+
+def _is_cached(ref: HubRef, name: str, cache_dir: Path | None) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    path = _in_repository(ref, name)
+    found = try_to_load_from_cache(ref.repo_id, path, revision=ref.revision, cache_dir=cache_dir)
+    return isinstance(found, str)
+
+
+def _in_repository(ref: HubRef, name: str) -> str:
+    return f"{ref.folder}/{name}" if ref.folder else name
 
 
 @contextlib.contextmanager

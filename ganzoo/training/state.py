@@ -159,6 +159,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors = path / "state.safetensors"
         if files.sha256(tensors) != state["sha256"]:
             raise CheckpointError(f"checkpoint {path} is damaged: its hash does not match")
+        weights.read_header(tensors, largest=weights.LARGEST_STATE_HEADER)  # strictly
         return state, load_file(tensors)
     except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
         raise CheckpointError(f"checkpoint {path} is damaged: {error}") from error

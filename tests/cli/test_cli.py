@@ -153,6 +153,7 @@ def test_verify_says_ok(ganzoo, model):
         "folder": str(model),
         "ok": True,
         "signature": "not signed",
+        "revocations": "none configured (set GANZOO_REVOCATIONS and GANZOO_REVOCATIONS_KEY)",
         "problems": [],
         "overrides": {},
     }

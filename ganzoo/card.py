@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo import files, layout
+from ganzoo.configs import without_nulls
 from ganzoo.errors import CheckpointError
 
 OPEN, CLOSE = "<!-- ganzoo:keep -->", "<!-- /ganzoo:keep -->"
@@ -318,7 +319,7 @@ def _training(training: _Facts) -> str:
         return table
     import tomli_w
 
-    toml = tomli_w.dumps(_without_nulls(without_paths(recipe))).strip().replace("```", "'''")
+    toml = tomli_w.dumps(without_nulls(without_paths(recipe))).strip().replace("```", "'''")
     summary = "Every setting of the run, as a recipe for <code>ganzoo train</code>"
     block = f"<summary>{summary}</summary>\n\n```toml\n{toml}\n```"
     return f"{table}\n\n<details>{block}\n\n</details>"
@@ -428,15 +429,6 @@ def without_paths(value: Any) -> Any:
         return [without_paths(v) for v in value]
     if isinstance(value, str) and re.match("(folder|zip):", value):
         return value.partition(":")[0] + ":" + Path(re.split("[?]", value)[0]).name
-    return value
-
-
-def _without_nulls(value: Any) -> Any:
-    """A record as TOML can hold it."""
-    if isinstance(value, Mapping):
-        return {k: _without_nulls(v) for k, v in value.items() if v is not None}
-    if isinstance(value, list):
-        return [_without_nulls(v) for v in value if v is not None]
     return value
 
 

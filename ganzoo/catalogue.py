@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo import files, layout
+from ganzoo.configs import without_nulls
 from ganzoo.errors import ConfigError, GanzooError, nearest, printable
 
 FORMAT = 1
@@ -266,12 +267,15 @@ def write(path: Path, entries: Iterable[ModelEntry]) -> None:
     files.write_text(path, f"{head}\n\n{as_toml(entries)}")
 
 
+_EMPTY: tuple[Any, ...] = ("", {}, [])
+
+
 def as_toml(entries: Iterable[ModelEntry]) -> str:
     """Entries as [[model]] tables."""
     import tomli_w
 
     tables = [
-        {k: v for k, v in entry.to_dict().items() if k in _KEYS and v not in ("", {}, [])}
+        {k: without_nulls(v) for k, v in entry.to_dict().items() if k in _KEYS and v not in _EMPTY}
         for entry in entries
     ]
     return tomli_w.dumps({"model": tables})

@@ -67,6 +67,7 @@ def publish(
     dry_run: bool = False,
     name: str | None = None,
     overrides: Mapping[str, str] | None = None,
+    data: str | None = None,
 ) -> Published:
     """Publish a model or run folder as a repository of the Hub.
 
@@ -83,6 +84,8 @@ def publish(
         name: what the card tells readers to load; by default the address on the Hub.
         overrides: gate -> the reason why it is published although that gate (see `ganzoo.gates`)
             stops it. Readers see it in the card and in config.json.
+        data: where the real images are by which its metrics are computed again, if they are not
+            where they were.
 
     Raises:
         CheckpointError: the folder is not fit to be published; the line names the gate and its
@@ -99,7 +102,7 @@ def publish(
         revocation.refresh()
     load = name or f"hf://{repo_id}"
     with gates.examined(
-        source, load=load, with_discriminator=with_discriminator, overrides=overrides
+        source, load=load, with_discriminator=with_discriminator, overrides=overrides, data=data
     ) as (ready, report):
         report.refuse()
         shipped = tuple(

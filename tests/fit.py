@@ -9,6 +9,8 @@ from typing import Any
 
 import ganzoo
 from ganzoo import card, files, layout, plugins
+from ganzoo.evaluation.evaluating import Result
+from ganzoo.evaluation.protocol import Protocol
 from ganzoo.models import build
 
 INFO = layout.ModelInfo(
@@ -19,11 +21,20 @@ INFO = layout.ModelInfo(
     shows_people=False,
     not_for_all_audiences=False,
 )
-PROTOCOL = "fid/digits-v1/n10k/mnist/native"
+FID = Protocol(
+    metric="fid",
+    features="digits-v1",
+    features_sha256="fe" * 32,
+    n_fake=10_000,
+    n_real=10_000,
+    split="mnist@test",
+    data_sha256="d2" * 32,
+    repeats=3,
+)
+PROTOCOL = FID.name
 FILES = {
     "README.md",
     "SHA256SUMS",
-    "audit.html",
     "audit.json",
     "config.json",
     "metrics.json",
@@ -70,27 +81,11 @@ def measured(folder: Path) -> Path:
     weights = files.sha256(folder / "model.safetensors")
     put(folder, "metrics.json", {PROTOCOL: metric(weights)})
     put(folder, "audit.json", audit(weights))
-    files.write_text(folder / "audit.html", "<!doctype html><title>Audit</title><p>Nothing found.")
     return sealed(folder)
 
 
 def metric(weights: str) -> dict[str, Any]:
-    settings = {
-        "metric": "fid",
-        "features": "digits-v1",
-        "features_sha256": "fe" * 32,
-        "n_real": 10_000,
-        "n_fake": 10_000,
-        "split": "test",
-        "data_digest": "d2" * 32,
-        "resize": "native",
-        "seed": 0,
-        "repeats": 3,
-        "ema": True,
-        "precision": "float32",
-    }
-    found = {"value": 12.5, "std": 0.25, "metric": "fid", "protocol": PROTOCOL}
-    return {**found, "settings": settings, "weights_sha256": weights}
+    return Result(12.5, 0.25, FID, weights).to_dict()
 
 
 def audit(weights: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import re
 import shutil
@@ -24,6 +25,8 @@ from safetensors.torch import load_file, save_file
 import ganzoo
 from ganzoo import card, files, gates, hookimpl, layout, metadata, plugins, provenance
 from ganzoo.errors import CheckpointError, InputError
+from ganzoo.evaluation import results
+from ganzoo.evaluation.evaluating import Result
 from ganzoo.publishing import publish
 from ganzoo.staging import staged
 from tests import fit
@@ -149,9 +152,9 @@ def text_chunk(folder: Path) -> None:
 
 
 def embed(folder: Path) -> None:
-    """The picture of the folder, in the report of its audit."""
+    """The picture of the folder, in its card."""
     picture = base64.b64encode((folder / "samples.png").read_bytes()).decode()
-    write("audit.html", f'<img src="data:image/png;base64,{picture}">')(folder)
+    keep(f"![samples](data:image/png;base64,{picture})")(folder)
 
 
 def keep(text: str) -> Change:
@@ -195,6 +198,15 @@ def every(*changes: Change) -> Change:
     return change
 
 
+def measured_on(n: int) -> Change:
+    def change(folder: Path) -> None:
+        fid = dataclasses.replace(fit.FID, n_fake=n)
+        result = Result(20.0, None, fid, files.sha256(folder / "model.safetensors"))
+        write(METRICS, json.dumps({result.name: result.to_dict()}))(folder)
+
+    return change
+
+
 CONFIG, METRICS = "config.json", "metrics.json"
 BASE = {"model": "base", "weights_sha256": "0" * 64, "license": "gpl-3.0",
         "source": f"hf://me/base@{'a' * 40}"}  # fmt: skip
@@ -210,7 +222,8 @@ MUTANTS: list[tuple[str, str, Change]] = [
         (folder / "README.md").symlink_to(folder.parent / "elsewhere"))),
     ("hashes", "changed or damaged", flip("model.safetensors")),
     ("hashes", "changed or damaged", flip("samples.png")),
-    ("hashes", "is missing", remove("audit.html", sums=False)),
+    ("format", "shows training images", write("audit.html", "<p>", sums=False)),
+    ("hashes", "is missing", remove("audit.json", sums=False)),
     ("hashes", "not named in SHA256SUMS", every(
         remove("metrics.json"), write("metrics.json", "{}", sums=False))),
     ("hashes", "odd line", write("SHA256SUMS", "0123  ../../x\n", sums=False)),
@@ -276,7 +289,7 @@ MUTANTS: list[tuple[str, str, Change]] = [
         edit("audit.json", "verdict", to="fail"),
         edit("audit.json", "reasons", to=["3 % copies"]))),
     ("audit", "the verdict 'great'", edit("audit.json", "verdict", to="great")),
-    ("audit", "audit.html", remove("audit.html")),
+    ("audit", "has format 2", edit("audit.json", "format", to=2)),
     ("samples", "is missing", remove("samples.png")),
     ("samples", "by other weights", repicture(record={"weights_sha256": "0" * 64})),
     ("samples", "does not name the seeds", repicture(record={"seeds": [3, 1]})),
@@ -289,8 +302,7 @@ MUTANTS: list[tuple[str, str, Change]] = [
     ("secrets", "a person's folder", edit("training.json", "at", to="C:\\Users\\someone")),
     ("secrets", "a person's folder", text_chunk),
     ("secrets", "jo@firm.org", keep("Ask jo@firm.org about it.")),
-    ("secrets", "jo@firm.org", write("audit.html", "<p>jo@firm.org")),
-    ("secrets", "audit.html holds the path", lambda folder: (
+    ("secrets", "README.md holds the path", lambda folder: (
         text_chunk(folder), embed(folder), repicture()(folder))),
     ("secrets", "jo@firm.org", lambda folder: write("audit.json", (
         folder / "audit.json").read_text().replace('"mine"', '"jo\\u0040firm.org"'))(folder)),
@@ -365,11 +377,22 @@ def test_the_figures_are_computed_again(
     quick = gates.lint(folder, quick=True)
     assert quick.ok and len(measured_again) == 1
     assert "it was not measured again" in [finding.message for finding in quick.of("warn")]
-    evaluation = __import__("ganzoo.evaluation", fromlist=["recheck"])
-    line = f"{fit.PROTOCOL} is 14.2, not 12.5"
-    monkeypatch.setattr(evaluation, "recheck", lambda folder: [line])
+    assert measured_again == [folder]  # with the places of its data, which are not published
+    found = results.Rechecked(fit.PROTOCOL, 12.5, 14.25)
+    monkeypatch.setattr(results, "recheck", lambda folder, data: [found])
     report = gates.lint(folder)
-    assert stopped_by(report) == {"metrics"} and report.of("block")[0].message == line
+    assert stopped_by(report) == {"metrics"}
+    assert report.of("block")[0].message == f"{fit.PROTOCOL} is 14.25 now, 12.5 is stored"
+
+
+def test_data_that_are_not_here_are_named(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # the figures are computed in earnest, of images that nobody has
+    monkeypatch.setenv("GANZOO_DATA", str(tmp_path))
+    report = gates.lint(folder)
+    assert stopped_by(report) == {"metrics"}
+    assert "mnist" in report.of("block")[0].message
 
 
 # -- warnings --------------------------------------------------------------------------------------
@@ -384,8 +407,7 @@ def test_the_figures_are_computed_again(
             "tvd": 0.2, "tvd_null_q99": 0.02})),
         ("audit", "TVD 0.200, by chance up to 0.020", edit("audit.json", "coverage", to={
             "classes": {"tvd": 0.2, "null": 0.02}})),
-        ("metrics", "measured on 500 images",
-         edit(METRICS, fit.PROTOCOL, "settings", "n_fake", to=500)),
+        ("metrics", "measured on 500 images", measured_on(500)),
         ("card", "how much energy", edit("training.json", "energy_kwh", to=...)),
         ("card", "how to cite", lambda folder: None),
         ("compatibility", "share-alike", lambda folder: None),
@@ -463,7 +485,7 @@ def test_an_override_leaves_a_trace(folder: Path) -> None:
         # published again, from what was published, it is asked anew
         copied = shutil.copytree(ready, folder.parent / "copy", symlinks=False)
         assert stopped_by(gates.lint(copied)) == {"audit"}
-        write("audit.json", before["audit.html"] and json.dumps(fit.audit(files.sha256(
+        write("audit.json", json.dumps(fit.audit(files.sha256(
             copied / "model.safetensors"))))(copied)  # fmt: skip
         with staged(copied, load="./") as again:
             assert layout.read_config(again).overrides == {}
@@ -672,8 +694,8 @@ def test_what_is_no_secret(folder: Path, text: str) -> None:
 
 
 def test_embedded_pictures_hold_no_tokens_by_chance(folder: Path) -> None:
-    noise = np.random.default_rng(0).bytes(3 << 20) + base64.b64decode("AIza" + "aB3d" * 9)
+    noise = np.random.default_rng(0).bytes(3 << 19) + base64.b64decode("AIza" + "aB3d" * 9)
     picture = base64.b64encode(noise).decode()
     assert "AIzaaB3d" in picture
-    write("audit.html", f"<img src='data:image/webp;base64,{picture}'>")(folder)
+    keep(f"![samples](data:image/webp;base64,{picture})")(folder)
     assert gates.lint(folder).ok

@@ -13,9 +13,12 @@ from ganzoo.errors import CheckpointError
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--with-discriminator", is_flag=True, help="As if it were published with it.")
+@click.option("--data", help="The real images of its metrics, if they are not where they were.")
 @click.option("--quick", is_flag=True, help="Do not compute the metrics again.")
 @json_option
-def lint(folder: Path, with_discriminator: bool, quick: bool, as_json: bool) -> None:
+def lint(
+    folder: Path, with_discriminator: bool, data: str | None, quick: bool, as_json: bool
+) -> None:
     """Ask of a model folder what publishing it would ask.
 
     DIR is of a model or a run. Prints what each gate finds, a line each: what would stop it, and
@@ -27,7 +30,7 @@ def lint(folder: Path, with_discriminator: bool, quick: bool, as_json: bool) -> 
     """
     from ganzoo import gates
 
-    report = gates.lint(folder, with_discriminator=with_discriminator, quick=quick)
+    report = gates.lint(folder, with_discriminator=with_discriminator, data=data, quick=quick)
     print_rows([vars(f) for f in report.findings], ["level", "gate", "message"], as_json=as_json)
     if blocks := report.of("block"):
         found = ", ".join(dict.fromkeys(finding.gate for finding in blocks))

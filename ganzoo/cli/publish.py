@@ -40,6 +40,7 @@ FILES, DONE = ["file", "size", "sha256"], ["repo", "commit", "tag", "new", "url"
 @click.option(
     "--reason", "reasons", multiple=True, metavar="TEXT", help="Why; readers of the model see it."
 )
+@click.option("--data", help="The real images of its metrics, if they are not where they were.")
 @click.option("--all", "organisation", metavar="OWNER", help="Publish every curated model there.")
 @json_option
 def publish(
@@ -54,6 +55,7 @@ def publish(
     with_discriminator: bool,
     gates: tuple[str, ...],
     reasons: tuple[str, ...],
+    data: str | None,
     organisation: str | None,
     as_json: bool,
 ) -> None:
@@ -81,8 +83,8 @@ def publish(
     if len(gates) != len(reasons) or len(set(gates)) != len(gates):
         raise click.UsageError("give one --reason for each --override GATE")
     if organisation is not None:
-        if gates:
-            raise click.UsageError("--override is for one model, not for --all")
+        if gates or data:
+            raise click.UsageError("--override and --data are for one model, not for --all")
         if folder is not None or repo is not None or with_discriminator:
             raise click.UsageError("--all takes no folder, and bundled models no discriminator")
         _confirm(f"publish every curated model under {organisation}", dry_run or yes)
@@ -91,6 +93,7 @@ def publish(
         if folder is None or repo is None:
             raise click.UsageError("name a model folder and OWNER/NAME, or --all OWNER")
         _confirm(f"publish {folder} as {repo}", dry_run or yes)
+        options["data"] = data
         options["overrides"] = dict(zip(gates, reasons))
         done = [publishing.publish(folder, repo, with_discriminator=with_discriminator, **options)]
     for one in done:

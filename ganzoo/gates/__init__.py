@@ -118,18 +118,28 @@ class Report:
             )
 
 
-def lint(source: str | Path, *, with_discriminator: bool = False, quick: bool = False) -> Report:
+def lint(
+    source: str | Path,
+    *,
+    with_discriminator: bool = False,
+    data: str | None = None,
+    quick: bool = False,
+) -> Report:
     """Ask all gates about a model or run folder, and publish nothing.
 
     Args:
         source: what `ganzoo train` or `ganzoo.save` wrote.
         with_discriminator: as if it were published with its discriminator.
+        data: where the real images of its metrics are, if they are not where they were.
         quick: leave out what takes minutes, which is to compute the metrics again.
 
     Raises:
         GanzooError: there is no model folder.
     """
-    with examined(Path(source), with_discriminator=with_discriminator, quick=quick) as (_, report):
+    with examined(Path(source), with_discriminator=with_discriminator, data=data, quick=quick) as (
+        _,
+        report,
+    ):
         return report
 
 
@@ -140,6 +150,7 @@ def examined(
     load: str = "./",
     with_discriminator: bool = False,
     overrides: Mapping[str, str] | None = None,
+    data: str | None = None,
     quick: bool = False,
 ) -> Iterator[tuple[Path, Report]]:
     """A model folder as it is to be sent, in a temporary place, and what the gates say of it.
@@ -149,6 +160,7 @@ def examined(
         load: what the card tells readers to load.
         with_discriminator: whether the discriminator is sent too.
         overrides: gate -> the reason why it is overridden. What is slow in that gate is left out.
+        data: where the real images of its metrics are, if they are not where they were.
         quick: leave out what is slow in every gate.
 
     Raises:
@@ -159,12 +171,12 @@ def examined(
     source = loading.resolve_folder(source)
     if not (source / layout.CONFIG).is_file():
         layout.read_config(source)  # says what it is instead
-    findings = list(_whole(Candidate(source)))
+    findings = list(_whole(Candidate(source, source)))
     if any(finding.level == "block" and finding.gate != "format" for finding in findings):
         yield source, Report(source, tuple(findings))
         return
     with staging.staged(source, load=load, with_discriminator=with_discriminator) as ready:
-        candidate = Candidate(ready)
+        candidate = Candidate(ready, source, data)
         for gate in GATES[len(WHOLE) + 1 :]:
             findings += _asked(gate, candidate, overrides.get(gate.name), quick=quick)
         kept = {f.gate: overrides[f.gate] for f in findings if f.level == "overridden"}
@@ -173,7 +185,7 @@ def examined(
             for gate in GATES:  # the reasons are texts like any other
                 if gate.name in ("card", "secrets"):
                     findings = [finding for finding in findings if finding.gate != gate.name]
-                    findings += _asked(gate, Candidate(ready), overrides.get(gate.name))
+                    findings += _asked(gate, Candidate(ready, source), overrides.get(gate.name))
         findings += [
             Finding(name, "warn", "the override was not needed, and is not recorded")
             for name in overrides.keys() - kept.keys()
@@ -193,7 +205,7 @@ def unsound(published: Path, *names: str) -> list[str]:
     Raises:
         GanzooError: it is no model folder.
     """
-    candidate = Candidate(published)
+    candidate = Candidate(published, published)
     return [
         finding.message
         for gate in GATES

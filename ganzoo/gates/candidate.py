@@ -17,9 +17,17 @@ class Warn(str):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model folder, and what several gates need of it."""
+    """A model folder, and what several gates need of it.
+
+    Attributes:
+        folder: as it is to be sent.
+        origin: as its author has it, with the places of the data on this machine.
+        data: where the real images of its metrics are, if they are not where they were.
+    """
 
     folder: Path
+    origin: Path
+    data: str | None = None
 
     @functools.cached_property
     def hashes(self) -> dict[str, str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-import pkgutil
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
 from ganzoo import checkpoint, layout, metadata, provenance
+from ganzoo.evaluation.protocol import Protocol
 from ganzoo.gates.candidate import Candidate, Warn
 from ganzoo.gates.rights import is_stated
 
@@ -22,8 +23,6 @@ _PLACEHOLDER = re.compile(
     r"|\blorem ipsum\b|\b(?:TODO|TBD|FIXME)\b|\{\{[^}\n]{0,80}\}\}",
     re.IGNORECASE,
 )
-_SETTINGS = ("metric", "features", "features_sha256", "n_real", "n_fake", "split", "data_digest",
-             "resize", "seed", "repeats", "ema", "precision")  # fmt: skip
 
 
 # -- the card --------------------------------------------------------------------------------------
@@ -110,18 +109,22 @@ def _metric_problem(name: str, metric: Any, weights: str) -> str:
         return f"is listed under another name than its protocol, {str(metric['protocol'])[:80]!r}"
     if not _has_settings(metric):
         return "does not say its settings"
-    settings = metric["settings"]
-    if lacking := [key for key in _SETTINGS if key not in settings]:
+    if lacking := [f.name for f in fields(Protocol) if f.name not in metric["settings"]]:
         return f"does not say its settings: {lacking[0]} is missing"
+    if Protocol.from_dict(metric["settings"]).name != name:
+        return "is not what its settings say"
     if metric.get("weights_sha256") != weights:
         return "was measured on other weights"
     return ""
 
 
-def measured_again(candidate: Candidate) -> list[str]:
+def measured_again(candidate: Candidate) -> Iterator[str]:
     """The stored figures come out again from these weights; this takes minutes."""
-    problems: list[str] = pkgutil.resolve_name("ganzoo.evaluation:recheck")(candidate.folder)
-    return problems
+    from ganzoo.evaluation import results
+
+    for checked in results.recheck(candidate.origin, data=candidate.data):
+        if not checked.ok:
+            yield f"{checked.name} is {checked.found:.6g} now, {checked.stored:.6g} is stored"
 
 
 # -- audit -----------------------------------------------------------------------------------------
@@ -143,7 +146,9 @@ def audit(candidate: Candidate) -> Iterator[str]:
         return
     verdict, reasons = found.get("verdict"), found.get("reasons")
     why = (
-        "; ".join(map(str, reasons)) if isinstance(reasons, list) and reasons else "see audit.html"
+        "; ".join(map(str, reasons))
+        if isinstance(reasons, list) and reasons
+        else "it says no reason"
     )
     if verdict == "fail":
         yield f"the audit fails: {why}"
@@ -153,8 +158,6 @@ def audit(candidate: Candidate) -> Iterator[str]:
         yield Warn(f"no audit with held-out images was possible: {why}")
     elif verdict != "pass":
         yield f"audit.json has the verdict {str(verdict)[:40]!r}; do it anew with: ganzoo audit"
-    if not (candidate.folder / "audit.html").is_file():
-        yield "audit.html, the report of the audit, is missing; write it with: ganzoo audit"
     for tvd, chance in _class_shares(found.get("coverage")):
         if tvd > chance:
             yield Warn(

@@ -1,7 +1,7 @@
 """What nobody means to publish: tokens, private keys, addresses of persons, paths of a home folder.
 
 Read are all texts of the folder, the headers of its weight files and the texts in its picture; JSON
-also with its escapes resolved, and pictures that are embedded in HTML as those in files.
+also with its escapes resolved, and pictures that a text embeds as those in files.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 import ganzoo
 from ganzoo import card, files, gates, hookimpl, layout, metadata, plugins, provenance
 from ganzoo.errors import CheckpointError, InputError
+from ganzoo.evaluation import results
 from ganzoo.publishing import publish
 from ganzoo.staging import staged
 from tests import fit
@@ -365,11 +366,12 @@ def test_the_figures_are_computed_again(
     quick = gates.lint(folder, quick=True)
     assert quick.ok and len(measured_again) == 1
     assert "it was not measured again" in [finding.message for finding in quick.of("warn")]
-    evaluation = __import__("ganzoo.evaluation", fromlist=["recheck"])
-    line = f"{fit.PROTOCOL} is 14.2, not 12.5"
-    monkeypatch.setattr(evaluation, "recheck", lambda folder: [line])
+    again = [results.Rechecked(fit.PROTOCOL, 12.5, 14.2), results.Rechecked("kid/…", 0.5, 0.5)]
+    monkeypatch.setattr(results, "recheck", lambda folder: again)
     report = gates.lint(folder)
-    assert stopped_by(report) == {"metrics"} and report.of("block")[0].message == line
+    assert stopped_by(report) == {"metrics"}
+    (found,) = report.of("block")
+    assert found.message == f"{fit.PROTOCOL} is 14.2 now, 12.5 is stored"
 
 
 # -- warnings --------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import pkgutil
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -120,8 +119,9 @@ def _metric_problem(name: str, metric: Any, weights: str) -> str:
 
 def measured_again(candidate: Candidate) -> list[str]:
     """The stored figures come out again from these weights; this takes minutes."""
-    problems: list[str] = pkgutil.resolve_name("ganzoo.evaluation:recheck")(candidate.folder)
-    return problems
+    from ganzoo.evaluation import results  # which imports torch
+
+    return [found.problem for found in results.recheck(candidate.folder) if found.problem]
 
 
 # -- audit -----------------------------------------------------------------------------------------

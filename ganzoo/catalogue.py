@@ -33,6 +33,7 @@ class ModelEntry:
         plugin: the distribution that is needed to load it.
         repo, revision: where it is published on the Hub and at which commit; "" until it is.
         subfolder: where it is in that repository, or in a folder registry; "" for its top.
+        metrics: protocol -> value; audit: the verdict, "" for none.
         files: file -> {"sha256", "size"}.
         overrides: gate -> why it was published although that gate stops it.
         path: its folder on this machine, where a plugin bundles it or a folder registry holds it.
@@ -51,6 +52,7 @@ class ModelEntry:
     dataset_license: str = "unknown"
     summary: str = ""
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    audit: str = ""
     aliases: tuple[str, ...] = ()
     repo: str = ""
     revision: str = ""
@@ -102,7 +104,6 @@ class ModelEntry:
         shape = config.generator.config.get("image_shape", (0, 0, 0))
         if not isinstance(shape, (list, tuple)) or [type(n) for n in shape] != [int] * 3:
             raise ConfigError(f"{folder}: image_shape = {shape!r} is no shape", "use [C, H, W]")
-        metrics = folder / "metrics.json"
         return cls(
             name=config.name,
             plugin=config.plugin,
@@ -114,11 +115,26 @@ class ModelEntry:
             license=config.license,
             dataset_license=config.dataset.license,
             summary=config.summary,
-            metrics=layout.read_json(metrics) if metrics.exists() else {},
+            metrics=_values(folder / "metrics.json"),
+            audit=_verdict(folder / "audit.json"),
             files=files_of(folder),
             overrides=dict(config.overrides),
             path=folder,
         )
+
+
+def _values(path: Path) -> dict[str, float]:
+    """Protocol -> value, of a metrics.json that may be anyone's."""
+    found = layout.read_json(path) if path.is_file() else {}
+    values = {
+        name: entry.get("value") for name, entry in found.items() if isinstance(entry, Mapping)
+    }
+    return {name: value for name, value in values.items() if isinstance(value, (int, float))}
+
+
+def _verdict(path: Path) -> str:
+    verdict = layout.read_json(path).get("verdict") if path.is_file() else ""
+    return verdict if isinstance(verdict, str) else ""
 
 
 _KEYS = {f.name for f in fields(ModelEntry)} - {"path", "registry", "problem"}

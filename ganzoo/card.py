@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ganzoo import files, layout
-from ganzoo.configs import without_nulls
+from ganzoo import card_findings, files, layout
 from ganzoo.errors import CheckpointError
+from ganzoo.markdown import Facts, code, prose, table
 
 OPEN, CLOSE = "<!-- ganzoo:keep -->", "<!-- /ganzoo:keep -->"
 _HINT = f"{OPEN}\n<!-- What is written here stays when ganzoo rewrites this file. -->\n{CLOSE}"
@@ -66,13 +66,13 @@ def write_card(
     A signature covers the card as well, so a former one goes: `ganzoo.sign` makes a new one.
 
     Args:
-        folder: a model folder; config.json, training.json and metrics.json are read.
+        folder: a model folder; config.json, training.json, metrics.json and audit.json are read.
         load: what the card tells readers to pass to `ganzoo.load`; by default the folder itself.
         previous: a README whose kept blocks are taken over; by default the folder's own.
         signed: the card says that the folder is signed, which is to be done right after.
 
     Raises:
-        CheckpointError: there is no config.json, or one of the three files is damaged.
+        CheckpointError: there is no config.json, or one of the four files is damaged.
     """
     from ganzoo import plugins
 
@@ -100,14 +100,14 @@ def loaded_as(text: str) -> str:
 
 def make_card(folder: Path, *, load: str = "./", signed: bool = False) -> ModelCard:
     """The card of a model folder, as it is before plugins add to it."""
-    model = _Facts(_read_json(folder / "config.json", required=True))
-    training = _Facts(_read_json(folder / "training.json"))
-    metrics = _read_json(folder / "metrics.json")
+    model = Facts(_read_json(folder / "config.json", required=True))
+    training = Facts(_read_json(folder / "training.json"))
+    metrics, audit = (_read_json(folder / name) for name in ("metrics.json", "audit.json"))
 
     arch = model.text("generator", "part") or "GAN"
     data = _data_name(model.text("dataset", "name"))
     license = model.text("license") or "unknown"
-    card = ModelCard(_prose(model.text("name") or f"A generator of the family {arch}"))
+    card = ModelCard(prose(model.text("name") or f"A generator of the family {arch}"))
     card.metadata = {
         "library_name": "ganzoo",
         "pipeline_tag": "unconditional-image-generation",
@@ -123,7 +123,7 @@ def make_card(folder: Path, *, load: str = "./", signed: bool = False) -> ModelC
         card.metadata["datasets"] = [data]
     if base := _base_model(training.text("init", "source")):
         card.metadata["base_model"] = base
-    if results := _results(metrics, data):
+    if results := card_findings.results(metrics, data):
         card.metadata |= {"model_name": card.title, "eval_results": results}
 
     intro = [_banner(overrides), _what(model, arch, data), _picture(folder)]
@@ -133,10 +133,10 @@ def make_card(folder: Path, *, load: str = "./", signed: bool = False) -> ModelC
         card.sections["How it was trained"] = _training(training)
     card.sections["Data"] = _data(model, training, data)
     if metrics:
-        card.sections["Evaluation"] = _table(
-            ("Metric", "Value"), [(_code(k), _value(v)) for k, v in metrics.items()]
-        )
-    card.sections["Limitations"] = _limitations(model, metrics)
+        card.sections["Evaluation"] = card_findings.evaluation(metrics)
+    if audit:
+        card.sections["Audit"] = card_findings.audit(audit)
+    card.sections["Limitations"] = _limitations(model, audited=bool(audit))
     card.sections["Intended use"] = (
         "Learning how generative adversarial networks work, comparing them, testing software that"
         " needs images, and making pictures. The images are synthetic and are to be shown as such."
@@ -163,7 +163,7 @@ def make_card(folder: Path, *, load: str = "./", signed: bool = False) -> ModelC
     return card
 
 
-def _license(model: _Facts, license: str) -> dict[str, str]:
+def _license(model: Facts, license: str) -> dict[str, str]:
     """The licence as the Hub takes it: what it does not know by name is `other`."""
     from ganzoo.metadata import LICENSES
 
@@ -174,13 +174,13 @@ def _license(model: _Facts, license: str) -> dict[str, str]:
     return {key: value for key, value in said.items() if value}
 
 
-def _named_license(model: _Facts, license: str) -> str:
+def _named_license(model: Facts, license: str) -> str:
     name, link = model.text("license_name"), model.text("license_link")
     sound = re.fullmatch(r"https://[\w.-]+(?:/[\w./%#-]*)?", link)
-    return f"{_code(name or license)}{f' ({link})' if sound else ''}"
+    return f"{code(name or license)}{f' ({link})' if sound else ''}"
 
 
-def _audience(model: _Facts) -> str:
+def _audience(model: Facts) -> str:
     """What its author says of who is in the images, and who is to see them."""
     people, restricted = model.get("shows_people"), model.get("not_for_all_audiences")
     said = ""
@@ -193,16 +193,16 @@ def _audience(model: _Facts) -> str:
 
 
 def _banner(overrides: Mapping[str, Any]) -> str:
-    names = ", ".join(map(_code, overrides))
+    names = ", ".join(map(code, overrides))
     what = f"Published although the checks {names} stop it; see the section Overrides."
     return f"> **{what}**" if overrides else ""
 
 
 def _overrides(overrides: Mapping[str, Any]) -> str:
-    rows = [(_code(name), _prose(reason)) for name, reason in overrides.items()]
+    rows = [(code(name), prose(reason)) for name, reason in overrides.items()]
     return (
         "`ganzoo` checks a model before it is published. These checks found something, and its"
-        " author published it all the same.\n\n" + _table(("Check", "Its author's reason"), rows)
+        " author published it all the same.\n\n" + table(("Check", "Its author's reason"), rows)
     )
 
 
@@ -212,44 +212,23 @@ def _base_model(init: str) -> str:
     return match[1] if match else ""
 
 
-def _results(metrics: Mapping[str, Any], data: str) -> list[Any]:
-    """The metrics that say how they were measured, as the Hub's model-index takes them."""
-    from huggingface_hub import EvalResult
-
-    return [
-        EvalResult(
-            task_type="unconditional-image-generation",
-            dataset_type=data or "custom",
-            dataset_name=data or "its training data",
-            metric_type=name,
-            metric_value=metric["value"],
-            metric_name=name,
-            metric_args={"protocol": metric["protocol"]},
-        )
-        for name, metric in metrics.items()
-        if isinstance(metric, Mapping)
-        and isinstance(metric.get("value"), (int, float))
-        and metric.get("protocol")
-    ]
-
-
 # -- sections ------------------------------------------------------------------------------------
 
 
-def _what(model: _Facts, arch: str, data: str) -> str:
+def _what(model: Facts, arch: str, data: str) -> str:
     channels, height, width = _image_shape(model)
     color = f"{_COLORS[channels]} " if channels in _COLORS else ""
     classes = model.get("classes", default=[])
     count = model.get("generator", "config", "num_classes", default=0)
-    sentences = [_prose(model.text("summary"))]
+    sentences = [prose(model.text("summary"))]
     sentences.append(
-        f"A generator of the family {_code(arch)}: it makes {color}images of"
+        f"A generator of the family {code(arch)}: it makes {color}images of"
         f" {width} × {height} pixels from"
         f" {model.get('generator', 'config', 'z_dim', default='random')} random numbers"
-        + (f", trained on {_code(data)}." if data else ".")
+        + (f", trained on {code(data)}." if data else ".")
     )
     if count:
-        names = f": {', '.join(_prose(name) for name in classes[:20])}" if classes else ""
+        names = f": {', '.join(prose(name) for name in classes[:20])}" if classes else ""
         more = ", …" if len(classes) > 20 else ""
         sentences.append(f"It is conditional, with {count} classes{names}{more}.")
     return " ".join(filter(None, sentences))
@@ -263,18 +242,18 @@ def _picture(folder: Path) -> str:
 
     record = provenance.read_record(path) or {}
     seeds = record.get("seeds")
-    seeds = f"Seeds {_prose(seeds)}, in order and not selected." if isinstance(seeds, str) else ""
+    seeds = f"Seeds {prose(seeds)}, in order and not selected." if isinstance(seeds, str) else ""
     return f"![Images made by this model](samples.png)\n\n{seeds}".strip()
 
 
-def _use(model: _Facts, load: str) -> str:
+def _use(model: Facts, load: str) -> str:
     from ganzoo.registry import curated_distributions
 
     plugin, requires = model.text("plugin"), model.text("requires")
     if plugin in curated_distributions() and re.fullmatch(r"[\w.\-<>=!~,]+", requires):
         install = f"```console\npip install ganzoo '{requires}'\n```\n\n"
     else:  # a command to install is printed for reviewed plugins only
-        install = f"It needs `ganzoo` and the plugin {_code(plugin)}.\n\n" if plugin else ""
+        install = f"It needs `ganzoo` and the plugin {code(plugin)}.\n\n" if plugin else ""
     labels = ", labels=0" if model.get("generator", "config", "num_classes", default=0) else ""
     shape = ", ".join(map(str, ["16", *_image_shape(model)]))
     return (
@@ -295,13 +274,13 @@ def _signature(load: str) -> str:
     )
 
 
-def _image_shape(model: _Facts) -> list[Any]:
+def _image_shape(model: Facts) -> list[Any]:
     shape = model.get("generator", "config", "image_shape", default=[])
     sound = len(shape) == 3 and all(isinstance(side, int) for side in shape)
     return shape if sound else ["C", "H", "W"]
 
 
-def _training(training: _Facts) -> str:
+def _training(training: Facts) -> str:
     seconds = training.get("wall_seconds")
     versions = training.get("versions", default={})
     hardware = training.get("hardware", default={})
@@ -310,45 +289,45 @@ def _training(training: _Facts) -> str:
         ("Images seen", training.number("images")),
         ("Seed", training.number("seed", plain=True)),
         ("Time", _duration(seconds) if isinstance(seconds, (int, float)) else ""),
-        ("Hardware", ", ".join(f"{_prose(k)} {_prose(v)}" for k, v in hardware.items())),
-        ("Versions", ", ".join(f"{_prose(k)} {_prose(v)}" for k, v in versions.items())),
+        ("Hardware", ", ".join(f"{prose(k)} {prose(v)}" for k, v in hardware.items())),
+        ("Versions", ", ".join(f"{prose(k)} {prose(v)}" for k, v in versions.items())),
     ]
-    table = _table(("", ""), [row for row in rows if row[1]])
+    facts = table(("", ""), [row for row in rows if row[1]])
     recipe = training.get("recipe", default={})
     if not recipe:
-        return table
+        return facts
     import tomli_w
 
-    toml = tomli_w.dumps(without_nulls(without_paths(recipe))).strip().replace("```", "'''")
+    toml = tomli_w.dumps(_without_nulls(without_paths(recipe))).strip().replace("```", "'''")
     summary = "Every setting of the run, as a recipe for <code>ganzoo train</code>"
     block = f"<summary>{summary}</summary>\n\n```toml\n{toml}\n```"
-    return f"{table}\n\n<details>{block}\n\n</details>"
+    return f"{facts}\n\n<details>{block}\n\n</details>"
 
 
-def _data(model: _Facts, training: _Facts, name: str) -> str:
+def _data(model: Facts, training: Facts, name: str) -> str:
     license = model.text("dataset", "license")
     digest = model.text("dataset", "digest") or training.text("data", "digest")
     crop = model.get("dataset", "content_crop")
     own = "Trained on a data set of its author's." if model.text("dataset", "name") else ""
-    lines = [f"Trained on {_code(name)}." if name else own]
+    lines = [f"Trained on {code(name)}." if name else own]
     if number := training.number("data", "n"):
         lines.append(f"{number} images were used.")
     if credit := model.text("dataset", "credit"):
-        lines.append(f"{_prose(credit.rstrip('.'))}.")
+        lines.append(f"{prose(credit.rstrip('.'))}.")
     if license and license != "unknown":
         lines.append(
-            f"The data are under {_code(license)}; that licence covers them, not the weights."
+            f"The data are under {code(license)}; that licence covers them, not the weights."
         )
     else:
         lines.append("Their licence is not recorded: settle it before you rely on the model.")
     if crop:
-        lines.append(f"The images were padded; their content is the crop {_code(crop)}.")
+        lines.append(f"The images were padded; their content is the crop {code(crop)}.")
     if digest:
-        lines.append(f"Digest of the preprocessed data: {_code(digest)}.")
+        lines.append(f"Digest of the preprocessed data: {code(digest)}.")
     return " ".join(filter(None, lines))
 
 
-def _limitations(model: _Facts, metrics: Mapping[str, Any]) -> str:
+def _limitations(model: Facts, *, audited: bool) -> str:
     points = [
         "The model knows its training data and nothing else: whatever is missing, rare or one-sided"
         " there is missing, rare or one-sided in its images.",
@@ -360,7 +339,7 @@ def _limitations(model: _Facts, metrics: Mapping[str, Any]) -> str:
         points.append(
             "It is unconditional: what an image shows cannot be asked for, only its seed."
         )
-    if not any("audit" in key or "copy" in key for key in metrics):
+    if not audited:
         points.append(
             "No audit for memorisation was run on these weights, so near-copies of training images"
             " cannot be excluded."
@@ -369,35 +348,6 @@ def _limitations(model: _Facts, metrics: Mapping[str, Any]) -> str:
 
 
 # -- reading and quoting what may come from anyone -------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Facts:
-    """A JSON object, read without trust in its shape."""
-
-    facts: Mapping[str, Any]
-
-    def get(self, *path: str, default: Any = None) -> Any:
-        """The value at a path; the default where it is absent or of another type than that."""
-        value: Any = self.facts
-        for key in path:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        wrong = (
-            default is not None
-            and not isinstance(default, str)
-            and type(value) is not type(default)
-        )
-        return default if value is None or wrong else value
-
-    def text(self, *path: str) -> str:
-        value = self.get(*path)
-        return " ".join(value.split()) if isinstance(value, str) else ""
-
-    def number(self, *path: str, plain: bool = False) -> str:
-        value = self.get(*path)
-        if not isinstance(value, int):
-            return ""
-        return str(value) if plain else f"{value:,}"
 
 
 def _read_json(path: Path, *, required: bool = False) -> Mapping[str, Any]:
@@ -432,6 +382,15 @@ def without_paths(value: Any) -> Any:
     return value
 
 
+def _without_nulls(value: Any) -> Any:
+    """A record as TOML can hold it."""
+    if isinstance(value, Mapping):
+        return {k: _without_nulls(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [_without_nulls(v) for v in value if v is not None]
+    return value
+
+
 def _kept_blocks(text: str) -> dict[str, list[str]]:
     """Heading -> the kept blocks under it."""
     blocks: dict[str, list[str]] = {}
@@ -448,26 +407,6 @@ def _kept_blocks(text: str) -> dict[str, list[str]]:
 def _ours(text: str) -> str:
     """Text that ganzoo generates: without the marks of what a person keeps."""
     return text.replace(OPEN, "(keep)").replace(CLOSE, "(/keep)")
-
-
-def _prose(value: Any) -> str:
-    """Text on one line that starts no HTML and no table cell."""
-    return " ".join(str(value).split()).replace("<", "&lt;").replace("|", "\\|")
-
-
-def _code(value: Any) -> str:
-    return f"`{' '.join(str(value).split()).replace('`', chr(39)).replace('|', ' ')}`"
-
-
-def _value(value: Any) -> str:
-    """A metric: a number as it is, a record as its entries."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{_prose(k)} {_value(v)}" for k, v in value.items())
-    return f"{value:.4g}" if isinstance(value, float) else _prose(value)
-
-
-def _table(head: tuple[str, str], rows: list[tuple[str, str]]) -> str:
-    return "\n".join(f"| {a} | {b} |" for a, b in [head, ("---", "---"), *rows])
 
 
 def _duration(seconds: float) -> str:

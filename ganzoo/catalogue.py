@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo import files, layout
-from ganzoo.configs import without_nulls
 from ganzoo.errors import ConfigError, GanzooError, nearest, printable
 
 FORMAT = 1
@@ -34,6 +33,7 @@ class ModelEntry:
         plugin: the distribution that is needed to load it.
         repo, revision: where it is published on the Hub and at which commit; "" until it is.
         subfolder: where it is in that repository, or in a folder registry; "" for its top.
+        metrics: protocol -> value; audit: the verdict, "" for none.
         files: file -> {"sha256", "size"}.
         overrides: gate -> why it was published although that gate stops it.
         path: its folder on this machine, where a plugin bundles it or a folder registry holds it.
@@ -52,6 +52,7 @@ class ModelEntry:
     dataset_license: str = "unknown"
     summary: str = ""
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    audit: str = ""
     aliases: tuple[str, ...] = ()
     repo: str = ""
     revision: str = ""
@@ -103,7 +104,6 @@ class ModelEntry:
         shape = config.generator.config.get("image_shape", (0, 0, 0))
         if not isinstance(shape, (list, tuple)) or [type(n) for n in shape] != [int] * 3:
             raise ConfigError(f"{folder}: image_shape = {shape!r} is no shape", "use [C, H, W]")
-        metrics = folder / "metrics.json"
         return cls(
             name=config.name,
             plugin=config.plugin,
@@ -115,11 +115,26 @@ class ModelEntry:
             license=config.license,
             dataset_license=config.dataset.license,
             summary=config.summary,
-            metrics=layout.read_json(metrics) if metrics.exists() else {},
+            metrics=_values(folder / "metrics.json"),
+            audit=_verdict(folder / "audit.json"),
             files=files_of(folder),
             overrides=dict(config.overrides),
             path=folder,
         )
+
+
+def _values(path: Path) -> dict[str, float]:
+    """Protocol -> value, of a metrics.json that may be anyone's."""
+    found = layout.read_json(path) if path.is_file() else {}
+    values = {
+        name: entry.get("value") for name, entry in found.items() if isinstance(entry, Mapping)
+    }
+    return {name: value for name, value in values.items() if isinstance(value, (int, float))}
+
+
+def _verdict(path: Path) -> str:
+    verdict = layout.read_json(path).get("verdict") if path.is_file() else ""
+    return verdict if isinstance(verdict, str) else ""
 
 
 _KEYS = {f.name for f in fields(ModelEntry)} - {"path", "registry", "problem"}
@@ -267,15 +282,12 @@ def write(path: Path, entries: Iterable[ModelEntry]) -> None:
     files.write_text(path, f"{head}\n\n{as_toml(entries)}")
 
 
-_EMPTY: tuple[Any, ...] = ("", {}, [])
-
-
 def as_toml(entries: Iterable[ModelEntry]) -> str:
     """Entries as [[model]] tables."""
     import tomli_w
 
     tables = [
-        {k: without_nulls(v) for k, v in entry.to_dict().items() if k in _KEYS and v not in _EMPTY}
+        {k: v for k, v in entry.to_dict().items() if k in _KEYS and v not in ("", {}, [])}
         for entry in entries
     ]
     return tomli_w.dumps({"model": tables})

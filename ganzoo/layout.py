@@ -4,7 +4,7 @@ config.json                what rebuilds the networks; names the plugin that is 
 model.safetensors          the generator (averaged weights)
 discriminator.safetensors  optional
 training.json, metrics.json, samples.png, README.md
-audit.json                 optional: what was found of copies, coverage and membership
+audit.json, audit.html     optional: what was found of copies, coverage and membership
 SHA256SUMS                 the hash of every file, checked before a file is used
 model.sig                  optional: a signature over every other file, see ganzoo/signing.py
 """
@@ -31,6 +31,7 @@ KNOWN_FILES = (
     "training.json",
     "metrics.json",
     "audit.json",
+    "audit.html",
     "samples.png",
     "README.md",
     SIGNATURE,

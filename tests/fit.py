@@ -28,13 +28,14 @@ FID = Protocol(
     n_fake=10_000,
     n_real=10_000,
     split="mnist@test",
-    data_sha256="d2" * 32,
+    data_digest="d2" * 32,
     repeats=3,
 )
 PROTOCOL = FID.name
 FILES = {
     "README.md",
     "SHA256SUMS",
+    "audit.html",
     "audit.json",
     "config.json",
     "metrics.json",
@@ -81,6 +82,7 @@ def measured(folder: Path) -> Path:
     weights = files.sha256(folder / "model.safetensors")
     put(folder, "metrics.json", {PROTOCOL: metric(weights)})
     put(folder, "audit.json", audit(weights))
+    files.write_text(folder / "audit.html", "<!doctype html><title>Audit</title><p>Nothing found.")
     return sealed(folder)
 
 

@@ -69,11 +69,20 @@ def readme(folder: Path) -> str:
 
 
 def test_the_card_says_what_the_folder_records(folder: Path) -> None:
-    put(folder, "metrics.json", {"fid": {"value": 12.34567, "n": 10_000}, "classes": 10})
+    protocol = "fid/digits-v1/n10k/train/native"
+    found = {"value": 12.34567, "std": 0.1234, "metric": "fid", "protocol": protocol}
+    put(folder, "metrics.json", {protocol: {**found, "settings": {"repeats": 3}}})
+    audit = {"verdict": "warn", "reasons": ["few 5s | many 6s"], "not_examined": ["crops"]}
+    put(folder, "audit.json", {**audit, "protocol": {"generated": 5000, "train": "train"}})
     write_card(folder)
     text = readme(folder)
-    card = HubCard(text)
-    assert card.data.to_dict() == {
+    values = HubCard(text).data.to_dict()
+    (index,) = values.pop("model-index")
+    (result,) = index["results"]
+    assert result["metrics"] == [
+        {"type": "fid", "value": 12.34567, "name": protocol, "args": {"protocol": protocol}}
+    ]
+    assert values == {
         "library_name": "ganzoo",
         "pipeline_tag": "unconditional-image-generation",
         "license": "apache-2.0",
@@ -97,9 +106,12 @@ def test_the_card_says_what_the_folder_records(folder: Path) -> None:
         "batch = 64",
         "60,000 images",
         "`cc-by-sa-3.0`",
-        "| `fid` | value 12.35, n 10000 |",
+        "| `fid/digits-v1/n10k/train/native` | 12.35 ± 0.12 | 3 |",
+        "Verdict of `ganzoo audit`: **warn**",
+        "- few 5s \\| many 6s",
+        "Compared: generated `5000`, train `train`.",
+        "Not examined:\n\n- crops",
         "It is unconditional",
-        "No audit for memorisation",
         "trainedAlgorithmicMedia",
     ):
         assert piece in text, piece
@@ -109,6 +121,7 @@ def test_the_card_says_what_the_folder_records(folder: Path) -> None:
         "How it was trained",
         "Data",
         "Evaluation",
+        "Audit",
         "Limitations",
         "Intended use",
         "Out of scope",
@@ -127,6 +140,7 @@ def test_a_bare_folder_gets_a_card_without_gaps(tmp_path: Path) -> None:
     put(tmp_path, "config.json", {})
     write_card(tmp_path)
     text = readme(tmp_path)
+    assert "No audit for memorisation" in text
     assert HubCard(text).data.license == "unknown"
     assert "Their licence is not recorded" in text
     for gap in ("None", "???", "TODO", "[More", "``", "Evaluation", "How it was trained", "\n "):

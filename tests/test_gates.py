@@ -152,9 +152,9 @@ def text_chunk(folder: Path) -> None:
 
 
 def embed(folder: Path) -> None:
-    """The picture of the folder, in its card."""
+    """The picture of the folder, in the report of its audit."""
     picture = base64.b64encode((folder / "samples.png").read_bytes()).decode()
-    keep(f"![samples](data:image/png;base64,{picture})")(folder)
+    write("audit.html", f'<img src="data:image/png;base64,{picture}">')(folder)
 
 
 def keep(text: str) -> Change:
@@ -222,8 +222,7 @@ MUTANTS: list[tuple[str, str, Change]] = [
         (folder / "README.md").symlink_to(folder.parent / "elsewhere"))),
     ("hashes", "changed or damaged", flip("model.safetensors")),
     ("hashes", "changed or damaged", flip("samples.png")),
-    ("format", "shows training images", write("audit.html", "<p>", sums=False)),
-    ("hashes", "is missing", remove("audit.json", sums=False)),
+    ("hashes", "is missing", remove("audit.html", sums=False)),
     ("hashes", "not named in SHA256SUMS", every(
         remove("metrics.json"), write("metrics.json", "{}", sums=False))),
     ("hashes", "odd line", write("SHA256SUMS", "0123  ../../x\n", sums=False)),
@@ -290,6 +289,7 @@ MUTANTS: list[tuple[str, str, Change]] = [
         edit("audit.json", "reasons", to=["3 % copies"]))),
     ("audit", "the verdict 'great'", edit("audit.json", "verdict", to="great")),
     ("audit", "has format 2", edit("audit.json", "format", to=2)),
+    ("audit", "audit.html, the report", remove("audit.html")),
     ("samples", "is missing", remove("samples.png")),
     ("samples", "by other weights", repicture(record={"weights_sha256": "0" * 64})),
     ("samples", "does not name the seeds", repicture(record={"seeds": [3, 1]})),
@@ -302,7 +302,8 @@ MUTANTS: list[tuple[str, str, Change]] = [
     ("secrets", "a person's folder", edit("training.json", "at", to="C:\\Users\\someone")),
     ("secrets", "a person's folder", text_chunk),
     ("secrets", "jo@firm.org", keep("Ask jo@firm.org about it.")),
-    ("secrets", "README.md holds the path", lambda folder: (
+    ("secrets", "jo@firm.org", write("audit.html", "<p>jo@firm.org")),
+    ("secrets", "audit.html holds the path", lambda folder: (
         text_chunk(folder), embed(folder), repicture()(folder))),
     ("secrets", "jo@firm.org", lambda folder: write("audit.json", (
         folder / "audit.json").read_text().replace('"mine"', '"jo\\u0040firm.org"'))(folder)),

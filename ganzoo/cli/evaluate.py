@@ -90,14 +90,14 @@ def _check(model: str, data: str | None, device: str | None, progress: bool, as_
     checked = recheck(model, data=data, device=device, progress=progress)
     if not is_main_process():
         return
-    rows = [{"metric": c.name, "stored": c.stored, "found": c.found, "same": c.ok} for c in checked]
+    rows = [
+        {"metric": c.name, "stored": c.stored, "found": c.found, "same": not c.problem}
+        for c in checked
+    ]
     print_rows(rows, ["metric", "stored", "found", "same"], as_json=as_json)
-    wrong = [c for c in checked if not c.ok]
-    if wrong:
-        raise CheckpointError(
-            f"{wrong[0].name} is {wrong[0].found:.6g} now, {wrong[0].stored:.6g} is stored",
-            "evaluate the model again",
-        )
+    problems = [c.problem for c in checked if c.problem]
+    if problems:
+        raise CheckpointError(problems[0], "evaluate the model again")
 
 
 def keep(model: str, results: list[Any]) -> None:

@@ -83,7 +83,7 @@ def _read_folder(folder: Path) -> dict[str, Any]:
 
     config = config_to_dict(layout.read_config(folder))
     facts: dict[str, Any] = {"folder": str(folder), "config": config}
-    for record in ("training", "metrics"):
+    for record in ("training", "metrics", "audit"):
         path = folder / f"{record}.json"
         if path.is_file():
             layout.check_file(folder, path.name)

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from ganzoo.data import ImageData
     from ganzoo.models import Generator
 
-FORMAT, RECORD = 1, "audit.json"
+FORMAT, RECORD, PAGE = 1, "audit.json", "audit.html"
 PAIRS = 12
 """Of a sample and its nearest training image, in the report."""
 MOST_PER_CLASS = 1000
@@ -239,13 +239,13 @@ class _Auditor:
             "generated": self.n,
             "seed": self.seed,
             "train": split_of(self.train.source, self.train.digest, trained_on),
-            "train_sha256": self.train.digest,
+            "train_digest": self.train.digest,
             "spaces": ["pixels-v1", self.extractor.name],
             "features_sha256": self.extractor.sha256,
         }
         if self.held_out is not None:
             found["holdout"] = split_of(self.held_out.source, self.held_out.digest, "")
-            found["holdout_sha256"] = self.held_out.digest
+            found["holdout_digest"] = self.held_out.digest
         if self.groups is not None:
             found |= {"groups": self.groups.name, "groups_sha256": self.groups.sha256}
         return found
@@ -468,8 +468,12 @@ def _plain(value: Any) -> Any:
 
 
 def add_audit(folder: str | Path, found: Audit) -> None:
-    """Write an audit into audit.json, the card and the hashes of a model folder."""
+    """Write an audit into audit.json, audit.html (without training images), the card and the hashes
+    of a model folder."""
+    from ganzoo.evaluation.report import render
+
     folder = Path(folder)
     if files.sha256(folder / layout.WEIGHTS["generator"]) != found.weights_sha256:
         raise InputError(f"this audit is not of the weights in {folder}", "audit the model again")
-    update(folder, {RECORD: json.dumps(found.to_dict(), indent=1, ensure_ascii=False) + "\n"})
+    record = json.dumps(found.to_dict(), indent=1, ensure_ascii=False) + "\n"
+    update(folder, {RECORD: record, PAGE: render(found, training_images=False)})

@@ -37,7 +37,7 @@ class Digits(ClassifierConfig):
 class Clothes(ClassifierConfig):
     classes: tuple[str, ...] = FASHION
     file: str = "clothes-v1.safetensors"
-    sha256: str = ""
+    sha256: str = "895654e413cb51abaf5257e0ac6a00ef40886c6ceb05f4e5353c3ec4b05f4d82"
     data: tuple[str, ...] = ("fashion-mnist",)
 
 

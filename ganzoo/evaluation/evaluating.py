@@ -191,7 +191,7 @@ def measure(
         n_fake=n,
         n_real=len(data),
         split=split_of(data.source, data.digest, trained_on),
-        data_sha256=data.digest,
+        data_digest=data.digest,
         resize=extractor.resize,
         crop=crop,
         seed=seed,

@@ -34,7 +34,7 @@ class Protocol:
         features, features_sha256: the extractor with its version, and the hash of its weights.
         n_fake, n_real: images of each kind in one measurement.
         split: "train" for the very images that the model was trained on, else the data's spec.
-        data_sha256: the digest of the preprocessed real images.
+        data_digest: the digest of the preprocessed real images.
         resize: how images become the extractor's size.
         crop: (top, left, height, width) of the content of padded images.
         seed, repeats: repeat r has the seeds from seed + r·n_fake on.
@@ -49,7 +49,7 @@ class Protocol:
     n_fake: int
     n_real: int
     split: str
-    data_sha256: str
+    data_digest: str
     resize: str = "native"
     crop: tuple[int, ...] | None = None
     seed: int = 0
@@ -97,9 +97,9 @@ class Protocol:
         return protocol
 
 
-def split_of(source: str, data_sha256: str, trained_on: str) -> str:
+def split_of(source: str, data_digest: str, trained_on: str) -> str:
     """What a protocol calls its real images: "train", a spec such as "mnist@test", or the start of
     the digest of a folder or archive, whose path is nobody's concern."""
-    if trained_on and data_sha256 == trained_on:
+    if trained_on and data_digest == trained_on:
         return "train"
-    return source if re.fullmatch(r"[\w.@\-]+", source) else f"data-{data_sha256[:12]}"
+    return source if re.fullmatch(r"[\w.@\-]+", source) else f"data-{data_digest[:12]}"

@@ -1,7 +1,8 @@
 """The report of an audit: one page of HTML that needs nothing else, for people.
 
-It shows training images beside samples, so it stays with whoever ran the audit: publishing a model
-sends audit.json, not this page.
+There are two of it. The one for whoever ran the audit shows training images beside the samples
+that are nearest to them. The one in a model folder, which is published, shows the samples alone: a
+report about copies of training images is not to hand them out.
 """
 
 from __future__ import annotations
@@ -53,17 +54,17 @@ def write_report(path: str | Path, found: Audit) -> None:
     files.write_text(Path(path), render(found))
 
 
-def render(found: Audit) -> str:
+def render(found: Audit, *, training_images: bool = True) -> str:
     """The page, HTML with its pictures and plots inside."""
     title = f"Audit of {found.model or 'a model'}"
     sections = [
         _head(title, found),
-        *_copying(found),
+        *_copying(found, training_images),
         *_coverage(found),
         *_quality(found),
         *_membership(found),
         *_not_examined(found),
-        *_protocol(found),
+        *_protocol(found, training_images),
     ]
     return (
         "<!doctype html>\n"
@@ -89,7 +90,7 @@ def _head(title: str, found: Audit) -> str:
 # -- copying ---------------------------------------------------------------------------------------
 
 
-def _copying(found: Audit) -> Iterator[str]:
+def _copying(found: Audit, training_images: bool) -> Iterator[str]:
     yield "<h2>Did it copy its training images?</h2>"
     if not found.copying.spaces:
         yield f"<p>{_sentence(found.copying.reasons)}</p>"
@@ -122,7 +123,7 @@ def _copying(found: Audit) -> Iterator[str]:
     )
     yield _table(("Seen by", "z*", "AUC", "Control", "Training", "Held out", "Samples"), near)
     if found.samples is not None and found.originals is not None:
-        yield _pairs(found)
+        yield _suspects(found, training_images)
 
 
 def _space(name: str, space: SpaceResult) -> Iterator[tuple[str, ...]]:
@@ -138,20 +139,27 @@ def _space(name: str, space: SpaceResult) -> Iterator[tuple[str, ...]]:
         )
 
 
-def _pairs(found: Audit) -> str:
+def _suspects(found: Audit, training_images: bool) -> str:
     assert found.samples is not None and found.originals is not None
-    pairs = np.stack([_picture(found.samples), _picture(found.originals)], axis=1)
-    sheet = pairs.reshape(-1, *pairs.shape[2:])
-    record = {"model": found.model, "weights_sha256": found.weights_sha256, "audit": "pairs"}
-    columns = 8 if len(sheet) >= 8 else len(sheet)
-    png = provenance.encode_grid(sheet, record=record, columns=columns)
+    samples, caption = _picture(found.samples), _WITHOUT
+    if training_images:
+        pairs = np.stack([samples, _picture(found.originals)], axis=1)
+        samples, caption = pairs.reshape(-1, *pairs.shape[2:]), _WITH
+    record = {"model": found.model, "weights_sha256": found.weights_sha256, "audit": "suspects"}
+    png = provenance.encode_grid(samples, record=record, columns=min(8, len(samples)))
     data = base64.b64encode(png).decode()
+    caption = f"The {len(found.samples)} most copy-like samples{caption}"
     return (
-        f'<figure><img alt="Samples, each with its nearest training image" '
-        f'src="data:image/png;base64,{data}"><figcaption>The {len(found.samples)} most copy-like'
-        " samples, each on the left of the training image that it is nearest to. Look at them:"
-        " of an honest model the two are alike in kind, not the same picture.</figcaption></figure>"
+        f'<figure><img alt="The most copy-like samples" src="data:image/png;base64,{data}">'
+        f"<figcaption>{caption}</figcaption></figure>"
     )
+
+
+_WITH = (
+    ", each on the left of the training image that it is nearest to. Look at them: of an honest"
+    " model the two are alike in kind, not the same picture."
+)
+_WITHOUT = ". The training images that they are nearest to are shown to whoever runs the audit."
 
 
 def _picture(images: Tensor) -> np.ndarray:
@@ -270,13 +278,13 @@ def _not_examined(found: Audit) -> Iterator[str]:
     yield f"<h2>What was not examined</h2><ul>{items}</ul>"
 
 
-def _protocol(found: Audit) -> Iterator[str]:
+def _protocol(found: Audit, training_images: bool) -> Iterator[str]:
     yield "<h2>Protocol</h2>"
     yield _table(("", ""), [(key, _value(value)) for key, value in found.protocol.items()])
-    yield (
-        f'<p class="soft">Made by ganzoo {escape(__version__)}. The page shows training images;'
-        " mind their licence and the people in them before you pass it on.</p>"
-    )
+    said = f"Made by ganzoo {__version__}."
+    if training_images:
+        said += " The page shows training images: mind their licence, and the people in them."
+    yield f'<p class="soft">{escape(said)}</p>'
 
 
 def _value(value: Any) -> str:

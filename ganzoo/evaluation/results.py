@@ -81,8 +81,11 @@ class Rechecked:
     found: float
 
     @property
-    def ok(self) -> bool:
-        return math.isclose(self.stored, self.found, rel_tol=TOLERANCE, abs_tol=1e-4)
+    def problem(self) -> str:
+        """A line if it is another number now, else ""."""
+        if math.isclose(self.stored, self.found, rel_tol=TOLERANCE, abs_tol=1e-4):
+            return ""
+        return f"{self.name} is {self.found:.6g} now, {self.stored:.6g} is stored"
 
 
 def recheck(
@@ -142,7 +145,7 @@ def recheck(
 def _same_protocol(name: str, stored: Protocol, found: Protocol) -> None:
     """Refuse what was measured with another extractor or on other data of the same name."""
     ours, theirs = found.to_dict(), stored.to_dict()
-    for key in ("data_sha256", "features_sha256", "n_real", "resize", "crop", "precision"):
+    for key in ("data_digest", "features_sha256", "n_real", "resize", "crop", "precision"):
         if ours[key] != theirs[key]:
             raise MissingDataError(
                 f"{name} cannot be measured again: {key} was {theirs[key]!r}, is {ours[key]!r}",

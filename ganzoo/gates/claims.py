@@ -118,13 +118,12 @@ def _metric_problem(name: str, metric: Any, weights: str) -> str:
     return ""
 
 
-def measured_again(candidate: Candidate) -> Iterator[str]:
+def measured_again(candidate: Candidate) -> list[str]:
     """The stored figures come out again from these weights; this takes minutes."""
-    from ganzoo.evaluation import results
+    from ganzoo.evaluation import results  # which imports torch
 
-    for checked in results.recheck(candidate.origin, data=candidate.data):
-        if not checked.ok:
-            yield f"{checked.name} is {checked.found:.6g} now, {checked.stored:.6g} is stored"
+    found = results.recheck(candidate.origin, data=candidate.data)
+    return [checked.problem for checked in found if checked.problem]
 
 
 # -- audit -----------------------------------------------------------------------------------------
@@ -146,9 +145,7 @@ def audit(candidate: Candidate) -> Iterator[str]:
         return
     verdict, reasons = found.get("verdict"), found.get("reasons")
     why = (
-        "; ".join(map(str, reasons))
-        if isinstance(reasons, list) and reasons
-        else "it says no reason"
+        "; ".join(map(str, reasons)) if isinstance(reasons, list) and reasons else "see audit.html"
     )
     if verdict == "fail":
         yield f"the audit fails: {why}"
@@ -158,6 +155,8 @@ def audit(candidate: Candidate) -> Iterator[str]:
         yield Warn(f"no audit with held-out images was possible: {why}")
     elif verdict != "pass":
         yield f"audit.json has the verdict {str(verdict)[:40]!r}; do it anew with: ganzoo audit"
+    if not (candidate.folder / "audit.html").is_file():
+        yield "audit.html, the report of the audit, is missing; write it with: ganzoo audit"
     for tvd, chance in _class_shares(found.get("coverage")):
         if tvd > chance:
             yield Warn(

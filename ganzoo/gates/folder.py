@@ -26,8 +26,6 @@ def format(candidate: Candidate) -> Iterator[str]:
             yield f"{path.name} is a link; put the file itself there"
         elif path.suffix.lower() in layout.PICKLES:
             yield f"{path.name} can run code when it is opened; only safetensors may hold weights"
-        elif path.name.endswith("audit.html"):
-            yield f"{path.name} shows training images, and stays with you; move it out"
         elif path.name not in layout.FILES or not path.is_file():
             yield f"{path.name} is no file of a model folder; move it out"
         elif path.stat().st_size > LARGEST:

@@ -60,7 +60,7 @@ def test_a_result_says_how_it_was_measured(folder: Path) -> None:
     assert fid.name == "fid/random-v1/n64/train/bicubic-antialias-64"
     assert fid.std is None
     assert fid.protocol.features_sha256 == open_extractor("random").sha256
-    assert fid.protocol.data_sha256 == load_data(SHAPES).digest
+    assert fid.protocol.data_digest == load_data(SHAPES).digest
     assert found["kid"].protocol.n_real == 64
     low, high = found["kid"].interval or (0, 0)
     assert low < found["kid"].value < high
@@ -110,11 +110,12 @@ def test_results_are_stored_checked_and_refused_for_other_weights(
 
     again = results.recheck(own)
     assert [(c.name, c.found) for c in again] == [(r.name, r.value) for r in found]
-    assert all(c.ok for c in again)
+    assert not any(c.problem for c in again)
 
     stored[found[0].name]["value"] *= 1.05
     results.update(own, {"metrics.json": json.dumps(stored)})
-    assert [c.ok for c in results.recheck(own)] == [False, True]
+    first, second = results.recheck(own)
+    assert "is stored" in first.problem and not second.problem
 
     stored[found[0].name]["settings"]["features_sha256"] = "0" * 64
     results.update(own, {"metrics.json": json.dumps(stored)})
@@ -163,7 +164,7 @@ def test_only_equal_protocols_are_ranked(folder: Path, tmp_path: Path) -> None:
 
     entries = json.loads((models[1] / "metrics.json").read_text())
     for entry in entries.values():  # the same name, but other real images
-        entry["settings"]["data_sha256"] = "1" * 64
+        entry["settings"]["data_digest"] = "1" * 64
     results.update(models[1], {"metrics.json": json.dumps(entries)})
     with pytest.raises(InputError, match="no protocol in common"):
         results.compare(models[:2])

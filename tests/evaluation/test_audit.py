@@ -1,0 +1,255 @@
+"""`ganzoo.audit` and its report, on generators whose sins are known."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+import ganzoo
+from ganzoo import files, layout, training
+from ganzoo.cli import main
+from ganzoo.data import load_data
+from ganzoo.errors import DataError, InputError
+from ganzoo.evaluation import auditing, report
+from ganzoo.evaluation.auditing import Audit, add_audit, other_split
+from ganzoo.models import Generator
+from tests import tiny
+
+TRAIN = "shapes?channels=1&n=600&size=16"
+OTHERS = f"{TRAIN}&seed=5"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    recipe = tiny.recipe("gan", data={"source": TRAIN}, generator="gan", discriminator="gan")
+    return training.train(recipe, tmp_path_factory.mktemp("runs") / "1")
+
+
+class Playback(Generator):
+    """A generator that shows given images, by the seeds' draws."""
+
+    def __init__(self, inner: Generator, images: np.ndarray) -> None:
+        super().__init__(inner.config)
+        self.part, self.record, self.name = inner.part, inner.record, "playback"
+        self.images = torch.from_numpy(images.copy()).float() / 127.5 - 1
+        self.anchor = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, z: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        rows = (z[:, 0].double().mul(1e6).long() % len(self.images)).abs()
+        return self.images[rows]
+
+
+def audit_of(
+    run: Path, images: np.ndarray, monkeypatch: pytest.MonkeyPatch, **options: object
+) -> Audit:
+    """The audit of a model that shows these images."""
+    from ganzoo import loading
+
+    load = loading.load
+    monkeypatch.setattr(loading, "load", lambda *a, **k: Playback(load(*a, **k), images))
+    found = ganzoo.audit(run, **{"holdout": OTHERS, "n": 500, **options})
+    monkeypatch.undo()
+    return found
+
+
+def pixels(spec: str) -> np.ndarray:
+    return np.asarray(load_data(spec).pixels)
+
+
+def test_copies_fail_and_are_shown_beside_their_originals(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = audit_of(run, pixels(TRAIN)[:50], monkeypatch)
+    assert found.verdict == "fail"
+    assert "closer to a training image" in found.reasons[0]
+    assert found.samples is not None and found.originals is not None
+    assert torch.equal(found.samples, found.originals)
+    assert found.samples.shape == (auditing.PAIRS, 1, 16, 16)
+
+
+def test_mirrored_copies_fail_too(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = audit_of(run, pixels(TRAIN)[:50, :, :, ::-1], monkeypatch)
+    assert found.verdict == "fail"
+    assert found.samples is not None and found.originals is not None
+    assert torch.equal(found.samples, found.originals)
+
+
+def test_new_images_do_not_fail_but_few_are_not_passed(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = audit_of(run, pixels(f"{TRAIN}&seed=9"), monkeypatch)
+    assert found.verdict == "warn"
+    assert any("few copies stay unseen" in reason for reason in found.reasons)
+    assert set(found.copying.spaces) == {"pixels-v1", "random-v1"}
+    assert not any(space.copying for space in found.copying.spaces.values())
+
+
+def test_without_held_out_images_nothing_is_passed(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auditing, "other_split", lambda spec: None)
+    found = ganzoo.audit(run, n=200)
+    assert found.verdict == "unaudited"
+    assert "no held-out images" in found.reasons[0]
+    assert any("no held-out images" in item for item in found.not_examined)
+    assert found.samples is None
+
+
+def test_the_discriminator_of_a_run_is_asked_for_members(run: Path) -> None:
+    found = ganzoo.audit(run, holdout=OTHERS, n=200)
+    assert found.membership is not None
+    assert (found.membership.members, found.membership.held_out) == (600, 600)
+    assert 0.3 < found.membership.lower < found.membership.auc < found.membership.upper < 0.7
+
+
+def test_the_other_split_is_held_out() -> None:
+    assert other_split("mnist") == "mnist@test"
+    assert other_split("mnist@test") == "mnist"
+    assert other_split("fashion-mnist?resolution=32") == "fashion-mnist@test?resolution=32"
+    assert other_split("folder:cats") is None
+
+
+def test_training_images_are_not_held_out(run: Path) -> None:
+    with pytest.raises(DataError, match="the held-out images are the training images"):
+        ganzoo.audit(run, holdout=TRAIN, n=200)
+
+
+def test_other_images_than_the_models_own_are_named(run: Path) -> None:
+    found = ganzoo.audit(run, data=f"{TRAIN}&seed=3", holdout=OTHERS, n=200)
+    assert any("these are others" in item for item in found.not_examined)
+
+
+def test_a_missing_class_is_named_through_a_classifier(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shapes, read by a classifier of theirs: the mean of an image's pixels tells nothing, so the
+    classifier here looks the image up."""
+    known = {
+        image.tobytes(): int(label)
+        for spec in (TRAIN, OTHERS, f"{TRAIN}&seed=9")
+        for image, label in zip(pixels(spec), load_data(spec).labels, strict=True)
+    }
+
+    class LooksUp(torch.nn.Module):
+        classes = ("circle", "square", "triangle", "cross")
+
+        def outputs(self, images: torch.Tensor) -> object:
+            from ganzoo.evaluation.extractors import Outputs
+
+            read = [known.get(image.numpy().tobytes(), 0) for image in images]  # 0: mirrored
+            return Outputs(images.flatten(1).float(), torch.eye(4)[read])
+
+    from ganzoo.evaluation import features
+
+    opened = features.OpenExtractor("shapes-v1", "0" * 64, LooksUp(), torch.device("cpu"))
+    real_open = auditing.open_extractor
+    monkeypatch.setattr(
+        auditing,
+        "open_extractor",
+        lambda name, **k: opened if name == "shapes" else real_open(name, **k),
+    )
+    fresh = load_data(f"{TRAIN}&seed=9")
+    kept = np.asarray(fresh.pixels)[np.asarray(fresh.labels) != 2]
+    patched = audit_of(run, kept, monkeypatch, features="shapes")
+    assert patched.coverage is not None and patched.coverage.corrected
+    assert patched.coverage.missing == (2,)
+    assert any("hardly any: triangle" in reason for reason in patched.reasons)
+
+
+# -- what is written -------------------------------------------------------------------------------
+
+
+def test_the_record_the_card_and_the_hashes_follow(run: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    ganzoo.save(own, ganzoo.load(run), training=layout.read_json(run / "model/training.json"))
+    found = ganzoo.audit(own, holdout=OTHERS, n=200)
+    add_audit(own, found)
+    assert not ganzoo.verify(own).problems
+    record = json.loads((own / "audit.json").read_text())
+    assert record["format"] == 1
+    assert record["weights_sha256"] == files.sha256(own / "model.safetensors")
+    assert record["verdict"] == found.verdict
+    assert "suspects" not in json.dumps(record["copying"])
+    assert f"**{found.verdict}**" in (own / "README.md").read_text()
+    assert ganzoo.list_models  # the public name
+
+    other = tmp_path / "other"
+    ganzoo.save(other, ganzoo.load("gan.mnist"))
+    with pytest.raises(InputError, match="not of the weights"):
+        add_audit(other, found)
+
+
+def pictures(page: str) -> list[bytes]:
+    import base64
+
+    return [base64.b64decode(data) for data in re.findall(r"base64,([A-Za-z0-9+/=]+)", page)]
+
+
+def test_only_the_auditors_page_shows_training_images(
+    run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from ganzoo import contact_sheet, provenance
+
+    train = pixels(TRAIN)
+    found = audit_of(run, train[:50], monkeypatch)
+    sheets = {}
+    for shown in (True, False):
+        page = report.render(found, training_images=shown)
+        assert page.startswith("<!doctype html>") and "http://" not in page
+        assert 'src="data:' in page and "<script" not in page
+        (picture,) = pictures(page)
+        path = tmp_path / f"{shown}.png"
+        path.write_bytes(picture)
+        assert provenance.read_record(path)["weights_sha256"] == found.weights_sha256
+        sheets[shown] = path
+    assert found.samples is not None
+    samples = found.samples.permute(0, 2, 3, 1).numpy()
+    expected = contact_sheet.contact_sheet(samples, columns=8)
+    from PIL import Image
+
+    alone = np.asarray(Image.open(sheets[False]))
+    assert np.array_equal(alone, expected[:, :, 0])
+    assert np.asarray(Image.open(sheets[True])).size > alone.size
+
+
+def test_the_page_quotes_what_a_model_is_called(run: Path) -> None:
+    found = ganzoo.audit(run, holdout=OTHERS, n=200)
+    hostile = Audit(**{**vars(found), "model": "<img src=x onerror=alert(1)>"})
+    assert "<img src=x" not in report.render(hostile)
+
+
+def test_the_command_writes_page_and_record_and_fails_for_copies(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = CliRunner()
+    page = tmp_path / "page.html"
+    words = ["audit", str(run), "--holdout", OTHERS, "-n", "200", "-o", str(page), "--json"]
+    done = runner.invoke(main, words)
+    assert done.exit_code == 0, done.output
+    (record,) = json.loads(done.stdout)
+    assert record == json.loads((run / "model" / "audit.json").read_text())
+    assert page.is_file() and (run / "model" / "audit.html").is_file()
+    assert not ganzoo.verify(run).problems
+
+    from ganzoo import loading
+
+    load, copies = loading.load, pixels(TRAIN)[:50]
+    monkeypatch.setattr(loading, "load", lambda *a, **k: Playback(load(*a, **k), copies))
+    done = runner.invoke(main, [*words, "--no-write"])
+    assert done.exit_code == 1
+    assert "do not publish it" in done.stderr.splitlines()[-1]
+    assert json.loads(done.stdout)[0]["verdict"] == "fail"
+
+
+def test_a_name_gets_its_page_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ganzoo.cli.audit import report_path
+
+    assert report_path("dcgan.mnist", own=False) == Path("dcgan.mnist-audit.html")
+    assert report_path("hf://me/gan@v1", own=False) == Path("gan-audit.html")
+    assert report_path(str(tmp_path), own=True) == tmp_path / "audit.html"

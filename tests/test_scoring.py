@@ -1,0 +1,156 @@
+"""What a run measures as it goes: metrics with the best model kept, and mode collapse."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import ganzoo
+from ganzoo import layout, training
+from ganzoo.errors import ConfigError
+from ganzoo.evaluation.results import read_results
+from ganzoo.training.scoring import Due
+from tests import tiny
+
+
+def log(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def curve(run: Path, name: str) -> dict[int, float]:
+    return {int(entry["step"]): entry[name] for entry in log(run) if name in entry}
+
+
+def recipe(**changes: object) -> training.Recipe:
+    evaluate = {"every": 4, "n": 32, "metrics": ["fid", "coverage"]}
+    return tiny.recipe("gan", **{"evaluate": evaluate, **changes})
+
+
+def test_due_is_the_first_logging_step_of_each_interval() -> None:
+    due = Due(10)
+    assert [step for step in range(3, 60, 3) if due(step)] == [12, 21, 30, 42, 51]
+    resumed = Due(10)
+    assert [step for step in range(33, 60, 3) if resumed(step)] == [42, 51]
+    assert [step for step in range(4, 13, 4) if Due(4)(step)] == [4, 8, 12]
+
+
+def test_metrics_are_logged_and_the_best_model_is_kept(tmp_path: Path) -> None:
+    run = training.train(recipe(), tmp_path / "run", tensorboard=True)
+    fid = curve(run, "eval/fid")
+    assert list(fid) == [4, 8, 12, 16, 20]
+    assert set(curve(run, "eval/coverage")) == set(fid)
+
+    best = run / "best"
+    step = layout.read_json(best / "training.json")["steps"]
+    assert fid[step] == min(fid.values())
+    results = {name.partition("/")[0]: entry for name, entry in read_results(best).items()}
+    assert results["fid"]["value"] == pytest.approx(fid[step], rel=1e-5)
+    assert results["fid"]["settings"]["split"] == "train"
+    assert not ganzoo.verify(best).problems
+    again = ganzoo.evaluate(best, n=32, repeats=1, metrics=["fid"])[0]
+    # the folder's weights are those that were measured, but for the batches of its features
+    assert again.value == pytest.approx(fid[step], rel=1e-3)
+
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("eval/fid")] == list(fid)
+
+
+def test_a_metric_that_grows_keeps_the_highest(tmp_path: Path) -> None:
+    evaluate = {"every": 4, "n": 32, "metrics": ["density"]}
+    run = training.train(recipe(evaluate=evaluate), tmp_path / "run")
+    density = curve(run, "eval/density")
+    step = layout.read_json(run / "best" / "training.json")["steps"]
+    assert density[step] == max(density.values())
+
+
+def test_measuring_does_not_change_the_run(tmp_path: Path) -> None:
+    plain = training.train(tiny.recipe("gan"), tmp_path / "plain")
+    every = {"log": 2, "checkpoint": 5, "grid": 4}
+    measured = training.train(recipe(every=every), tmp_path / "measured")
+    a, b = (ganzoo.load(run).state_dict() for run in (plain, measured))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_resumed_run_keeps_its_best_model_and_its_curve(tmp_path: Path) -> None:
+    whole = training.train(recipe(), tmp_path / "whole")
+    parted = training.train(recipe(), tmp_path / "parted", steps=10)
+    training.train(recipe(), tmp_path / "parted", resume=True)
+    for name in ("eval/fid", "eval/coverage"):
+        assert curve(parted, name) == curve(whole, name)
+    a, b = (ganzoo.load(run / "best").state_dict() for run in (whole, parted))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "line"),
+    [
+        ({"every": 4, "metrics": ["fdi"]}, "no metric is called 'fdi'"),
+        ({"every": 4, "metrics": []}, "no metric to evaluate"),
+        ({"every": 4, "n": 1}, "n"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_training(
+    evaluate: dict[str, object], line: str
+) -> None:
+    with pytest.raises(ConfigError, match=line):
+        recipe(evaluate=evaluate)
+
+
+# -- mode collapse ---------------------------------------------------------------------------------
+
+
+def test_collapse_is_logged_and_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A G whose learning rate is 0 keeps showing what it was drawn as: nearly one image."""
+    every = {"log": 2, "checkpoint": 0, "grid": 4}
+    optimizer = {"generator": {"lr": 0.0}}
+    run = training.train(tiny.recipe("gan", every=every, optimizer=optimizer), tmp_path / "run")
+    shares = curve(run, "modes/share")
+    assert list(shares) == [4, 8, 12, 16, 20]
+    assert max(shares.values()) < 0.5
+    said = [line for line in capfd.readouterr().err.splitlines() if "mode collapse?" in line]
+    assert len(said) == 1  # once, not at every interval
+    assert "show 1 of the" in said[0] or "clusters that as many real ones show" in said[0]
+
+
+def test_real_images_show_all_their_modes(tmp_path: Path) -> None:
+    """The same count of real images is 1 by construction; of images of G it is at most that."""
+    from ganzoo.training import scoring
+
+    class Trainer:
+        step, rank, device = 4, 0, torch.device("cpu")
+
+    from ganzoo.data import load_data
+
+    trainer = Trainer()
+    trainer.data = load_data("shapes?n=512&size=16&channels=1")  # type: ignore[attr-defined]
+    coverage = scoring.ModeCoverage(4)
+    coverage._prepare(trainer)  # type: ignore[arg-type]
+    assert coverage._of_real >= 12
+
+
+def test_two_processes_measure_together(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(Path.cwd())!r})\n"
+        "from ganzoo import training\n"
+        "from tests.test_scoring import recipe\n"
+        "training.train(recipe(), sys.argv[1], device='cpu')\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port"]
+    out = tmp_path / "run"
+    done = subprocess.run(
+        [*command, "29631", script, out], capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert list(curve(out, "eval/fid")) == [4, 8, 12, 16, 20]
+    step = layout.read_json(out / "best" / "training.json")["steps"]
+    assert curve(out, "eval/fid")[step] == min(curve(out, "eval/fid").values())

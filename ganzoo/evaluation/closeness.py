@@ -49,7 +49,9 @@ def _spacing(pool: np.ndarray, n: int, visited: np.ndarray, radius: float) -> np
         spacing[rest[found]] = near.distances[found, first[found]]
         rest = rest[~found]
         if len(rest) and k == len(pool):
-            raise InputError("no two different training images", "audit the model's whole data set")
+            raise InputError(
+                "all images of a set are the same", "give the whole training and held-out sets"
+            )
         k *= 4
     return spacing
 

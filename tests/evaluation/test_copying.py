@@ -167,11 +167,21 @@ def test_held_out_images_of_the_training_set_are_left_out(data: tuple[np.ndarray
         audit(train, train, honest)
 
 
+def test_a_collapsed_model_is_a_warning_unless_it_is_on_a_training_image(
+    data: tuple[np.ndarray, ...],
+) -> None:
+    train, held_out, _ = data
+    middle = audit(train, held_out, np.zeros_like(held_out))
+    assert middle.verdict == "warn"
+    assert any("of the data only" in reason for reason in middle.reasons)
+    assert audit(train, held_out, np.repeat(train[:1], N, axis=0)).verdict == "fail"
+
+
 def test_impossible_input_is_one_line(data: tuple[np.ndarray, ...]) -> None:
     train, held_out, honest = data
     with pytest.raises(InputError, match="no features"):
         audit_copying({})
-    with pytest.raises(InputError, match="no two different"):
+    with pytest.raises(InputError, match="all images of a set are the same"):
         audit(np.ones((20, D), np.float32), held_out, honest)
     with pytest.raises(InputError, match="dimensions"):
         audit_copying({"raw": Space(train[:, 1:], held_out, honest)})

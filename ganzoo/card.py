@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ganzoo import files, layout
+from ganzoo import energy, files, layout
 from ganzoo.errors import CheckpointError
 
 OPEN, CLOSE = "<!-- ganzoo:keep -->", "<!-- /ganzoo:keep -->"
@@ -257,6 +257,7 @@ def _training(training: _Facts) -> str:
         ("Seed", training.number("seed", plain=True)),
         ("Time", _duration(seconds) if isinstance(seconds, (int, float)) else ""),
         ("Hardware", ", ".join(f"{_prose(k)} {_prose(v)}" for k, v in hardware.items())),
+        ("Energy", _energy(training)),
         ("Versions", ", ".join(f"{_prose(k)} {_prose(v)}" for k, v in versions.items())),
     ]
     table = _table(("", ""), [row for row in rows if row[1]])
@@ -271,6 +272,15 @@ def _training(training: _Facts) -> str:
     return f"{table}\n\n<details>{block}\n\n</details>"
 
 
+def _energy(training: _Facts) -> str:
+    """As it is recorded; or, of a run of before it was, estimated in the same way."""
+    recorded = training.get("energy", default={})
+    seconds = training.get("wall_seconds")
+    if not recorded and isinstance(seconds, (int, float)):
+        recorded = energy.estimate(seconds, training.get("hardware", default={}))
+    return _prose(energy.as_text(recorded)) if recorded else ""
+
+
 def _data(model: _Facts, training: _Facts, name: str) -> str:
     license = model.text("dataset", "license")
     digest = model.text("dataset", "digest") or training.text("data", "digest")
@@ -278,9 +288,18 @@ def _data(model: _Facts, training: _Facts, name: str) -> str:
     own = "Trained on a data set of its author's." if model.text("dataset", "name") else ""
     lines = [f"Trained on {_code(name)}." if name else own]
     if number := training.number("data", "n"):
-        lines.append(f"{number} images were used.")
-    if credit := model.text("dataset", "credit"):
+        few = training.text("memorisation_warning")
+        lines.append(
+            f"{number} images were used{'; of so few, a model may copy some' * bool(few)}."
+        )
+    lines.append(_marked(training))
+    if credit := model.text("dataset", "credit") or _credit_of(name):
         lines.append(f"{_prose(credit.rstrip('.'))}.")
+    elif model.text("dataset", "name"):
+        lines.append(
+            "Whose work they are is not recorded: find out and credit them (`data.credit` in a"
+            " recipe) before you rely on the model."
+        )
     if license and license != "unknown":
         lines.append(
             f"The data are under {_code(license)}; that licence covers them, not the weights."
@@ -292,6 +311,29 @@ def _data(model: _Facts, training: _Facts, name: str) -> str:
     if digest:
         lines.append(f"Digest of the preprocessed data: {_code(digest)}.")
     return " ".join(filter(None, lines))
+
+
+def _credit_of(name: str) -> str:
+    """Whom to credit for a data set that ganzoo or an installed plugin knows."""
+    from ganzoo.data import data_sources
+
+    owners = data_sources().get(name, {}).values()
+    return next((source.credit for source in owners if source.credit), "")
+
+
+def _marked(training: _Facts) -> str:
+    """What became of images that are marked as not for training."""
+    number = training.get("data", "consent", "marked")
+    if not isinstance(number, int):
+        return ""
+    if not number:
+        return "No mark against training (PLUS, C2PA) was found in their files."
+    if training.text("data", "consent", "policy") == "ignore":
+        return (
+            f"**{number:,} of them are marked as not for training and were used all the same**"
+            " (`consent=ignore`)."
+        )
+    return f"{number:,} more were left out, being marked as not for training."
 
 
 def _limitations(model: _Facts, metrics: Mapping[str, Any]) -> str:

@@ -50,11 +50,12 @@ def estimate(seconds: float, hardware: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_text(energy: Mapping[str, Any]) -> str:
-    """`about 0.04 kWh (estimate: 40 W assumed, …)`, or why there is none."""
+    """`about 40 Wh (estimate: 40 W assumed, …)`, or why there is none."""
     kwh, watts, assumed = (energy.get(key) for key in ("kwh", "watts", "assumed"))
     if not isinstance(kwh, (int, float)) or not isinstance(watts, (int, float)):
         return f"not estimated: {assumed}"
-    return f"about {kwh:g} kWh (estimate: {watts:g} W assumed, {assumed})"
+    amount = f"{kwh:.3g} kWh" if kwh >= 1 else f"{1000 * kwh:.3g} Wh"
+    return f"about {amount} (estimate: {watts:g} W assumed, {assumed})"
 
 
 @functools.cache

@@ -43,7 +43,8 @@ def test_an_estimate_says_what_it_assumes(
     assert (found["kwh"], found["watts"]) == (kwh, watts)
     assert found["assumed"].startswith(assumed)
     text = energy.as_text(found)
-    assert text.startswith(f"about {kwh:g} kWh (estimate: {watts:g} W assumed, {assumed}")
+    amount = f"{kwh:g} kWh" if kwh >= 1 else f"{1000 * kwh:g} Wh"
+    assert text.startswith(f"about {amount} (estimate: {watts:g} W assumed, {assumed}")
 
 
 @pytest.mark.parametrize(
@@ -130,5 +131,5 @@ def test_a_card_of_an_older_run_estimates_it_from_what_was_recorded(tmp_path: Pa
     del training["energy"]
     training |= {"wall_seconds": 7200, "hardware": {"device": "cpu (x86_64)", "threads": 1}}
     path.write_text(json.dumps(training))
-    said = "about 0.02 kWh (estimate: 10 W assumed, 10 W for each CPU thread;"
+    said = "about 20 Wh (estimate: 10 W assumed, 10 W for each CPU thread;"
     assert said in make_card(run / "model").sections["How it was trained"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ganzoo import card_findings, files, layout
+from ganzoo import card_findings, energy, files, layout
 from ganzoo.errors import CheckpointError
 from ganzoo.markdown import Facts, code, prose, table
 
@@ -290,6 +290,7 @@ def _training(training: Facts) -> str:
         ("Seed", training.number("seed", plain=True)),
         ("Time", _duration(seconds) if isinstance(seconds, (int, float)) else ""),
         ("Hardware", ", ".join(f"{prose(k)} {prose(v)}" for k, v in hardware.items())),
+        ("Energy", _energy(training)),
         ("Versions", ", ".join(f"{prose(k)} {prose(v)}" for k, v in versions.items())),
     ]
     facts = table(("", ""), [row for row in rows if row[1]])
@@ -304,6 +305,15 @@ def _training(training: Facts) -> str:
     return f"{facts}\n\n<details>{block}\n\n</details>"
 
 
+def _energy(training: Facts) -> str:
+    """As it is recorded; or, of a run of before it was, estimated in the same way."""
+    recorded = training.get("energy", default={})
+    seconds = training.get("wall_seconds")
+    if not recorded and isinstance(seconds, (int, float)):
+        recorded = energy.estimate(seconds, training.get("hardware", default={}))
+    return prose(energy.as_text(recorded)) if recorded else ""
+
+
 def _data(model: Facts, training: Facts, name: str) -> str:
     license = model.text("dataset", "license")
     digest = model.text("dataset", "digest") or training.text("data", "digest")
@@ -311,9 +321,18 @@ def _data(model: Facts, training: Facts, name: str) -> str:
     own = "Trained on a data set of its author's." if model.text("dataset", "name") else ""
     lines = [f"Trained on {code(name)}." if name else own]
     if number := training.number("data", "n"):
-        lines.append(f"{number} images were used.")
-    if credit := model.text("dataset", "credit"):
+        few = training.text("memorisation_warning")
+        lines.append(
+            f"{number} images were used{'; of so few, a model may copy some' * bool(few)}."
+        )
+    lines.append(_marked(training))
+    if credit := model.text("dataset", "credit") or _credit_of(name):
         lines.append(f"{prose(credit.rstrip('.'))}.")
+    elif model.text("dataset", "name"):
+        lines.append(
+            "Whose work they are is not recorded: find out and credit them (`data.credit` in a"
+            " recipe) before you rely on the model."
+        )
     if license and license != "unknown":
         lines.append(
             f"The data are under {code(license)}; that licence covers them, not the weights."
@@ -325,6 +344,29 @@ def _data(model: Facts, training: Facts, name: str) -> str:
     if digest:
         lines.append(f"Digest of the preprocessed data: {code(digest)}.")
     return " ".join(filter(None, lines))
+
+
+def _credit_of(name: str) -> str:
+    """Whom to credit for a data set that ganzoo or an installed plugin knows."""
+    from ganzoo.data import data_sources
+
+    owners = data_sources().get(name, {}).values()
+    return next((source.credit for source in owners if source.credit), "")
+
+
+def _marked(training: Facts) -> str:
+    """What became of images that are marked as not for training."""
+    number = training.get("data", "consent", "marked")
+    if not isinstance(number, int):
+        return ""
+    if not number:
+        return "No mark against training (PLUS, C2PA) was found in their files."
+    if training.text("data", "consent", "policy") == "ignore":
+        return (
+            f"**{number:,} of them are marked as not for training and were used all the same**"
+            " (`consent=ignore`)."
+        )
+    return f"{number:,} more were left out, being marked as not for training."
 
 
 def _limitations(model: Facts, *, audited: bool) -> str:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from pages import written
 from rich.markdown import Markdown
 from rich.progress import track
 
@@ -38,7 +39,6 @@ STEPS = 2
 CLASSES = "conditional=true"
 DECIDED_BY_DATA = ("image_shape", "num_classes")
 RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
-MARKERS = ("<!-- matrix -->", "<!-- /matrix -->")
 
 
 @dataclass(frozen=True)
@@ -293,22 +293,6 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names) or "none"
 
 
-def written(page: str, section: str) -> str:
-    """A page with the section put between the markers.
-
-    Raises:
-        GanzooError: the page has no such place.
-    """
-    start, end = MARKERS
-    before, found, rest = page.partition(f"{start}\n")
-    _, ended, after = rest.partition(f"{end}\n")
-    if not found or not ended:
-        raise GanzooError(
-            f"the page has no lines {start} and {end}", "put both where the matrix is to be"
-        )
-    return f"{before}{start}\n{section}\n{end}\n{after}"
-
-
 @click.command()
 @click.option("--write", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Page.")
 @click.option("--resolve-only", is_flag=True, help="Train nothing.")
@@ -321,7 +305,9 @@ def main(write: Path | None, resolve_only: bool) -> None:
         train_all([*working, *(o for o in cover(found) if o.mix.augmentation is not None)])
     text = section(found)
     if write is not None:
-        write.write_text(written(write.read_text(encoding="utf-8"), text), encoding="utf-8")
+        write.write_text(
+            written(write.read_text(encoding="utf-8"), "matrix", text), encoding="utf-8"
+        )
     if sys.stdout.isatty():
         console.stdout().print(Markdown(text))
     else:

@@ -109,6 +109,7 @@ def test_every_source_is_declared_in_full() -> None:
         assert callable(pkgutil.resolve_name(source.open))
         assert source.summary and source.license and source.splits
         assert source.name in source.usage
+        assert bool(source.credit) != bool(source.location)  # of what users bring, they know
 
 
 # --- shapes --------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ganzoo.cli.output import json_option, note, print_facts, print_json
+from ganzoo.energy import as_text
 from ganzoo.errors import InputError
 
 
@@ -125,4 +126,5 @@ def readable(report: dict[str, Any]) -> dict[str, Any]:
     facts["seconds_per_step"] = f"{facts['seconds_per_step']:.3g}"
     facts["images_per_second"] = f"{facts['images_per_second']:.4g}"
     facts["time"] = str(timedelta(seconds=round(facts.pop("eta_seconds"))))
+    facts["energy"] = as_text(facts["energy"])
     return facts

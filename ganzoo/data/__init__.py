@@ -89,6 +89,7 @@ def stand_in(
         image_shape=(depth, height, width),
         classes=classes,
         license=source.license,
+        credit=source.credit,
         digest="",
         skipped=(),
         content_crop=None,

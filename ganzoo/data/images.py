@@ -79,6 +79,7 @@ class ImageData:
         skipped: (name, reason) of each image that could not be used.
         content_crop: (top, left, height, width) of the image inside its padding, or None.
         consent: what came of the scan for marks against training; None where there was none.
+        credit: whom to name for them, "" where nobody is known.
     """
 
     source: str
@@ -91,6 +92,7 @@ class ImageData:
     pixels: np.ndarray = field(repr=False)
     labels: np.ndarray | None = field(repr=False)
     consent: Consent | None = None
+    credit: str = ""
 
     @property
     def num_classes(self) -> int:

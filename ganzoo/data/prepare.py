@@ -63,6 +63,7 @@ def prepare(source: DataSource, request: DataRequest, *, progress: bool = False)
         skipped=prepared.skipped,
         content_crop=prepared.content_crop,
         consent=prepared.consent,
+        credit=source.credit,
         pixels=pixels,
         labels=None if prepared.labels is None else np.array(prepared.labels, np.int64),
     )

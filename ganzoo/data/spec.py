@@ -28,6 +28,7 @@ class DataSource:
         options: what the query may set, beyond `resolution`, `channels` and `labels=none`.
         location: for a source that reads what the user points at, how to call that (`PATH`).
         image_shape: (C, H, W) of the images, where it is known beforehand.
+        credit: whom to name for it, as the cards of models do that are trained on it.
     """
 
     name: str
@@ -40,6 +41,7 @@ class DataSource:
     options: tuple[str, ...] = ()
     location: str = ""
     image_shape: tuple[int, int, int] | None = None
+    credit: str = ""
 
     @property
     def usage(self) -> str:

@@ -23,10 +23,11 @@ def refresh() -> None:
         RevocationsError: it cannot be had, or is no list.
         IntegrityError: it is not signed by the key, or is older than what was seen before.
     """
+    if (configured := Configured.read()) is None:
+        return
     from huggingface_hub import constants
 
-    configured = Configured.read()
-    if configured is None or constants.HF_HUB_OFFLINE:
+    if constants.HF_HUB_OFFLINE:
         return
     place = configured.place
     data, signature = fetch(place), fetch(beside(place))

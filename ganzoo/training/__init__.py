@@ -63,7 +63,9 @@ def train(
         GanzooError: anything that is wrong with recipe, data, folder or device, or divergence.
         KeyboardInterrupt: stopped by Ctrl-C or SIGTERM, after a checkpoint was written.
     """
+    from ganzoo.training import memorisation
     from ganzoo.training import observers as watching
+    from ganzoo.training.report import cost
     from ganzoo.training.scoring import scorers
     from ganzoo.training.trainer import Setup
 
@@ -88,10 +90,14 @@ def train(
             path = trainer.resume()
             if main:
                 watchers.say(f"resuming at step {trainer.step} from {path}")
+        elif main and (caution := memorisation.warning_of(trainer)):
+            watchers.say(f"warning: {caution}")
         if main:
             files.write_text(out / "run.toml", _to_toml(resolved.to_dict()))
         accelerator.wait_for_everyone()
         _run(trainer, steps)
+        if main and progress:
+            watchers.say(cost(trainer))
     return out
 
 
@@ -131,6 +137,7 @@ def plan(
             report = dry_run(trainer)
     if absent:
         report["data"] = {"source": images.source, "absent": absent}
+        report.pop("memorisation_warning", None)
     return report
 
 

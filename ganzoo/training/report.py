@@ -5,16 +5,19 @@ from __future__ import annotations
 import platform
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 import ganzoo
-from ganzoo import checkpoint, layout, plugins
+from ganzoo import checkpoint, energy, layout, plugins
 from ganzoo.evaluation.results import add_results
+from ganzoo.training import memorisation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,7 +47,7 @@ def write_model(
             summary=recipe.model.summary,
             dataset=recipe.data.name or data.source,
             dataset_license=recipe.data.license or data.license,
-            dataset_credit=recipe.data.credit or "",
+            dataset_credit=recipe.data.credit or data.credit,
             dataset_digest=data.digest,
             dataset_size=len(data),
             dataset_consent=recipe.data.consent or "",
@@ -60,7 +63,7 @@ def write_model(
 
 
 def training_record(trainer: Trainer) -> dict[str, Any]:
-    """training.json: how the model was made, complete enough to make it again."""
+    """training.json: how the model was made, complete enough to make it again, and at what cost."""
     return {
         "recipe": trainer.resolved.to_dict(),
         "seed": trainer.recipe.seed,
@@ -79,20 +82,51 @@ def training_record(trainer: Trainer) -> dict[str, Any]:
             "torch": torch.__version__,
             "python": platform.python_version(),
         },
-        "hardware": {
-            "device": device_name(trainer.device),
-            "threads": torch.get_num_threads(),
-            "processes": trainer.world,
-        },
+        "hardware": hardware(trainer),
+        "energy": energy.estimate(trainer.wall_seconds, hardware(trainer)),
+        **_caution(trainer),
     }
 
 
 def _data(trainer: Trainer) -> dict[str, Any]:
-    return {
-        "source": trainer.data.source,
-        "n": len(trainer.data),
-        "digest": trainer.data.digest,
+    """The data, and what became of images that are marked as not for training: not their names,
+    which may say more than is to be published."""
+    data = trainer.data
+    facts: dict[str, Any] = {"source": data.source, "n": len(data), "digest": data.digest}
+    if data.consent is not None:
+        facts["consent"] = {
+            "policy": data.consent.policy,
+            "marked": len(data.consent.marked),
+            "marks": dict(Counter(said for _, said in data.consent.marked)),
+        }
+    return facts
+
+
+def _caution(trainer: Trainer) -> dict[str, str]:
+    warning = memorisation.warning_of(trainer)
+    return {"memorisation_warning": warning} if warning else {}
+
+
+def hardware(trainer: Trainer) -> dict[str, Any]:
+    """What it is trained on, in this session."""
+    facts: dict[str, Any] = {
+        "device": device_name(trainer.device),
+        "threads": torch.get_num_threads(),
+        "processes": trainer.world,
     }
+    if (watts := energy.power_limit(trainer.device)) is not None:
+        facts["power_limit_watts"] = watts
+    return facts
+
+
+def cost(trainer: Trainer) -> str:
+    """The time and energy of a run, in one line for people."""
+    facts = hardware(trainer)
+    seconds = trainer.wall_seconds
+    return (
+        f"{timedelta(seconds=round(seconds))} on {facts['device']},"
+        f" {energy.as_text(energy.estimate(seconds, facts))}"
+    )
 
 
 def device_name(device: torch.device) -> str:
@@ -130,6 +164,8 @@ def dry_run(trainer: Trainer, steps: int = 4) -> dict[str, Any]:
         "seconds_per_step": total / trainer.total_steps,
         "images_per_second": trainer.images_at(trainer.total_steps) / total,
         "eta_seconds": total,
+        "energy": energy.estimate(total, hardware(trainer)),
+        **_caution(trainer),
     }
 
 

@@ -556,5 +556,6 @@ def test_training_out_of_memory_names_the_batch_size_to_try(ganzoo, model, tmp_p
     monkeypatch.setenv("TINY_IS_GREEDY", "1")
     result = ganzoo("train", "tiny", "--out", tmp_path / "run")
     assert result.exit_code == 1
-    (line,) = result.stderr.splitlines()
+    caution, line = result.stderr.splitlines()
+    assert caution.startswith("warning: it may memorise: ")
     assert "out of memory with batch 8: --set batch=4" in line

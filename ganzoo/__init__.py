@@ -21,10 +21,12 @@ from ganzoo.parts import Part
 if TYPE_CHECKING:
     from ganzoo.checkpoint import save
     from ganzoo.images import Images
+    from ganzoo.inspection import inspect
     from ganzoo.loading import load, load_discriminator
     from ganzoo.models import Discriminator, Generator
     from ganzoo.publishing import publish
     from ganzoo.registry import list_models
+    from ganzoo.reproduction import reproduce
     from ganzoo.signing import sign, verify
     from ganzoo.training import train
 
@@ -34,10 +36,12 @@ _LAZY = {
     "Discriminator": "ganzoo.models",
     "Generator": "ganzoo.models",
     "Images": "ganzoo.images",
+    "inspect": "ganzoo.inspection",
     "list_models": "ganzoo.registry",
     "load": "ganzoo.loading",
     "load_discriminator": "ganzoo.loading",
     "publish": "ganzoo.publishing",
+    "reproduce": "ganzoo.reproduction",
     "save": "ganzoo.checkpoint",
     "sign": "ganzoo.signing",
     "train": "ganzoo.training",
@@ -53,10 +57,12 @@ __all__ = [
     "Images",
     "Part",
     "hookimpl",
+    "inspect",
     "list_models",
     "load",
     "load_discriminator",
     "publish",
+    "reproduce",
     "save",
     "sign",
     "train",

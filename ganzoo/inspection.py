@@ -7,6 +7,7 @@ manifest shows that the file is still as its signer left it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,7 +107,7 @@ def _plain(record: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, str)
         else value
         for key, value in record.items()
-        if isinstance(value, (str, int, float))
+        if isinstance(value, (str, int)) or (isinstance(value, float) and math.isfinite(value))
     }
 
 
@@ -120,7 +121,10 @@ def _xmp_layer(found: marks.Found) -> Layer:
             return Layer("xmp", BROKEN, "ganzoo's record is here, and its XMP packet is gone")
         return Layer("xmp", ABSENT, "no XMP packet")
     if xml is None:
-        return Layer("xmp", BROKEN, "the XMP packet is damaged")
+        named = any(word in found.packet for word in ("ganzoo", *_GENERATED))
+        if named or found.record is not None:
+            return Layer("xmp", BROKEN, "the XMP packet is damaged, and a generator is named")
+        return Layer("xmp", ABSENT, "an XMP packet that cannot be read")
     facts = dict(_xmp_facts(xml))
     kind = facts.get("DigitalSourceType", "").rpartition("/")[2]
     by = facts.get("AISystemUsed") or facts.get("CreatorTool") or ""
@@ -163,7 +167,7 @@ def _record_layer(found: marks.Found) -> Layer:
 def _manifest_layer(path: Path, trust: Path | None) -> Layer:
     suffix = _suffix(path)
     if suffix not in manifests.MIME:
-        return Layer("c2pa", ABSENT, "not a format that ganzoo signs")
+        return Layer("c2pa", UNCHECKED, "not a format that ganzoo signs")
     if path.stat().st_size > _LARGEST:
         return Layer("c2pa", UNCHECKED, f"the file has more than {_LARGEST:,} bytes")
     data = path.read_bytes()

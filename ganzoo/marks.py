@@ -35,7 +35,7 @@ SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 NAMESPACE = "urn:ganzoo#"
 _RECORD_BYTES = 384  # of the record's JSON, and
 _VALUE_BYTES = 128  # of one value in it, so that the whole mark stays below 1.5 KB
-_LARGEST_PACKET = 1 << 16  # that is looked at, where anyone wrote it
+_LARGEST_PACKET = 1 << 20  # that is looked at: other programs write long ones
 _MOST_CHUNKS = 10_000  # of a PNG
 _FIRST = ("model", "weights_sha256", "plugin", "seed", "seeds", "label", "truncation", "source")
 """What a record keeps first where there is no space for all of it."""
@@ -154,7 +154,7 @@ class Found:
     @property
     def xml(self) -> ElementTree.Element | None:
         """The packet, parsed; None where there is none, it is damaged or may define entities."""
-        if self.packet is None or "<!" in self.packet:
+        if self.packet is None or "<!DOCTYPE" in self.packet or "<!ENTITY" in self.packet:
             return None
         try:
             return ElementTree.fromstring(self.packet)
@@ -236,4 +236,4 @@ def _scanned(descriptor: int) -> str | None:
         if whole >= 0:
             return data[whole : end + 12].decode(errors="replace")
         start = data.rfind(b"<x:xmpmeta")
-        return None if start < 0 else data[start : start + 256].decode(errors="replace")
+        return None if start < 0 else data[start : start + (1 << 16)].decode(errors="replace")

@@ -208,19 +208,19 @@ def _locate(
     record names and is here, or may be fetched."""
     if model is not None:
         return _with_weights(loading.locate(model), record)
-    sources = _sources(record)
-    problem = GanzooError("the record names no place")
-    for source in sources:
+    problems: dict[str, GanzooError] = {}
+    for source in _sources(record):
         try:
             return _with_weights(loading.locate(source, local_files_only=True), record)
         except GanzooError as error:
-            problem = error
-    for source in sources if isinstance(problem, HubError) else ():
-        if allow(source):
+            problems[source] = error
+    for source, problem in problems.items():
+        if isinstance(problem, HubError) and allow(source):  # it is only not here
             return _with_weights(loading.locate(source), record)
+    why = next((problem.problem for problem in problems.values()), "the record names no place")
     name = printable(str(record.get("model", "")), longest=100)
     raise NotFoundError(
-        f"the model {name!r} is not here ({problem.problem})",
+        f"the model {name!r} is not here ({why})",
         "give its folder, name or address with --model",
     )
 

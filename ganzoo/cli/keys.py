@@ -13,9 +13,10 @@ _COLUMNS = ["key", "chain", "root"]
 
 @click.group()
 def keys() -> None:
-    """Make a key of your own, to sign images with: `ganzoo generate MODEL --c2pa`.
+    """Make a key of your own, to sign images with.
 
-    It is another than that of `ganzoo sign`, which is for model folders.
+    `ganzoo generate MODEL --c2pa` signs with it. It is another than that of `ganzoo sign`, which is
+    for model folders.
     """
 
 

@@ -239,7 +239,7 @@ def read_pixels(path: Path) -> np.ndarray:
     """
     import warnings
 
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
@@ -249,6 +249,8 @@ def read_pixels(path: Path) -> np.ndarray:
                 modes = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA"}
                 fallback = "RGBA" if "transparency" in opened.info else "RGB"
                 pixels = np.asarray(opened.convert(modes.get(opened.mode, fallback)))
+    except UnidentifiedImageError as error:
+        raise InputError(f"{path} is no picture", "name a PNG, JPEG, WebP or GIF file") from error
     except Exception as error:  # the decoder raises many kinds of them
         if isinstance(error, MemoryError):
             raise

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ganzoo import files, layout, loading, marks, provenance
+from ganzoo import files, layout, loading, marks, provenance, tile_mark
 from ganzoo.contact_sheet import MAX_IMAGES
 from ganzoo.errors import (
     GanzooError,
@@ -88,10 +88,16 @@ def reproduce(
             other weights.
     """
     path = Path(path)
-    record = _checked_record(path)
-    suffix = _still(path)
-    if out is not None and Path(out).suffix.lower().replace("jpeg", "jpg") != suffix:
-        raise InputError(f"{out} would be another format than {path}", f"use a name in {suffix}")
+    record = marks.read_record(path)
+    if record is None:
+        raise InputError(f"{path} has no record of ganzoo", "see what it has: ganzoo inspect FILE")
+    suffix, pixels = _picture(path)
+    _check_record(record, path)
+    if out is not None:
+        if Path(out).suffix.lower().replace("jpeg", "jpg") != suffix:
+            raise InputError(f"{out} would be another format than {path}", f"name it {suffix}")
+        if Path(out).exists() and path.samefile(out):
+            raise InputError(f"{out} is the file itself", "give another name")
     located = _locate(record, model, allow)
     images, columns = _sample(loading.load(located.folder, device=device), record)
     how: dict[str, Any] = {"record": record, "invisible": _invisible_key(record)}
@@ -101,17 +107,16 @@ def reproduce(
             provenance.save_image(images.to_uint8()[0], made, **how)
         else:
             provenance.save_grid(images.to_uint8(), made, columns=columns, **how)
-        return _compared(path, made, located)
+        new = read_pixels(made)
+    result, largest, differing = compare(pixels, new)
+    return Reproduction(path, located.address or str(located.folder), result, largest, differing)
 
 
 # -- the record ----------------------------------------------------------------------------------
 
 
-def _checked_record(path: Path) -> dict[str, Any]:
-    """The record of a file, if it says enough."""
-    record = marks.read_record(path)
-    if record is None:
-        raise InputError(f"{path} has no record of ganzoo", "see what it has: ganzoo inspect FILE")
+def _check_record(record: Mapping[str, Any], path: Path) -> None:
+    """Refuse a record that does not say enough."""
     if not isinstance(record.get("model"), str) and not isinstance(record.get("source"), str):
         raise _lacking(path, "model")
     if not re.fullmatch("[0-9a-f]{64}", str(record.get("weights_sha256"))):
@@ -123,7 +128,10 @@ def _checked_record(path: Path) -> dict[str, Any]:
             f"the record of {path} had to be cut and does not say everything",
             "generate it again from your own notes",
         )
-    return record
+    if record.get("invisible_mark") == "own key" and tile_mark.own_key() == tile_mark.KEY:
+        raise InputError(
+            f"{path} has an invisible mark with a key of its maker's", "set it in GANZOO_MARK_KEY"
+        )
 
 
 def _lacking(path: Path, what: str) -> InputError:
@@ -132,15 +140,15 @@ def _lacking(path: Path, what: str) -> InputError:
     )
 
 
-def _still(path: Path) -> str:
-    """The suffix of a picture's format; animations are refused."""
+def _picture(path: Path) -> tuple[str, np.ndarray]:
+    """The suffix of a picture's format, and its pixels; animations are refused."""
     from PIL import Image
 
-    read_pixels(path)  # or it says what is wrong
+    pixels = read_pixels(path)  # or it says what is wrong
     with Image.open(path, formats=list(_SUFFIXES)) as image:
         if getattr(image, "n_frames", 1) > 1:
             raise InputError(f"{path} is an animation", "reproduce single images and grids")
-        return _SUFFIXES[str(image.format)]
+        return _SUFFIXES[str(image.format)], pixels
 
 
 def _sample(generator: Generator, record: Mapping[str, Any]) -> tuple[Images, int | None]:
@@ -161,7 +169,13 @@ def _sample(generator: Generator, record: Mapping[str, Any]) -> tuple[Images, in
         options["mix"] = _mix(options["mix"])
     try:
         images = generator.sample(seeds=seeds, labels=labels, **options)
-    except (TypeError, ValueError, RuntimeError) as error:  # values of other types than ours
+    except (
+        TypeError,
+        ValueError,
+        RuntimeError,
+        LookupError,
+        ArithmeticError,
+    ) as error:  # values of other types than ours
         if "memory" in str(error):
             raise
         raise InputError(
@@ -191,8 +205,6 @@ def _mix(text: Any) -> tuple[list[int], int]:
 
 
 def _invisible_key(record: Mapping[str, Any]) -> str | None:
-    from ganzoo import tile_mark
-
     if "invisible_mark" not in record:
         return None
     return tile_mark.KEY if record["invisible_mark"] == "ganzoo" else tile_mark.own_key()
@@ -250,12 +262,11 @@ def _sources(record: Mapping[str, Any]) -> list[str]:
 # -- the comparison ------------------------------------------------------------------------------
 
 
-def _compared(path: Path, made: Path, located: loading.Located) -> Reproduction:
-    old, new = read_pixels(path), read_pixels(made)
-    model = located.address or str(located.folder)
+def compare(old: np.ndarray, new: np.ndarray) -> tuple[str, int | None, float]:
+    """The result, the largest difference and the share of pixels that differ, of two images."""
     if old.shape != new.shape:
-        return Reproduction(path, model, DIFFERENT, None, 1.0)
+        return DIFFERENT, None, 1.0
     difference = np.abs(old.astype(np.int16) - new)
     largest = int(difference.max())
     result = IDENTICAL if largest == 0 else NEAR if largest == 1 else DIFFERENT
-    return Reproduction(path, model, result, largest, float(difference.any(axis=2).mean()))
+    return result, largest, float(difference.any(axis=2).mean())

@@ -124,13 +124,20 @@ def test_signed_files_are_valid_and_little_larger(
         assert a.tobytes() == b.tobytes()
 
 
-def test_animations_are_signed(signing: manifests.Signing, tmp_path: Path) -> None:
-    path = tmp_path / "a.gif"
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".mp4"])
+def test_animations_are_signed(signing: manifests.Signing, tmp_path: Path, suffix: str) -> None:
+    if suffix == ".mp4":
+        pytest.importorskip("imageio_ffmpeg", reason="pip install 'ganzoo[video]'")
+    path = tmp_path / f"a{suffix}"
     frames = np.stack([noise(), noise()[::-1]])
     provenance.save_animation(frames, path, record=RECORD, sign=signing.sign)
-    assert manifests.check(path.read_bytes(), ".gif").state == manifests.VALID
-    with Image.open(path) as image:
-        assert image.n_frames == 2
+    assert manifests.check(path.read_bytes(), suffix).state == manifests.VALID
+    assert provenance.read_record(path) == RECORD
+    layers = {layer.name: layer.status for layer in inspection.inspect(path).layers}
+    assert layers["c2pa"] == layers["xmp"] == layers["record"] == inspection.MARKED
+    if suffix != ".mp4":
+        with Image.open(path) as image:
+            assert image.n_frames == 2
 
 
 def test_every_bit_of_the_pixels_counts(signing: manifests.Signing, tmp_path: Path) -> None:

@@ -131,6 +131,8 @@ def generate(
         raise InputError(f"--class-grid does not write {out or form}", "use -o grid.png")
     if hide_seed and target.form == "npz":
         raise InputError("an .npz names the seed of each image", "leave --hide-seed out")
+    if hide_seed and min(chosen) < 2**32:
+        note("a small seed can be found by trying: a large --seed, of 2^32 or more, hides better")
     how = find_marks(target, no_mark=no_mark, invisible=invisible_mark, c2pa=c2pa)
 
     from ganzoo import loading

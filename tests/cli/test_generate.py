@@ -150,7 +150,8 @@ def test_the_record_names_everything_that_made_the_image(ganzoo, model, tmp_path
 
 def test_the_seed_can_be_left_out(ganzoo, refused, expected, tmp_path):
     out = tmp_path / "out"
-    ganzoo("generate", "tiny.shapes", "-n", 2, "--seed", 42, "--hide-seed", "-o", out)
+    result = ganzoo("generate", "tiny.shapes", "-n", 2, "--seed", 42, "--hide-seed", "-o", out)
+    assert "can be found by trying" in result.stderr
     assert sorted(p.name for p in out.iterdir()) == ["image000000.png", "image000001.png"]
     for path, image in zip(sorted(out.iterdir()), expected(2, seed=42), strict=True):
         assert np.array_equal(read(path), image)

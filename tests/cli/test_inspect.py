@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import ganzoo as library
-from ganzoo import checkpoint, layout, plugins, provenance
+from ganzoo import checkpoint, layout, plugins, provenance, reproduction
 from ganzoo.models import build
 
 
@@ -193,8 +193,31 @@ def test_files_that_cannot_be_made_again(refused, ganzoo, model, tmp_path):
     ganzoo("generate", "tiny.shapes", "-n", 2, "-o", plain)
     assert "another format" in refused("reproduce", plain, "-o", tmp_path / "b.jpg")
     ganzoo("generate", "tiny.shapes", "-n", 1, "-o", arrays)
-    assert "does not name the seed" in refused("reproduce", arrays)
+    assert "is no picture" in refused("reproduce", arrays)
+    assert "is the file itself" in refused("reproduce", plain, "-o", plain)
     assert "cannot read" in refused("reproduce", tmp_path / "missing.png")
+
+
+def test_an_invisible_mark_of_ones_own_needs_its_key(ganzoo, refused, model, tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    monkeypatch.setenv("GANZOO_MARK_KEY", "mine")
+    ganzoo("generate", "tiny.shapes", "-n", 4, "--invisible-mark", "-o", path)
+    assert ganzoo("reproduce", path).stdout.split("\t")[1] == "identical"
+    assert ganzoo("inspect", path).stdout.splitlines()[-1].split("\t")[2] == "marked"
+    monkeypatch.delenv("GANZOO_MARK_KEY")
+    assert "GANZOO_MARK_KEY" in refused("reproduce", path)
+    assert ganzoo("inspect", path).stdout.splitlines()[-1].split("\t")[2] == "no mark found"
+
+
+def test_what_the_comparison_says():
+    old = np.full((2, 2, 1), 7, np.uint8)
+    new = old.copy()
+    assert reproduction.compare(old, new) == ("identical", 0, 0.0)
+    new[0, 0] = 6
+    assert reproduction.compare(old, new) == ("differs by at most one level", 1, 0.25)
+    new[0, 0] = 255
+    assert reproduction.compare(old, new) == ("differs", 248, 0.25)
+    assert reproduction.compare(old, new[:1]) == ("differs", None, 1.0)
 
 
 def test_the_model_may_be_elsewhere(refused, ganzoo, site, model, tmp_path):

@@ -67,7 +67,7 @@ class Inspection:
         if self.status == MARKED:
             return "the file says that a generator made it"
         if self.status == BROKEN:
-            return "the file says that a generator made it, and was changed or damaged since"
+            return "there is a mark, and it does not hold: it was changed or damaged since"
         return "that says nothing about where it came from: marks can be removed"
 
 
@@ -87,13 +87,12 @@ def inspect(
     """
     path = Path(path)
     found = marks.find(path)
+    unasked = Layer("invisible", UNCHECKED, "not asked for")
     layers = (
         _xmp_layer(found),
         _record_layer(found),
         _manifest_layer(path, trust),
-        _invisible_layer(path, key)
-        if invisible
-        else Layer("invisible", UNCHECKED, "not asked for"),
+        _invisible_layer(path, key) if invisible else unasked,
     )
     statuses = {layer.status for layer in layers}
     status = next((status for status in (BROKEN, MARKED) if status in statuses), ABSENT)
@@ -102,13 +101,13 @@ def inspect(
 
 def _plain(record: Mapping[str, Any]) -> dict[str, Any]:
     """The texts and numbers of a record, which is anyone's, as they may be printed."""
-    return {
-        printable(key, longest=100): printable(value, longest=300)
-        if isinstance(value, str)
-        else value
-        for key, value in record.items()
-        if isinstance(value, (str, int)) or (isinstance(value, float) and math.isfinite(value))
-    }
+    plain: dict[str, Any] = {}
+    for key, value in record.items():
+        if isinstance(value, str):
+            plain[printable(key, longest=100)] = printable(value, longest=300)
+        elif isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+            plain[printable(key, longest=100)] = value
+    return plain
 
 
 # -- the layers ----------------------------------------------------------------------------------
@@ -179,7 +178,8 @@ def _manifest_layer(path: Path, trust: Path | None) -> Layer:
     if checked.state == manifests.NONE:
         return Layer("c2pa", ABSENT, "no manifest")
     if checked.state == manifests.INVALID:
-        return Layer("c2pa", BROKEN, f"the manifest is invalid: {', '.join(checked.problems)}")
+        names = "" if checked.generated else ", and names no generator"
+        return Layer("c2pa", BROKEN, f"invalid ({', '.join(checked.problems)}){names}")
     known = "who is known here" if checked.state == manifests.TRUSTED else "who is not known here"
     signed = f"signed as {checked.signer or 'nobody'}, {known}, and unchanged since"
     if checked.generated:

@@ -261,11 +261,14 @@ def test_no_damage_makes_it_fall_over(tmp_path: Path) -> None:
 def test_what_a_record_holds_may_be_printed(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     info = PngImagePlugin.PngInfo()
-    info.add_itxt(
-        "ganzoo", '{"model": "\\ud800\\u001b[31m", "\\ud801": 1, "deep": [[1]], "seed": 1e999}'
+    long = "9" * 4000
+    record = (
+        '{"model": "\\ud800\\u001b[31m", "\\ud801": 1, "deep": [[1]], "truncation": 1e999,'
+        f' "seed": {long}, "label": null, "seeds": NaN}}'
     )
+    info.add_itxt("ganzoo", record)
     Image.fromarray(image()).save(path, pnginfo=info)
     found = ganzoo.inspect(path)
-    assert found.record == {"model": "\\ud800\\x1b[31m", "\\ud801": 1}
+    assert found.record == {"model": "\\ud800\\x1b[31m", "\\ud801": 1, "seed": int(long)}
     for layer in found.layers:
         assert layer.detail.isprintable()

@@ -72,7 +72,11 @@ class Inspection:
 
 
 def inspect(
-    path: str | Path, *, invisible: bool = True, key: str | None = None, trust: Path | None = None
+    path: str | Path,
+    *,
+    invisible: bool = True,
+    key: str | None = None,
+    trust: str | Path | None = None,
 ) -> Inspection:
     """Look for every mark in a file of anyone's.
 
@@ -163,7 +167,7 @@ def _record_layer(found: marks.Found) -> Layer:
     return Layer("record", MARKED, printable(", ".join(facts) or "it is empty", longest=300))
 
 
-def _manifest_layer(path: Path, trust: Path | None) -> Layer:
+def _manifest_layer(path: Path, trust: str | Path | None) -> Layer:
     suffix = _suffix(path)
     if suffix not in manifests.MIME:
         return Layer("c2pa", UNCHECKED, "not a format that ganzoo signs")
@@ -187,7 +191,7 @@ def _manifest_layer(path: Path, trust: Path | None) -> Layer:
     return Layer("c2pa", ABSENT, f"the manifest names no generator; {signed}")
 
 
-def _anchors(trust: Path | None) -> bytes:
+def _anchors(trust: str | Path | None) -> bytes:
     """The certificates to trust: those that were named, which must be there, or one's own."""
     path = manifests.Keys(manifests.keys_folder()).root if trust is None else Path(trust)
     try:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from ganzoo.errors import InputError
 from ganzoo.rng import philox, stream_key
@@ -36,6 +36,7 @@ THRESHOLD = 7.0
 million images, as far as the score is normal."""
 
 _BAND = (3, 16)  # periods in a tile: higher ones go in JPEG and scaling, lower ones show
+_RADIUS = 4  # pixels around one that are its neighbourhood
 _LIMIT = 12.0  # levels: what stands out more from its neighbourhood is image, not mark
 _SCALES = (1.0, 0.5, 2.0, 0.75, 1.25, 1.5, 0.9, 0.95, 1.0526, 1.1111)
 _LARGEST = 1024  # pixels of a side that are looked at, in the middle
@@ -107,32 +108,24 @@ def detect(image: np.ndarray, *, key: str = KEY) -> Detection:
 
 
 def _folded(image: np.ndarray) -> Iterator[tuple[float, np.ndarray]]:
-    """At each scale, the mean of all tiles of an image, of what is fine in it."""
+    """At each scale, the sum of all tiles of an image, of what is fine in it."""
     colors = image.shape[2] - (image.shape[2] in (2, 4))
-    gray = image[..., :colors].mean(axis=2, dtype=np.float32)
-    top, left = (max(0, side - _LARGEST) // 2 for side in gray.shape)
-    gray = gray[top : top + _LARGEST, left : left + _LARGEST]
-    picture = Image.fromarray(gray)
+    gray = np.rint(image[..., :colors].mean(axis=2)).astype(np.uint8)
     for scale in _SCALES:
-        width, height = (int(side / scale + 0.5) for side in picture.size)
+        middle = Image.fromarray(_middle(gray, int(_LARGEST * min(1, scale))))
+        width, height = (int(side / scale + 0.5) for side in middle.size)
         if min(width, height) < SIDE:
             continue
-        scaled = np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
-        fine = np.clip(scaled - _smooth(scaled), -_LIMIT, _LIMIT)
-        rows, columns = (-(-side // SIDE) * SIDE for side in fine.shape)
-        padded = np.zeros((rows, columns), dtype=np.float32)
-        padded[: fine.shape[0], : fine.shape[1]] = fine
-        folds = padded.reshape(rows // SIDE, SIDE, columns // SIDE, SIDE)
+        scaled = middle.resize((width, height), Image.Resampling.BICUBIC)
+        smooth = scaled.filter(ImageFilter.BoxBlur(_RADIUS))
+        fine = np.asarray(scaled, dtype=np.float32) - np.asarray(smooth)
+        fine = fine.clip(-_LIMIT, _LIMIT)
+        padded = np.pad(fine, ((0, -height % SIDE), (0, -width % SIDE)))
+        folds = padded.reshape(-1, SIDE, padded.shape[1] // SIDE, SIDE)
         yield scale, folds.sum(axis=(0, 2), dtype=np.float64)
 
 
-def _smooth(image: np.ndarray, radius: int = 4) -> np.ndarray:
-    """The mean of each pixel's neighbourhood, a square."""
-    size = 2 * radius + 1
-    for axis in (0, 1):
-        pads = [(0, 0), (0, 0)]
-        pads[axis] = (radius + 1, radius)
-        sums = np.cumsum(np.pad(image, pads, mode="edge"), axis=axis, dtype=np.float64)
-        upper, lower = (np.take(sums, range(s, s + image.shape[axis]), axis) for s in (size, 0))
-        image = (upper - lower) / size
-    return image
+def _middle(image: np.ndarray, side: int) -> np.ndarray:
+    """The middle of an image (H, W), of at most `side` pixels each way."""
+    top, left = (max(0, length - side) // 2 for length in image.shape)
+    return image[top : top + side, left : left + side]

@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from ganzoo.evaluation.results import compare
     from ganzoo.gates import lint
     from ganzoo.images import Images
+    from ganzoo.inspection import inspect
     from ganzoo.loading import load, load_discriminator
     from ganzoo.models import Discriminator, Generator
     from ganzoo.publishing import publish
     from ganzoo.registry import list_models
+    from ganzoo.reproduction import reproduce
     from ganzoo.signing import sign, verify
     from ganzoo.training import train
 
@@ -41,11 +43,13 @@ _LAZY = {
     "audit": "ganzoo.evaluation.auditing",
     "compare": "ganzoo.evaluation.results",
     "evaluate": "ganzoo.evaluation.evaluating",
+    "inspect": "ganzoo.inspection",
     "lint": "ganzoo.gates",
     "list_models": "ganzoo.registry",
     "load": "ganzoo.loading",
     "load_discriminator": "ganzoo.loading",
     "publish": "ganzoo.publishing",
+    "reproduce": "ganzoo.reproduction",
     "save": "ganzoo.checkpoint",
     "sign": "ganzoo.signing",
     "train": "ganzoo.training",
@@ -64,11 +68,13 @@ __all__ = [
     "compare",
     "evaluate",
     "hookimpl",
+    "inspect",
     "lint",
     "list_models",
     "load",
     "load_discriminator",
     "publish",
+    "reproduce",
     "save",
     "sign",
     "train",

@@ -88,7 +88,7 @@ def save(
         digest = files.sha256(temporary / layout.WEIGHTS["generator"])
         record = {
             "model": config.name,
-            "plugin": config.plugin,
+            "plugin": plugins.described(config.plugin),
             "weights_sha256": digest,
             "seeds": images.seeds,
             "labels": images.labels,
@@ -250,7 +250,7 @@ def _load(folder: Path, role: str, hashes: Mapping[str, str]) -> Any:
         module.name = config.name or folder.name
         module.record = {
             "model": module.name,
-            "plugin": config.plugin,
+            "plugin": plugins.described(config.plugin),
             "weights_sha256": digest,
             "config": config,
         }

@@ -255,3 +255,9 @@ def load() -> Plugins:
     plugins.add(builtins, name=CORE, distribution="ganzoo", version=__version__)
     plugins.discover()
     return plugins
+
+
+def described(distribution: str) -> str:
+    """A plugin's distribution with the version that is installed: `ganzoo-dcgan 0.1.0`."""
+    version = next((p.version for p in load().found if p.distribution == distribution), "")
+    return f"{distribution} {version}".strip()

@@ -1,68 +1,50 @@
-"""The one writer of images, and what an image says about where it came from.
+"""The one writer of images: every picture is marked as made by a generator, as far as its format
+allows.
 
-Every picture that ganzoo writes is marked as made by a generator, as far as its format allows:
-
-- an XMP packet with IPTC's `DigitalSourceType` trainedAlgorithmicMedia, the AI system that was
-  used, and ganzoo as the creator tool;
-- one record, a JSON object: the model, the hash of its weights, the plugin, the seeds.
-
-A PNG carries the record in a text chunk named `ganzoo`; elsewhere it is a property of the packet.
-A packet stands in one piece in the file, uncompressed, so that any program finds it by scanning for
-it, as the XMP standard foresees. The mark never touches a pixel and stays below 1.5 KB.
+What the mark says is in `ganzoo.marks`. It never touches a pixel and stays below 1.5 KB. Two more
+marks are for who asks: an invisible one in the pixels (`ganzoo.tile_mark`), which comes first, and
+a signed manifest over all of the file (`ganzoo.manifests`), which comes last.
 """
 
 from __future__ import annotations
 
 import io
 import itertools
-import json
-import mmap
-import re
 import struct
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
-from xml.sax.saxutils import escape
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from ganzoo import __version__
-from ganzoo.contact_sheet import contact_sheet, default_scale, enlarge, fitting, picture
+from ganzoo import marks
+from ganzoo.contact_sheet import contact_sheet, default_columns, default_scale, enlarge, picture
 from ganzoo.errors import InputError
 from ganzoo.files import replacing
+from ganzoo.marks import read_record as read_record
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 ANIMATIONS = (".gif", ".webp", ".mp4")
 
 _MAX_SIDE = {".png": 2**31 - 1, ".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383, ".gif": 65_535}
 
-_RECORD_BYTES = 384  # of the record's JSON, and
-_VALUE_BYTES = 128  # of one value in it, so that the whole mark stays below 1.5 KB
-_TOOL = f"ganzoo {__version__}"
-_NAMESPACE = "urn:ganzoo#"
-_PACKET = (
-    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
-    '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
-    '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""'
-    ' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
-    ' xmlns:xmp="http://ns.adobe.com/xap/1.0/">'
-    "<Iptc4xmpExt:DigitalSourceType>"
-    "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-    "</Iptc4xmpExt:DigitalSourceType>"
-    "<Iptc4xmpExt:AISystemUsed>{system}</Iptc4xmpExt:AISystemUsed>"
-    "<xmp:CreatorTool>{tool}</xmp:CreatorTool>{more}"
-    '</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
-)
+Signer = Callable[[bytes, str, Mapping[str, Any]], bytes]
+"""Given a file's content, its suffix and what made it, the content with a signed manifest in it."""
 
 
 # -- writing -------------------------------------------------------------------------------------
 
 
 def save_image(
-    image: np.ndarray, path: str | Path, *, record: Mapping[str, Any], mark: bool = True
+    image: np.ndarray,
+    path: str | Path,
+    *,
+    record: Mapping[str, Any],
+    mark: bool = True,
+    invisible: str | None = None,
+    sign: Signer | None = None,
 ) -> None:
     """Write one image, uint8 (H, W, C) with 1 to 4 channels, as PNG, JPEG, WebP or GIF.
 
@@ -71,10 +53,19 @@ def save_image(
         path: where; the suffix is the format. The file is whole or absent.
         record: what made the image: model, weights_sha256, plugin, seed, label, truncation …
         mark: False leaves the mark and the record out.
+        invisible: the key of an invisible mark in the pixels, such as `tile_mark.KEY`.
+        sign: what signs the file at last, such as `manifests.Signing().sign`.
     """
     path = Path(path)
     suffix = _suffix(path, PICTURES)
+    if invisible is not None:
+        from ganzoo import tile_mark
+
+        image = tile_mark.embed(image, key=invisible)
+        record = {**record, "invisible_mark": "ganzoo" if invisible == tile_mark.KEY else "own key"}
     data = _encode(picture(image), suffix, record if mark else None)
+    if sign is not None:
+        data = sign(data, suffix, record)
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 
@@ -87,12 +78,15 @@ def save_grid(
     columns: int | None = None,
     captions: Sequence[str] | None = None,
     scale: int | None = None,
-    mark: bool = True,
+    **how: Any,
 ) -> None:
-    """Write images, uint8 (N, H, W, C), as one contact sheet; see `contact_sheet`."""
+    """Write images, uint8 (N, H, W, C), as one contact sheet; see `contact_sheet`, and `save_image`
+    for `mark`, `invisible` and `sign`."""
     _suffix(Path(path), PICTURES)
     sheet = contact_sheet(images, columns=columns, captions=captions, scale=scale)
-    save_image(sheet, path, record=record, mark=mark)
+    if columns is not None and columns != default_columns(len(images)):
+        record = {**record, "columns": columns}
+    save_image(sheet, path, record=record, **how)
 
 
 def encode_grid(
@@ -117,6 +111,7 @@ def save_animation(
     fps: float = 24,
     scale: int | None = None,
     mark: bool = True,
+    sign: Signer | None = None,
 ) -> None:
     """Write frames, each uint8 (H, W, C), as a looping GIF or WebP, or as MP4.
 
@@ -127,6 +122,7 @@ def save_animation(
         fps: frames a second (a GIF counts in 1/100 s and rounds).
         scale: enlarge by this whole factor; by default small frames are enlarged as in a grid.
         mark: False leaves the mark and the record out.
+        sign: what signs the file at last.
     """
     path = Path(path)
     suffix = _suffix(path, ANIMATIONS)
@@ -143,12 +139,14 @@ def save_animation(
             _write_mp4(pictures, temporary, fps)
             if mark:
                 with open(temporary, "ab") as file:
-                    file.write(_mp4_box(_packet(record, with_record=True)))
+                    file.write(_mp4_box(marks.packet(record, with_record=True)))
         else:
             looping = {"save_all": True, "append_images": pictures, "loop": 0}
             looping["duration"] = round(1000 / fps)
             data = _encode(next(pictures), suffix, record if mark else None, **looping)
             temporary.write_bytes(data)
+        if sign is not None:
+            temporary.write_bytes(sign(temporary.read_bytes(), suffix, record))
 
 
 def save_npz(
@@ -200,7 +198,7 @@ def save_npz(
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as member:
                 np.lib.format.write_array(member, np.asarray(values, dtype=np.int64))
         if mark:
-            archive.comment = _packet(record, with_record=True)
+            archive.comment = marks.packet(record, with_record=True)
 
 
 # -- formats -------------------------------------------------------------------------------------
@@ -224,14 +222,14 @@ def _encode(
     if max(image.size) > _MAX_SIDE[suffix]:
         size = f"{image.width:,} x {image.height:,} pixels"
         raise InputError(f"{size} are too many for {suffix}", "use .png")
-    packet = b"" if record is None else _packet(record, with_record=suffix != ".png")
+    packet = b"" if record is None else marks.packet(record, with_record=suffix != ".png")
     buffer = io.BytesIO()
     if suffix == ".png":
         text = PngImagePlugin.PngInfo()
         if record is not None:
-            text.add_text("Software", _TOOL)
+            text.add_text("Software", marks.TOOL)
             text.add_itxt("XML:com.adobe.xmp", packet.decode())
-            text.add_itxt("ganzoo", _record_json(record))
+            text.add_itxt("ganzoo", marks.record_json(record))
         image.save(buffer, "PNG", pnginfo=text)
     elif suffix in (".jpg", ".jpeg"):
         if image.mode in ("LA", "RGBA"):
@@ -284,107 +282,3 @@ def _write_mp4(pictures: Iterator[Image.Image], path: Path, fps: float) -> None:
             writer.send(frame.tobytes())
     finally:
         writer.close()
-
-
-# -- the mark ------------------------------------------------------------------------------------
-
-
-def read_record(path: str | Path) -> dict[str, Any] | None:
-    """The record of a file that ganzoo wrote; None where there is none, which proves nothing."""
-    path = Path(path)
-    try:
-        with open(path, "rb") as file:
-            if file.read(8) == b"\x89PNG\r\n\x1a\n":
-                text = _png_text(file)
-            else:
-                text = _packet_text(file.fileno())
-        record = None if text is None else json.loads(text)
-    except (OSError, ElementTree.ParseError, RecursionError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise InputError(f"cannot read {path}: {error.strerror}", "check the path") from error
-        return None
-    return record if isinstance(record, dict) else None
-
-
-def _png_text(file: io.BufferedReader) -> str | None:
-    """The text of the PNG chunk `ganzoo`, found by walking the chunks before the pixels."""
-    while len(head := file.read(8)) == 8 and head[4:] != b"IDAT":
-        length = int.from_bytes(head[:4], "big")
-        if head[4:] == b"iTXt" and length <= 65_536:
-            data = file.read(length)
-            if data.startswith(b"ganzoo\0\0\0\0\0"):  # not compressed, no language
-                return data[11:].decode()
-            file.seek(4, io.SEEK_CUR)
-        else:
-            file.seek(length + 4, io.SEEK_CUR)
-    return None
-
-
-def _packet_text(descriptor: int) -> str | None:
-    """The property `ganzoo:Record` of the last XMP packet in a file, found by scanning for it."""
-    with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as data:
-        end = data.rfind(b"</x:xmpmeta>")
-        start = data.rfind(b"<x:xmpmeta", max(0, end - 65_536), end)
-        packet = data[start : end + 12].decode() if start >= 0 else ""
-    if not packet or "<!" in packet:  # no packet, or one with a DTD, which may define entities
-        return None
-    return ElementTree.fromstring(packet).findtext(f".//{{{_NAMESPACE}}}Record")
-
-
-def _packet(record: Mapping[str, Any], *, with_record: bool) -> bytes:
-    """The XMP packet, UTF-8."""
-    model = fitting(
-        _plain(record.get("model", ""))[:96], lambda text: len(escape(text).encode()) < 96
-    )
-    more = ""
-    if with_record:
-        more = f'<ganzoo:Record xmlns:ganzoo="{_NAMESPACE}">{_record_json(record)}</ganzoo:Record>'
-    system = f"{_TOOL} / {escape(model)}" if model else _TOOL
-    return _PACKET.format(system=system, tool=_TOOL, more=more).encode()
-
-
-def _plain(value: Any) -> str:
-    """Text that may stand in XML: without control characters and lone surrogates."""
-    return "".join(c if c.isprintable() else " " for c in str(value))
-
-
-def _record_json(record: Mapping[str, Any]) -> str:
-    """The record as JSON that needs no escaping in XML, at most 384 bytes long.
-
-    Integers in a list (seeds, labels) become ranges, as in `--seeds 0-63,100`. Long values are cut
-    and end with …; values that are no text or number are left out, and so are the last entries if
-    there is no space for them.
-    """
-    kept: dict[str, Any] = {}
-    for key, value in record.items():
-        if isinstance(value, (list, tuple, range, np.ndarray)):
-            value = _ranges(value)
-        elif isinstance(value, np.generic):
-            value = value.item()
-        if isinstance(value, str) and len(_json(value)) > _VALUE_BYTES:
-            cuts = (value[:end] + "…" for end in range(_VALUE_BYTES, -1, -1))
-            value = next(cut for cut in cuts if len(_json(cut)) <= _VALUE_BYTES)
-        if isinstance(value, (str, int, float)):
-            longer = {**kept, str(key): value}
-            kept = longer if len(_json(longer)) <= _RECORD_BYTES else kept
-    return _json(kept)
-
-
-def _json(value: Any) -> str:
-    """As JSON in ASCII, without the characters that XML escapes."""
-    return re.sub("[<>&]", lambda match: f"\\u{ord(match[0]):04x}", json.dumps(value))
-
-
-def _ranges(values: Iterable[Any]) -> str:
-    """`0-63,100` of [0, 1, …, 63, 100], ending with `,…` where it would be too long."""
-    runs: list[list[Any]] = []
-    for value in values:
-        if runs and isinstance(value, (int, np.integer)) and runs[-1][-1] == value - 1:
-            runs[-1] = [runs[-1][0], value]
-        else:
-            runs.append([value])
-        if len(runs) > _VALUE_BYTES:
-            break
-    text = ",".join("-".join(map(str, run)) for run in runs)
-    room = _VALUE_BYTES - 10
-    return text if len(text) <= room else text[:room].rpartition(",")[0] + ",…"

@@ -28,6 +28,7 @@ import ganzoo
 from ganzoo import card, checkpoint, layout, plugins, provenance
 from ganzoo.cli import main
 from ganzoo.errors import CheckpointError, GanzooError
+from ganzoo.marks import NAMESPACE
 from ganzoo.models import build
 from ganzoo.no_init import NoInit
 
@@ -593,7 +594,7 @@ def test_a_large_picture_in_a_small_file(folder: Folder) -> None:
 def test_a_picture_that_another_program_would_read(folder: Folder) -> None:
     """Pillow runs Ghostscript for a file of this kind, whatever its name is."""
     record = '<g:Record>{"seeds":"0-7"}</g:Record>'
-    about = f'<d xmlns:g="{provenance._NAMESPACE}">{record}</d>'
+    about = f'<d xmlns:g="{NAMESPACE}">{record}</d>'
     packet = f'<x:xmpmeta xmlns:x="adobe:ns:meta/">{about}</x:xmpmeta>'
     picture = f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n{packet}\n"
     folder.put(samples__png=picture.encode())

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 import ganzoo
-from ganzoo import provenance
+from ganzoo import marks, provenance
 from ganzoo.contact_sheet import contact_sheet, default_columns
 from ganzoo.errors import InputError
 
@@ -95,6 +95,24 @@ def test_png_and_webp_are_lossless(tmp_path: Path, suffix: str, channels: int) -
     np.testing.assert_array_equal(read, image)
 
 
+@pytest.mark.parametrize("suffix", STILLS)
+def test_exiv2_reads_the_mark(tmp_path: Path, suffix: str) -> None:
+    pyexiv2 = pytest.importorskip("pyexiv2", reason="the extra `test` brings it")
+    path = tmp_path / f"image{suffix}"
+    provenance.save_image(noise()[0], path, record=RECORD)
+    if suffix == ".gif":  # in which exiv2 looks for nothing: it gets the packet alone
+        alone = packet(path.read_bytes()).encode()
+        path = tmp_path / "carrier.jpg"
+        Image.new("L", (8, 8)).save(path, xmp=alone)
+    with pyexiv2.Image(str(path)) as image:
+        found = image.read_xmp()
+    assert found["Xmp.iptcExt.DigitalSourceType"] == URI
+    assert found["Xmp.iptcExt.AISystemUsed"] == f"ganzoo {ganzoo.__version__} / dcgan.mnist"
+    assert found["Xmp.xmp.CreatorTool"] == f"ganzoo {ganzoo.__version__}"
+    if suffix != ".png":
+        assert json.loads(found["Xmp.ganzoo.Record"]) == RECORD
+
+
 def test_pillow_finds_the_packet_and_the_record(tmp_path: Path) -> None:
     for suffix in (".png", ".jpg", ".webp"):
         path = tmp_path / f"image{suffix}"
@@ -144,6 +162,28 @@ def test_seeds_and_labels_become_ranges(tmp_path: Path) -> None:
     seeds = (provenance.read_record(path) or {})["seeds"]
     assert seeds.startswith("0,2,4,")
     assert seeds.endswith(",…")
+
+
+def test_a_record_that_is_too_long_says_so_and_keeps_what_matters(tmp_path: Path) -> None:
+    path, full = tmp_path / "x.png", {**RECORD, "source": f"hf://owner/{'n' * 20}@{'c' * 40}"}
+    provenance.save_image(noise()[0], path, record=full)
+    assert provenance.read_record(path) == full
+    longer = {**full, "labels": list(range(0, 99, 2)), "mix": "7:4"}
+    provenance.save_image(noise()[0], path, record=longer)
+    assert provenance.read_record(path) == {**full, "mix": "7:4", "cut": True}
+
+
+def test_lists_of_numbers_are_read_back() -> None:
+    for text, expected in {
+        "0-3,100": [0, 1, 2, 3, 100],
+        "7": [7],
+        "5-5": [5],
+        "0-63": list(range(64)),
+    }.items():
+        assert marks.numbers(text, most=64) == expected
+    for text in ("0-64", "0-9,…", "", "3-1", "-1", "1,,2", "0-9223372036854775807", "٣", None, 1.5):
+        assert marks.numbers(text, most=64) is None
+    assert marks.numbers("9223372036854775807", most=1) == [2**63 - 1]
 
 
 def test_records_of_strangers_are_read_with_care(tmp_path: Path) -> None:
@@ -397,7 +437,10 @@ def test_bad_input_is_one_line_with_a_remedy(tmp_path: Path) -> None:
 
 # -- the only writer -----------------------------------------------------------------------------
 
-WRITERS = {"imwrite", "imsave", "savefig", "write_png", "write_jpeg", "write_video"}
+WRITERS = {
+    *("imwrite", "imsave", "mimsave", "mimwrite", "volwrite", "get_writer", "write_frames"),
+    *("savefig", "write_png", "write_jpeg", "write_video", "encode_png", "encode_jpeg"),
+}
 
 
 def image_writes(source: str) -> list[str]:
@@ -431,14 +474,16 @@ def image_writes(source: str) -> list[str]:
 
 def test_no_other_module_writes_images() -> None:
     package = Path(ganzoo.__file__).parent
-    plugins = package.parent / "plugins"
+    root = Path(__file__).parents[1]
     modules = [
         *package.rglob("*.py"),
-        *(p for p in plugins.rglob("*.py") if "tests" not in p.parts),
+        *(p for p in (root / "plugins").rglob("*.py") if "tests" not in p.parts),
+        *(root / "scripts").rglob("*.py"),
     ]
     assert package / "provenance.py" in modules
+    assert root / "scripts/bundle.py" in modules
     found = {
-        str(path.relative_to(package.parent)): writes
+        str(path): writes
         for path in modules
         if path != package / "provenance.py"
         and (writes := image_writes(path.read_text(encoding="utf-8")))
@@ -454,6 +499,9 @@ def test_no_other_module_writes_images() -> None:
         "from torchvision.utils import save_image\nsave_image(x, 'x.png')",
         "import torchvision\ntorchvision.utils.save_image(x, 'x.png')",
         "import cv2\ncv2.imwrite('x.png', x)",
+        "import imageio.v3 as iio\niio.imwrite('x.png', x)",
+        "import imageio\nimageio.get_writer('x.gif')",
+        "from imageio_ffmpeg import write_frames\nwrite_frames('x.mp4', (8, 8))",
         "import matplotlib.pyplot as plt\nplt.savefig('x.png')",
     ],
 )

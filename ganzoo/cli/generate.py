@@ -61,6 +61,9 @@ MAX_IMAGES = 10_000_000
 @click.option("--batch-size", type=int, default=64, help="Images that are computed at once.")
 @click.option("--device", help="cpu, cuda, cuda:1, mps, …")
 @click.option("--no-mark", is_flag=True, help="Leave out the mark that says what made the image.")
+@click.option("--hide-seed", is_flag=True, help="Leave the seed out of the mark and of file names.")
+@click.option("--invisible-mark", is_flag=True, help="Mark the pixels too, from 128 x 128 on.")
+@click.option("--c2pa", is_flag=True, help="Sign the files with your key; see `ganzoo keys`.")
 @json_option
 def generate(
     model: str,
@@ -83,6 +86,9 @@ def generate(
     batch_size: int,
     device: str | None,
     no_mark: bool,
+    hide_seed: bool,
+    invisible_mark: bool,
+    c2pa: bool,
     as_json: bool,
 ) -> None:
     """Generate images: a grid, single files, arrays or an animation.
@@ -123,6 +129,11 @@ def generate(
         raise InputError("--columns is for a grid", "leave it out, or use --format grid")
     if class_grid and target.form != "grid":
         raise InputError(f"--class-grid does not write {out or form}", "use -o grid.png")
+    if hide_seed and target.form == "npz":
+        raise InputError("an .npz names the seed of each image", "leave --hide-seed out")
+    if hide_seed and min(chosen) < 2**32:
+        note("a small seed can be found by trying: a large --seed, of 2^32 or more, hides better")
+    how = find_marks(target, no_mark=no_mark, invisible=invisible_mark, c2pa=c2pa)
 
     from ganzoo import loading
 
@@ -161,8 +172,9 @@ def generate(
         generator.choose_labels(classes, chosen),
         generator.check_options(options),
         batch_size,
-        mark=not no_mark,
+        marks=how,
         layout=layout,
+        hide_seed=hide_seed,
     )
     try:
         job.write(target, columns=columns, steps=steps or 24, fps=fps or 24)
@@ -215,6 +227,29 @@ def find_target(
         )
     single = n == 1 and form is None
     return Target("image" if single else "grid", Path(out or f"{name}.png"))
+
+
+def find_marks(target: Target, *, no_mark: bool, invisible: bool, c2pa: bool) -> dict[str, Any]:
+    """How the files are to be marked: what `provenance.save_image` takes beside the record."""
+    if no_mark and (invisible or c2pa):
+        option = "--invisible-mark" if invisible else "--c2pa"
+        raise InputError(f"--no-mark and {option} are both given", "give one of the two")
+    if invisible and target.form in ("npz", "animation"):
+        raise InputError("--invisible-mark is for single pictures and grids", "leave it out")
+    if c2pa and target.form == "npz":
+        raise InputError("an .npz cannot hold a C2PA manifest", "leave --c2pa out, or use -o a.png")
+    if no_mark:
+        note("no mark: nothing in these files will say that a generator made them")
+    how: dict[str, Any] = {"mark": not no_mark}
+    if invisible:
+        from ganzoo import tile_mark
+
+        how["invisible"] = tile_mark.own_key()
+    if c2pa:
+        from ganzoo import manifests
+
+        how["sign"] = manifests.Signing().sign
+    return how
 
 
 def check_class_grid(others: dict[str, Any]) -> None:

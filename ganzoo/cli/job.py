@@ -47,9 +47,12 @@ class Job:
     labels: list[int] | None
     options: dict[str, Any]
     batch_size: int
-    mark: bool
+    marks: dict[str, Any]
+    """How files are marked: what `provenance.save_image` takes beside the record."""
     layout: dict[str, Any]
     """What the record of a class grid says instead of a seed and a label for each image."""
+    hide_seed: bool = False
+    """Leave the seeds out of records and of the names of files."""
 
     def write(self, target: Target, *, columns: int | None, steps: int, fps: int) -> None:
         """Make the images and write them, in bounded memory."""
@@ -57,7 +60,7 @@ class Job:
 
         if target.form == "animation":
             frames, record = self._walk(steps), self._record_of_all()
-            provenance.save_animation(frames, target.path, record=record, fps=fps, mark=self.mark)
+            provenance.save_animation(frames, target.path, record=record, fps=fps, **self.marks)
         elif target.form == "npz":
             provenance.save_npz(
                 target.path,
@@ -65,21 +68,19 @@ class Job:
                 seeds=self.seeds,
                 labels=self.labels,
                 record=self._record(),
-                mark=self.mark,
+                **self.marks,
             )
         elif target.form == "grid":
             images = np.concatenate([batch.to_uint8() for batch in self._batches()])
             record = self._record_of_all()
-            provenance.save_grid(
-                images, target.path, record=record, columns=columns, mark=self.mark
-            )
+            provenance.save_grid(images, target.path, record=record, columns=columns, **self.marks)
         else:
             paths = self._paths(target)
             for batch in self._batches():
                 labels = batch.labels or itertools.repeat(None)
                 for image, seed, label in zip(batch.to_uint8(), batch.seeds, labels):
                     record = self._record(seed=seed, label=label)
-                    provenance.save_image(image, next(paths), record=record, mark=self.mark)
+                    provenance.save_image(image, next(paths), record=record, **self.marks)
 
     def rows(self, target: Target) -> Iterator[dict[str, Any]]:
         """One object an image, for --json."""
@@ -97,7 +98,8 @@ class Job:
             raise InputError("a seed is given twice", "name each seed once, or each with one class")
         for k, seed in enumerate(self.seeds):
             label = f"-class{self.labels[k]}" if repeated and self.labels else ""
-            yield target.path / f"seed{seed:06d}{label}{target.suffix}"
+            name = f"image{k:06d}" if self.hide_seed else f"seed{seed:06d}{label}"
+            yield target.path / f"{name}{target.suffix}"
 
     def _batches(self) -> Iterator[Images]:
         return self.generator.sample_batches(
@@ -111,7 +113,8 @@ class Job:
     def _record(self, **more: Any) -> dict[str, Any]:
         """What made the images, in plain data."""
         record = {**self.generator.recorded(self.options), **more}
-        return {k: v for k, v in record.items() if k != "config" and v is not None}
+        left_out = {"config", *(("seed", "seeds", "mix") if self.hide_seed else ())}
+        return {k: v for k, v in record.items() if k not in left_out and v is not None}
 
     def _record_of_all(self) -> dict[str, Any]:
         """The record of a picture that holds all of the images."""

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import ganzoo as package
-from ganzoo import provenance
+from ganzoo import files, provenance
 from ganzoo.cli.generate import find_target, parse_labels, parse_seeds
 from ganzoo.cli.job import slerp
 from ganzoo.contact_sheet import contact_sheet
@@ -131,8 +131,36 @@ def test_one_seed_in_every_class(ganzoo, model, tmp_path):
 
 def test_mark_can_be_left_out(ganzoo, model, tmp_path):
     path = tmp_path / "grid.png"
-    ganzoo("generate", "tiny.shapes", "-o", path, "--no-mark")
+    result = ganzoo("generate", "tiny.shapes", "-o", path, "--no-mark")
     assert provenance.read_record(path) is None
+    assert "nothing in these files will say that a generator made them" in result.stderr
+
+
+def test_the_record_names_everything_that_made_the_image(ganzoo, model, tmp_path):
+    path = tmp_path / "one.png"
+    ganzoo("generate", "tiny.shapes", "-n", 1, "--seed", 5, "-o", path)
+    assert provenance.read_record(path) == {
+        "model": "tiny.shapes",
+        "weights_sha256": files.sha256(model / "model.safetensors"),
+        "plugin": "ganzoo-tiny 1.2",
+        "seed": 5,
+        "label": 2,
+    }
+
+
+def test_the_seed_can_be_left_out(ganzoo, refused, expected, tmp_path):
+    out = tmp_path / "out"
+    result = ganzoo("generate", "tiny.shapes", "-n", 2, "--seed", 42, "--hide-seed", "-o", out)
+    assert "can be found by trying" in result.stderr
+    assert sorted(p.name for p in out.iterdir()) == ["image000000.png", "image000001.png"]
+    for path, image in zip(sorted(out.iterdir()), expected(2, seed=42), strict=True):
+        assert np.array_equal(read(path), image)
+        assert set(provenance.read_record(path)) == {"model", "weights_sha256", "plugin", "label"}
+    sheet = tmp_path / "grid.png"
+    ganzoo("generate", "tiny.shapes", "--hide-seed", "--class-grid", "-o", sheet)
+    assert "seeds" not in provenance.read_record(sheet)
+    line = refused("generate", "tiny.shapes", "--hide-seed", "-o", tmp_path / "a.npz")
+    assert "names the seed of each image" in line
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])

@@ -40,7 +40,7 @@ def audit(
     no_write: bool,
     as_json: bool,
 ) -> None:
-    """Audit a model: copies of training images, coverage of classes, leaks of the discriminator.
+    """Audit a model: copied training images, classes left out, leaks.
 
     Held-out images say what is normal; without any the model stays unaudited. The findings go into
     audit.json and the card of a folder of yours, and into a page with pictures (-o), which shows

@@ -14,7 +14,8 @@ EDITABLE := $(foreach plugin,$(PLUGINS),-e $(plugin))
 MODELS := $(patsubst %/config.json,%,$(wildcard plugins/*/*/models/*/config.json))
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-hub1 test-oldest lint fix weights registry cards picture matrix benchmarks wheels clean help
+.PHONY: demo test test-hub1 test-oldest lint fix weights extractors worth audit-power registry cards \
+    results picture matrix benchmarks wheels clean help
 
 demo: $(VENV)/installed
 	$(BIN)/python scripts/demo.py samples
@@ -55,6 +56,20 @@ weights-%: $(VENV)/installed
 	$(BIN)/ganzoo train $* --out runs/$* $(LENGTH) $(if $(wildcard runs/$*/checkpoints),--resume)
 	$(BIN)/python scripts/bundle.py runs/$*
 
+# Train the classifiers that metrics and audits look through anew; their hashes are pinned in
+# ganzoo/evaluation/config.py.
+extractors: $(VENV)/installed
+	$(BIN)/python scripts/train_extractors.py
+
+# Evaluate and audit the bundled models: an hour, with their data in GANZOO_DATA.
+worth: $(VENV)/installed
+	$(BIN)/python scripts/worth.py
+	$(MAKE) registry results
+
+# How surely audits catch copies, and how rarely they accuse an honest model: half an hour.
+audit-power: $(VENV)/installed
+	$(BIN)/python scripts/audit_power.py
+
 # Write the [[model]] tables of registry.toml from the bundled model folders.
 registry: $(VENV)/installed
 	$(BIN)/python -c "import sys, pathlib; from ganzoo import registry; \
@@ -64,6 +79,10 @@ registry: $(VENV)/installed
 cards: $(VENV)/installed
 	$(BIN)/python scripts/cards.py
 	$(MAKE) registry
+
+# The README's table of what the bundled models are worth, from what their folders say.
+results: $(VENV)/installed
+	$(BIN)/python scripts/results.py --write README.md
 
 # The README's picture, from the bundled models.
 picture: $(VENV)/installed
@@ -90,8 +109,12 @@ help:
 	@echo "test-oldest   the tests on the oldest supported torch"
 	@echo "lint, fix     style and types only; let ruff mend the style"
 	@echo "weights       train the bundled models anew (hours); weights-NAME for one"
+	@echo "extractors    train the classifiers of metrics and audits anew"
+	@echo "worth         evaluate and audit the bundled models (an hour)"
+	@echo "audit-power   what the audit catches, and how often it is wrong (half an hour)"
 	@echo "registry      tell registry.toml what the model folders hold"
 	@echo "cards         write the bundled models' cards anew"
+	@echo "results       the README's table of what the bundled models are worth"
 	@echo "picture       the README's picture"
 	@echo "matrix        train every mix of parts for two steps; the README's table of them"
 	@echo "benchmarks    speed and memory, as JSON"

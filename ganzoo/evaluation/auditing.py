@@ -19,13 +19,7 @@ from torch import Tensor
 
 from ganzoo import files, layout
 from ganzoo.errors import DataError, InputError
-from ganzoo.evaluation.bias import (
-    ClassShares,
-    LabelAccuracy,
-    class_shares,
-    confusion_matrix,
-    label_accuracy,
-)
+from ganzoo.evaluation.bias import ClassShares, LabelAccuracy, class_shares, label_accuracy
 from ganzoo.evaluation.copying import CopyingAudit, Space, Suspect, audit_copying
 from ganzoo.evaluation.fairness import ClassGap, class_gap
 from ganzoo.evaluation.features import (
@@ -33,14 +27,13 @@ from ganzoo.evaluation.features import (
     OpenExtractor,
     cropped,
     default_extractor,
-    features_of,
     generated_images,
     open_extractor,
-    real_images,
 )
 from ganzoo.evaluation.membership import Membership, audit_membership
 from ganzoo.evaluation.neighbours import nearest
 from ganzoo.evaluation.protocol import split_of
+from ganzoo.evaluation.reading import Reading, feature_rows, read_by_classifier, read_by_neighbours
 from ganzoo.evaluation.real import subset_of
 from ganzoo.evaluation.results import training_data, update
 from ganzoo.evaluation.support import Support, support
@@ -199,6 +192,7 @@ class _Auditor:
     seed: int
     progress: bool
     missing: list[str] = field(default_factory=list)
+    classes: tuple[str, ...] = ()
 
     def run(self, folder: Path) -> Audit:
         self.seeds = range(self.seed, self.seed + self.n)
@@ -207,13 +201,13 @@ class _Auditor:
         )
         self.samples = torch.cat([cropped(batch, self.train.content_crop) for batch in batches])
         copying = self._copying()
-        coverage, support, labels, quality = self._coverage()
+        coverage, labels, quality = self._coverage()
         membership = self._membership(folder)
         config: layout.ModelConfig | None = self.generator.record.get("config")
         trained_on = config.dataset.digest if config else ""
         if trained_on and trained_on != self.train.digest:
             self.missing.append("the images that the model was trained on: these are others")
-        verdict, reasons = _verdict(copying, coverage, labels, quality, membership, self._classes)
+        verdict, reasons = _verdict(copying, coverage, labels, quality, membership, self.classes)
         suspects = self._suspects(copying)
         return Audit(
             model=self.generator.name,
@@ -223,11 +217,11 @@ class _Auditor:
             protocol=self._protocol(trained_on),
             copying=copying,
             coverage=coverage,
-            support=support,
+            support=self._support(),
             labels=labels,
             quality=quality,
             membership=membership,
-            classes=self._classes,
+            classes=self.classes,
             not_examined=(*self.missing, *NEVER_EXAMINED),
             suspects=suspects,
             samples=self.samples[[s.generated for s in suspects]] if suspects else None,
@@ -255,21 +249,15 @@ class _Auditor:
     def _copying(self) -> CopyingAudit:
         spaces = {}
         for extractor in (open_extractor("pixels"), self.extractor):
-            features = [
-                _features(extractor, images, self._crop_of(images))
-                for images in (self.train, self.held_out, self.samples)
-                if images is not None
-            ]
-            generated, train, *rest = features[-1], features[0], *features[1:-1]
-            flipped = _features(extractor, self.train, self.train.content_crop, flip=True)
-            spaces[extractor.name] = Space(train, rest[0] if rest else None, generated, flipped)
-            if extractor is self.extractor:
-                self._held_out_features = rest[0] if rest else None
-                self._sample_features = generated
+            space = Space(
+                train=feature_rows(extractor, self.train),
+                held_out=None if self.held_out is None else feature_rows(extractor, self.held_out),
+                generated=feature_rows(extractor, self.samples),
+                train_flipped=feature_rows(extractor, self.train, flip=True),
+            )
+            spaces[extractor.name] = space
+        self.space = space  # the extractor's, which coverage looks at too
         return audit_copying(spaces, suspects=PAIRS)
-
-    def _crop_of(self, images: ImageData | Tensor) -> Any:
-        return None if isinstance(images, Tensor) else images.content_crop
 
     def _suspects(self, copying: CopyingAudit) -> tuple[Suspect, ...]:
         """The most copy-like samples of the space that is most alarmed."""
@@ -289,60 +277,50 @@ class _Auditor:
 
     # -- coverage --------------------------------------------------------------------------------
 
-    def _coverage(
-        self,
-    ) -> tuple[ClassShares | None, Support | None, LabelAccuracy | None, ClassGap | None]:
-        classifier = self.groups or (self.extractor if self.extractor.classes else None)
-        self._classes = classifier.classes if classifier else ()
-        found_support = self._support()
-        if classifier is None:
-            self.missing.append("classes: no classifier for these data (give one with --labels)")
-            return None, found_support, None, None
-        read = _read(classifier, self.samples)
-        expected, confusion = self._expected(classifier)
-        coverage = class_shares(read, expected, confusion=confusion)
-        if confusion is None:
-            self.missing.append("the classifier's own errors: the held-out images have no labels")
-            return coverage, found_support, None, None
+    def _coverage(self) -> tuple[ClassShares | None, LabelAccuracy | None, ClassGap | None]:
+        read = self._reading()
+        if read is None:
+            self.missing.append("classes: the data have none (name a classifier with --labels)")
+            return None, None, None
+        self.classes = read.classes
+        try:
+            coverage = class_shares(read.samples, read.expected, confusion=read.confusion)
+        except InputError as error:  # classes that cannot be told apart
+            self.missing.append(f"classes: {error.problem}")
+            return None, None, None
+        if read.confusion is None:
+            self.missing.append("the reader's own errors: no held-out images with these labels")
+            return coverage, None, None
         if not self.generator.num_classes or self.groups is not None:
-            return coverage, found_support, None, None
+            return coverage, None, None
         asked = np.array(self.generator.choose_labels(None, list(self.seeds)))
-        return (
-            coverage,
-            found_support,
-            label_accuracy(asked, read, confusion=confusion),
-            self._quality(asked),
-        )
+        labels = label_accuracy(asked, read.samples, confusion=read.confusion)
+        return coverage, labels, self._quality(asked)
 
-    def _expected(self, classifier: OpenExtractor) -> tuple[np.ndarray, np.ndarray | None]:
-        """Images of each class in the training set, and the classifier's confusion if known."""
-        k = len(classifier.classes)
-        if self.groups is not None or self.train.classes != classifier.classes:
-            # whatever the classifier is of, it reads real images and samples with the same errors
-            return np.bincount(_read(classifier, self.train), minlength=k), None
-        assert self.train.labels is not None
-        counts = np.bincount(self.train.labels, minlength=k)
-        if self.held_out is None or self.held_out.labels is None:
-            return counts, None
-        read = _read(classifier, self.held_out)
-        return counts, confusion_matrix(self.held_out.labels, read, k)
+    def _reading(self) -> Reading | None:
+        """Which class each sample shows, by the best reader at hand."""
+        labelled = (self.train, self.held_out)
+        classifier = self.groups or (self.extractor if self.extractor.classes else None)
+        if classifier is not None and (self.groups or classifier.classes == self.train.classes):
+            return read_by_classifier(classifier, self.samples, *labelled)
+        if self.train.labels is not None:
+            return read_by_neighbours(self.space, *labelled)
+        return None
 
     def _support(self) -> Support | None:
-        if self._held_out_features is None:
+        if self.space.held_out is None:
             return None
-        return support(self._sample_features, held_out=self._held_out_features)
+        return support(self.space.generated, held_out=self.space.held_out)
 
     def _quality(self, asked: np.ndarray) -> ClassGap | None:
         """How far the samples of each class lie from its real images, real ones compared."""
-        if self.held_out is None or self.held_out.labels is None:
-            return None
-        assert self.train.labels is not None and self._held_out_features is not None
-        reference = _features(self.extractor, self.train, self.train.content_crop)
+        assert self.held_out is not None and self.held_out.labels is not None
+        assert self.train.labels is not None and self.space.held_out is not None
         generated, real = [], []
-        for c in range(len(self._classes)):
-            near = reference[self.train.labels == c]
-            mine = self._sample_features[asked == c][:MOST_PER_CLASS]
-            theirs = self._held_out_features[self.held_out.labels == c][:MOST_PER_CLASS]
+        for c in range(len(self.classes)):
+            near = self.space.train[self.train.labels == c]
+            mine = self.space.generated[asked == c][:MOST_PER_CLASS]
+            theirs = self.space.held_out[self.held_out.labels == c][:MOST_PER_CLASS]
             generated.append(nearest(mine, near).distances[:, 0])
             real.append(nearest(theirs, near).distances[:, 0])
         if min(map(len, [*generated, *real])) < 2:
@@ -415,38 +393,6 @@ def _verdict(
         notes.append(membership.warning)
     verdict = "warn" if copying.verdict == "pass" and notes else copying.verdict
     return verdict, (*copying.reasons, *notes)
-
-
-# -- images to numbers -----------------------------------------------------------------------------
-
-
-def _features(
-    extractor: OpenExtractor, images: ImageData | Tensor, crop: Any = None, *, flip: bool = False
-) -> np.ndarray:
-    """Features float32 (N, F) of a data set, or of images that are cropped already."""
-    outputs = features_of(_mirrored(_batches(images), flip), extractor, crop=crop)
-    return torch.cat([found.features.cpu() for found in outputs]).numpy()
-
-
-def _read(classifier: OpenExtractor, images: ImageData | Tensor) -> np.ndarray:
-    """The class that a classifier reads in each image."""
-    crop = None if isinstance(images, Tensor) else images.content_crop
-    found = []
-    for outputs in features_of(_batches(images), classifier, crop=crop):
-        if outputs.logits is None:
-            raise InputError(f"{classifier.name} is no classifier", "name one for --labels")
-        found.append(outputs.logits.argmax(dim=1).cpu())
-    return torch.cat(found).numpy()
-
-
-def _batches(images: ImageData | Tensor) -> Any:
-    if isinstance(images, Tensor):
-        return (images[start : start + BATCH] for start in range(0, len(images), BATCH))
-    return real_images(images, np.arange(len(images)))
-
-
-def _mirrored(batches: Any, flip: bool) -> Any:
-    return (batch.flip(3) if flip else batch for batch in batches)
 
 
 # -- records ---------------------------------------------------------------------------------------

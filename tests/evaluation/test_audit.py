@@ -162,6 +162,48 @@ def test_a_missing_class_is_named_through_a_classifier(
     assert any("hardly any: triangle" in reason for reason in patched.reasons)
 
 
+def levels(folder: Path, seed: int) -> str:
+    """The spec of noise of three levels of gray, a folder each."""
+    from PIL import Image
+
+    draw = np.random.default_rng(seed)
+    for name, level in (("dark", 60), ("gray", 128), ("light", 200)):
+        (folder / name).mkdir(parents=True)
+        for k in range(60):
+            image = draw.normal(level, 20, (16, 16)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(image).save(folder / name / f"{k}.png")
+    return f"folder:{folder}?channels=1"
+
+
+def test_labels_that_no_classifier_knows_are_read_by_neighbours(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The labels of images are enough: a sample is read as its nearest training image is labelled,
+    and held-out images say how often that is wrong."""
+    train, holdout, fresh = (levels(tmp_path / name, seed=k) for k, name in enumerate("abc"))
+    options = {"data": train, "holdout": holdout, "features": "pixels"}
+    found = audit_of(run, pixels(fresh), monkeypatch, **options)
+    assert found.classes == ("dark", "gray", "light")
+    assert found.coverage is not None and found.coverage.corrected
+    assert found.coverage.missing == ()
+    kept = pixels(fresh)[np.asarray(load_data(fresh).labels) != 2]
+    found = audit_of(run, kept, monkeypatch, **options)
+    assert found.coverage is not None and found.coverage.missing == (2,)
+    assert any("hardly any: light" in reason for reason in found.reasons)
+
+
+def test_the_classes_of_a_conditional_model_are_compared(tmp_path: Path) -> None:
+    """Untrained: what it is asked for does not show."""
+    recipe = tiny.recipe("cgan", data={"source": TRAIN}, kimg=0.016)
+    made = training.train(recipe, tmp_path / "run")
+    found = ganzoo.audit(made, holdout=OTHERS, n=200, features="pixels")
+    assert found.labels is not None and found.quality is not None
+    assert found.labels.accuracy < 0.4 < found.labels.classifier
+    assert len(found.quality.values) == 4
+    page = report.render(found)
+    assert "Are all classes made equally well?" in page and "triangle" in page
+
+
 # -- what is written -------------------------------------------------------------------------------
 
 

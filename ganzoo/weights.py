@@ -113,11 +113,16 @@ def read_header(path: Path, *, largest: int = LARGEST_HEADER) -> Header:
             raise fail("a name stands in it twice")
         return names
 
-    def no_number(constant: str) -> None:
-        raise fail(f"{constant} stands in it")
+    def whole(digits: str) -> int:
+        # not -0 either; and a number larger than a file can mean would take long to multiply
+        if not digits.isdigit() or len(digits) > 18:
+            raise fail(f"{digits[:20]} stands in it")
+        return int(digits)
 
     try:
-        header = json.loads(raw, object_pairs_hook=unique, parse_constant=no_number)
+        header = json.loads(
+            raw, object_pairs_hook=unique, parse_int=whole, parse_float=whole, parse_constant=whole
+        )
         if not raw.startswith(b"{") or not isinstance(header, dict):
             raise fail("its header is no JSON object")
         metadata = header.pop("__metadata__", {})
@@ -129,11 +134,9 @@ def read_header(path: Path, *, largest: int = LARGEST_HEADER) -> Header:
             if not re.fullmatch(r"[\w.\-]{1,512}", name, re.ASCII):
                 raise fail(f"the tensor name {name[:40]!r}")
             (start, end), shape = entry["data_offsets"], entry["shape"]
-            sizes = [*shape, start, end]
             if set(entry) != {"dtype", "shape", "data_offsets"} or type(shape) is not list:
                 raise fail(f"the entry of {name!r}")
-            # larger numbers than a file can mean would take long to multiply
-            if any(type(n) is not int or not 0 <= n < 2**63 for n in sizes):
+            if any(type(n) is not int for n in (*shape, start, end)):
                 raise fail(f"the entry of {name!r}")
             if len(shape) > _MOST_DIMENSIONS:
                 raise fail(f"{name!r} of {len(shape)} dimensions")

@@ -476,7 +476,7 @@ def test_headers(
         ([4, 12], [12, 20], "gaps"),
         ([8, 0], [0, 8], "in -8 bytes"),
         ([0, 4], [4, 16], "in 4 bytes"),
-        ([-8, 0], [0, 8], "the entry of"),
+        ([-8, 0], [0, 8], "-8 stands in it"),
     ],
 )
 def test_offsets(folder: Folder, first: list[int], second: list[int], said: str) -> None:

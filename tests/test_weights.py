@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors import safe_open
 
 import ganzoo
 from ganzoo import catalogue, checkpoint, layout, plugins, weights
@@ -137,6 +141,53 @@ def test_what_is_sound_passes(tmp_path: Path) -> None:
         "b": ("float32", (), start),
         "c-1_x": ("float16", (2,), start + 4),
     }
+
+
+mutations = st.lists(
+    st.tuples(
+        st.sampled_from(["flip", "cut", "put", "swap"]),
+        st.integers(0, 400),
+        st.binary(min_size=1, max_size=6) | st.sampled_from([b'"', b"[", b"}", b"-", b"9", b","]),
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=400, derandomize=True, deadline=None, database=None,
+          suppress_health_check=list(HealthCheck))  # fmt: skip
+@given(changes=mutations, keep_length=st.booleans())
+def test_what_passes_is_read_alike_by_the_library(
+    tmp_path: Path, changes: list[tuple[str, int, bytes]], keep_length: bool
+) -> None:
+    header = {"a.b": entry([2, 1], at=[0, 8]), "c": entry([3], at=[8, 11], dtype="I8")}
+    raw = bytearray(text_of(header))
+    for kind, at, what in changes:
+        at %= len(raw) + 1
+        if kind == "flip" and at < len(raw):
+            raw[at] ^= 1 << (what[0] % 8)
+        elif kind == "cut":
+            del raw[at : at + len(what)]
+        elif kind == "put":
+            raw[at:at] = what
+        else:
+            raw[at : at + len(what)] = what
+    data = safetensors(bytes(raw), bytes(range(11)))
+    if keep_length:
+        data = struct.pack("<Q", len(text_of(header))) + data[8:]
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(data)
+    try:
+        found = weights.read_header(path)
+    except CheckpointError as error:
+        assert "\n" not in str(error)
+        return
+    with safe_open(path, "pt") as file:
+        assert set(file.keys()) == set(found)
+        for name, known in found.items():
+            tensor = file.get_tensor(name)
+            assert (str(tensor.dtype), tuple(tensor.shape)) == (f"torch.{known.dtype}", known.shape)
+            stored = data[known.start : known.start + tensor.nbytes]
+            assert tensor.reshape(-1).view(torch.uint8).numpy().tobytes() == stored
 
 
 _COST = """

@@ -11,9 +11,11 @@ chosen for anybody: without the two variables there is none. The signature is EC
 over the file, as `ganzoo revocations sign` and `openssl dgst -sha256 -sign` write it.
 
 What is loaded is compared with the shipped list and the last copy of the other one, in ganzoo's
-cache: no request is made. Downloads, `ganzoo verify` and `ganzoo publish` bring the copy up to
-date first, and where that fails nothing new is downloaded. Who removes the copy also removes what
-it knows of the last serial: an older list is noticed only by a machine that has seen a newer one.
+cache: no request is made. Downloads, `ganzoo verify` and `ganzoo publish` bring the copy up to date
+first, and where that fails nothing new is downloaded. Before the first copy there is only the
+shipped list; `ganzoo env` and `ganzoo verify` say so, and how old a copy is. Who removes the copy
+also removes what it knows of the last serial: an older list is noticed only by a machine that has
+seen a newer one.
 """
 
 from ganzoo.revocation.fetching import before_download, refresh

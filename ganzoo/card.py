@@ -140,6 +140,8 @@ def make_card(folder: Path, *, load: str = "./", signed: bool = False) -> ModelC
     card.sections["Intended use"] = (
         "Learning how generative adversarial networks work, comparing them, testing software that"
         " needs images, and making pictures. The images are synthetic and are to be shown as such."
+        " Pictures like these can displace the work of those who draw or photograph such things for"
+        " a living, and mislead whoever takes them for records of something."
         f"{_audience(model)}"
     )
     card.sections["Out of scope"] = (

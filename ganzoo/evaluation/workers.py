@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 from collections.abc import Iterator
 from typing import Any
@@ -21,6 +22,8 @@ class Workers:
 
         self._state = PartialState(cpu=str(device) == "cpu")
         self.rank, self.world = self._state.process_index, self._state.num_processes
+        if self.world > 1:  # else gloo's threads, cut off at the end, abort the process
+            atexit.register(self._state.destroy_process_group)
         self.device = torch.device(device) if device and self.world == 1 else self._state.device
 
     @property

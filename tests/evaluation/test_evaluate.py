@@ -211,23 +211,18 @@ def test_what_cannot_be_measured_is_one_line(
 
 def test_two_processes_measure_what_one_measures(folder: Path, tmp_path: Path) -> None:
     """Features of another batch composition differ in their last digits."""
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import json, sys, ganzoo\n"
-        "from accelerate import PartialState\n"
-        "r = ganzoo.evaluate(sys.argv[1] + '/', n=64, repeats=1, device='cpu')\n"
-        "if PartialState().is_main_process:\n"
-        "    print(json.dumps([x.to_dict() for x in r]))\n"
-        "PartialState().wait_for_everyone()\n"
-        "PartialState().destroy_process_group()\n"
-    )
     env = {**os.environ, "GANZOO_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port"]
+    launch = ["torch.distributed.run", "--nproc-per-node=2", "--master-port=29617"]
+    words = ["-m", "ganzoo", "evaluate", folder, "-n", "64", "--repeats", "1", "--json"]
     done = subprocess.run(
-        [*command, "29617", script, folder], env=env, capture_output=True, text=True, timeout=240
+        [sys.executable, "-m", *launch, *words, "--no-write", "--device", "cpu"],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = json.loads(done.stdout)  # of one process
     for theirs, ours in zip(found, evaluate(folder, repeats=1), strict=True):
         assert theirs["value"] == pytest.approx(ours.value, rel=1e-4, abs=1e-6)
         assert theirs["settings"] == ours.to_dict()["settings"]

@@ -8,6 +8,9 @@ import numpy as np
 
 from ganzoo.errors import InputError
 from ganzoo.evaluation.neighbours import Neighbours, nearest
+from ganzoo.evaluation.statistics import mann_whitney
+
+CELL_LEAST = 20  # images of each kind for a cell to count
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,3 +65,21 @@ def distinct(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     first = {row.tobytes(): i for i, row in reversed(list(enumerate(rows)))}
     kept = np.sort(np.fromiter(first.values(), dtype=np.int64))
     return (features if len(kept) == len(features) else features[kept]), kept
+
+
+def c_t_test(
+    held_out: np.ndarray, cell_p: np.ndarray, generated: np.ndarray, cell_q: np.ndarray
+) -> tuple[float, float, float, int, float]:
+    """z*, C_T, AUC, cells used and the share of P in them. Sizes may differ; ties are corrected."""
+    cells = [
+        (p, q)
+        for c in np.unique(cell_p)
+        if (p := held_out[cell_p == c]).size >= CELL_LEAST
+        and (q := generated[cell_q == c]).size >= CELL_LEAST
+    ] or [(held_out, generated)]
+    weight = np.array([len(p) for p, _ in cells], dtype=np.float64)
+    covered = float(weight.sum() / len(held_out))
+    weight /= weight.sum()
+    z, auc = np.array([mann_whitney(q, p) for p, q in cells]).T
+    c_t = float(weight @ z)
+    return c_t / float(np.sqrt(weight @ weight)), c_t, float(weight @ auc), len(cells), covered

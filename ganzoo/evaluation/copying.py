@@ -26,8 +26,12 @@ Thresholds: a space has three tests (two levels at p < 1e-4, and z* < -3.7, whic
 honest model alarms in one of two spaces with a chance of 6e-4 before the control: 0.12 of 200
 audits. `scripts/audit_power.py` measures this, and the power.
 
-What it cannot see: copies up to a change that both feature spaces find large (a crop, a colour);
-and samples that are not independent of each other, as of a collapsed generator, make p too small.
+Samples that repeat each other (nearly: within 5 % of the usual distance between P and T) are one
+observation, so that a collapsed generator is not accused for where its one image happens to be;
+but where over 1 % of all samples are training images themselves by that measure, that is copying
+without a test. Held-out images that are training images are left out.
+
+What it cannot see: copies up to a change that both feature spaces find large (a crop, a colour).
 """
 
 from __future__ import annotations
@@ -39,10 +43,10 @@ from typing import Literal
 import numpy as np
 
 from ganzoo.errors import InputError
-from ganzoo.evaluation.closeness import Closeness, closeness, distinct
+from ganzoo.evaluation.closeness import Closeness, c_t_test, closeness, distinct
 from ganzoo.evaluation.clusters import centres
-from ganzoo.evaluation.neighbours import as_features, nearest
-from ganzoo.evaluation.statistics import clopper_pearson, mann_whitney, precedence_p
+from ganzoo.evaluation.neighbours import as_features, nearest, repeats
+from ganzoo.evaluation.statistics import clopper_pearson, precedence_p
 
 LEVELS = (0.002, 0.01)  # alpha: shares of the held-out images that are flagged
 RATE_P = 1e-4
@@ -52,8 +56,8 @@ MARGIN = 0.05  # and how far the nearness (an AUC) must be beyond the control's
 ENOUGH = 5000  # images held out, and generated, without which nothing is passed
 LEAST = 100  # and without which nothing is said
 CELLS = 8
-CELL_LEAST = 20  # images of each kind for a cell to count
-DUPLICATE = 0.05  # of the median distance between P and T: two files of one image
+DUPLICATE = 0.05  # of the median distance between P and T: within it, two are one image
+SOME = 0.01  # a share of images that is worth a word
 
 Verdict = Literal["pass", "warn", "fail", "unaudited"]
 
@@ -157,9 +161,11 @@ class SpaceResult:
     """What one feature space says.
 
     Attributes:
-        train, held_out, generated: images that were compared.
+        train, held_out, generated: images that were compared: without those that follow.
         duplicates: training images left out because the same features were there already.
         leaked: held-out images left out because they are in the training set.
+        repeated: samples left out because they are nearly an earlier one.
+        copies: samples, repeated ones too, that are nearly a training image.
         suspects: the most copy-like samples first, one a training image.
     """
 
@@ -168,13 +174,22 @@ class SpaceResult:
     generated: int
     duplicates: int
     leaked: int
+    repeated: int
+    copies: int
     rates: tuple[CopyRate, ...]
     nearness: Nearness
     suspects: tuple[Suspect, ...]
 
     @property
     def copying(self) -> bool:
-        return self.nearness.copying or any(rate.copying for rate in self.rates)
+        tests = [self.nearness.copying, *(rate.copying for rate in self.rates)]
+        return self.reproducing or any(tests)
+
+    @property
+    def reproducing(self) -> bool:
+        """Whether samples are training images more often than chance and held-out images are."""
+        leaked = self.leaked / (self.held_out + self.leaked)
+        return self.copies > max(SOME, 2 * leaked) * (self.generated + self.repeated)
 
 
 @dataclass(frozen=True)
@@ -240,6 +255,8 @@ def _failures(name: str, result: SpaceResult) -> list[str]:
         for rate in result.rates
         if rate.copying
     ][:1]
+    if result.reproducing:
+        found.insert(0, f"{name}: {result.copies} samples are training images")
     if (near := result.nearness).copying:
         found.append(
             f"{name}: samples lie nearer to training images than held-out images do "
@@ -261,12 +278,15 @@ def _warnings(name: str, result: SpaceResult) -> list[str]:
             f"{rate.share:.2%} flagged of {rate.alpha:.1%}), and about as near to held-out images: "
             "less diverse or smoother than the data, no sign of copying"
         )
-    for kind, number in (("held-out", result.held_out), ("generated", result.generated)):
+    samples = result.generated + result.repeated
+    for kind, number in (("held-out", result.held_out), ("generated", samples)):
         if number < ENOUGH:
             found.append(
                 f"{name}: {number} {kind} images, fewer than {ENOUGH}: few copies stay unseen"
             )
-    if result.leaked > 0.01 * result.held_out:
+    if result.repeated > SOME * samples:
+        found.append(f"{name}: {result.repeated} of {samples} samples repeat others: collapsed")
+    if result.leaked > SOME * result.held_out:
         found.append(f"{name}: {result.leaked} held-out images are in the training set; left out")
     if result.nearness.covered < 0.5:
         found.append(
@@ -296,10 +316,16 @@ def _audit_space(space: Space, seed: int, suspects: int) -> SpaceResult:
             f"{leaked} of the held-out images are in the training set", "hold out other images"
         )
 
-    normal, tested = closeness(pool, len(train), radius, near, nearest(generated, pool))
+    repeated = repeats(generated, radius)
+    near_q = nearest(generated, pool)
+    copies = int((near_q.distances <= radius).sum())
+    sampled = np.flatnonzero(~repeated)
+    generated, near_q = generated[sampled], near_q.of(sampled)
+
+    normal, tested = closeness(pool, len(train), radius, near, near_q)
     cells = centres(train, max(1, min(CELLS, len(train) // 10)), seed=seed)
     cell_p, cell_q = (nearest(x, cells).indices[:, 0] for x in (held_out, generated))
-    z, c_t, auc, used, covered = _c_t(normal.distance, cell_p, tested.distance, cell_q)
+    z, c_t, auc, used, covered = c_t_test(normal.distance, cell_p, tested.distance, cell_q)
 
     control_flagged = dict.fromkeys(LEVELS, 0.0)
     control_auc = 0.0
@@ -312,7 +338,7 @@ def _audit_space(space: Space, seed: int, suspects: int) -> SpaceResult:
         )
         for alpha in LEVELS:
             control_flagged[alpha] += float((q.ratio < _threshold(b.ratio, alpha)[1]).sum()) / 2
-        control_auc += _c_t(b.distance, cell_p[other], q.distance, cell_q)[2] / 2
+        control_auc += c_t_test(b.distance, cell_p[other], q.distance, cell_q)[2] / 2
 
     rates = tuple(_rate(alpha, normal, tested, control_flagged[alpha]) for alpha in LEVELS)
     return SpaceResult(
@@ -321,9 +347,11 @@ def _audit_space(space: Space, seed: int, suspects: int) -> SpaceResult:
         generated=len(generated),
         duplicates=len(space.train) - len(train),
         leaked=leaked,
+        repeated=int(repeated.sum()),
+        copies=copies,
         rates=rates,
         nearness=Nearness(z, c_t, auc, used, covered, control_auc),
-        suspects=_suspects(tested, kept, suspects),
+        suspects=_suspects(tested, sampled, kept, suspects),
     )
 
 
@@ -351,30 +379,14 @@ def _rate(alpha: float, normal: Closeness, tested: Closeness, control: float) ->
     )
 
 
-def _c_t(
-    held_out: np.ndarray, cell_p: np.ndarray, generated: np.ndarray, cell_q: np.ndarray
-) -> tuple[float, float, float, int, float]:
-    """z*, C_T, AUC, cells used and the share of P in them. Sizes may differ; ties are corrected."""
-    cells = [
-        (p, q)
-        for c in np.unique(cell_p)
-        if (p := held_out[cell_p == c]).size >= CELL_LEAST
-        and (q := generated[cell_q == c]).size >= CELL_LEAST
-    ] or [(held_out, generated)]
-    weight = np.array([len(p) for p, _ in cells], dtype=np.float64)
-    covered = float(weight.sum() / len(held_out))
-    weight /= weight.sum()
-    z, auc = np.array([mann_whitney(q, p) for p, q in cells]).T
-    c_t = float(weight @ z)
-    return c_t / float(np.sqrt(weight @ weight)), c_t, float(weight @ auc), len(cells), covered
-
-
-def _suspects(tested: Closeness, kept: np.ndarray, number: int) -> tuple[Suspect, ...]:
+def _suspects(
+    tested: Closeness, sampled: np.ndarray, kept: np.ndarray, number: int
+) -> tuple[Suspect, ...]:
     order = np.argsort(tested.ratio, kind="stable")
     _, first = np.unique(tested.index[order], return_index=True)
     return tuple(
         Suspect(
-            generated=int(i),
+            generated=int(sampled[i]),
             train=int(kept[tested.index[i]]),
             flipped=bool(tested.flipped[i]),
             distance=float(tested.distance[i]),

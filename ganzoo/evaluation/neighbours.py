@@ -8,6 +8,7 @@ in float64.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,18 +82,30 @@ def nearest(
 
 
 def pairs_within(points: np.ndarray, radius: float) -> int:
-    """How many pairs of different rows are at most `radius` apart, counted in float64."""
+    """How many pairs of rows are at most `radius` apart."""
+    return sum(int(later.sum()) for _, later in _later_within(points, radius))
+
+
+def repeats(points: np.ndarray, radius: float) -> np.ndarray:
+    """Which rows are at most `radius` from an earlier one, bool (n,)."""
+    found = np.zeros(len(points), dtype=bool)
+    for start, later in _later_within(points, radius):
+        found[start:] |= later.any(0).numpy()
+    return found
+
+
+def _later_within(points: np.ndarray, radius: float) -> Iterator[tuple[int, torch.Tensor]]:
+    """For each block of rows, its start and which later row (column, from the start on) is at most
+    `radius` from it, in float64."""
     points = as_features(points)
     x = torch.from_numpy(points - points.mean(axis=0, dtype=np.float64))
     norm = x.square().sum(1)
-    count = 0
     for start in range(0, len(x), QUERIES):
         rows = slice(start, start + QUERIES)
-        squared = norm[rows, None] + norm[start:] - 2 * x[rows] @ x[start:].T
-        # in float64 equal rows are this far from 0
-        near = squared <= radius**2 + 1e-12 * (norm[rows, None] + norm[start:])
-        count += int(near.triu(1).sum())
-    return count
+        size = norm[rows, None] + norm[start:]
+        squared = size - 2 * x[rows] @ x[start:].T
+        # the square of two equal rows is this far from 0
+        yield start, (squared <= radius**2 + 1e-12 * size).triu(1)
 
 
 def as_features(array: np.ndarray) -> np.ndarray:

@@ -173,8 +173,11 @@ def test_a_collapsed_model_is_a_warning_unless_it_is_on_a_training_image(
     train, held_out, _ = data
     middle = audit(train, held_out, np.zeros_like(held_out))
     assert middle.verdict == "warn"
-    assert any("of the data only" in reason for reason in middle.reasons)
-    assert audit(train, held_out, np.repeat(train[:1], N, axis=0)).verdict == "fail"
+    assert middle.reasons[0] == "raw: 4999 of 5000 samples repeat others: collapsed"
+    copy = audit(train, held_out, np.repeat(train[:1], N, axis=0))
+    assert copy.verdict == "fail"
+    assert copy.reasons[0] == "raw: 5000 samples are training images"
+    assert copy.spaces["raw"].suspects[0].train == 0
 
 
 def test_impossible_input_is_one_line(data: tuple[np.ndarray, ...]) -> None:

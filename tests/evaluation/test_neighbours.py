@@ -8,7 +8,7 @@ import pytest
 from ganzoo.errors import InputError
 from ganzoo.evaluation import neighbours
 from ganzoo.evaluation.clusters import centres
-from ganzoo.evaluation.neighbours import nearest, pairs_within
+from ganzoo.evaluation.neighbours import nearest, pairs_within, repeats
 
 
 def by_definition(
@@ -98,6 +98,7 @@ def test_pairs_within_a_radius(monkeypatch: pytest.MonkeyPatch) -> None:
     x[7] = x[31] = x[59]
     distances = np.sqrt(((x[:, None] - x) ** 2).sum(-1))[np.triu_indices(60, 1)]
     assert pairs_within(x, 0.0) == 3
+    assert np.flatnonzero(repeats(x, 0.0)).tolist() == [31, 59]
     assert pairs_within(x, 0.9) == (distances <= 0.9).sum() > 3
 
 

@@ -75,12 +75,15 @@ def ganzoo_trainers() -> Iterable[Part]:
 
 @hookimpl
 def ganzoo_features() -> Iterable[Part]:
-    def features(name: str, factory: str, config: str, summary: str, paper: str = "") -> Part:
+    def features(
+        name: str, factory: str, config: str, summary: str, paper: str = "", **tiny: str
+    ) -> Part:
         return Part(
             name=name,
             kind="features",
             factory=f"ganzoo.evaluation.{factory}",
             config=f"ganzoo.evaluation.config:{config}",
+            tiny=tiny,
             summary=summary,
             paper=paper,
         )
@@ -117,6 +120,7 @@ def ganzoo_features() -> Iterable[Part]:
             "InceptionConfig",
             "The Inception network of published scores; needs ganzoo[inception]",
             "Heusel et al. 2017, GANs Trained by a Two Time-Scale Update Rule, arXiv:1706.08500",
+            sha256="",
         ),
     ]
 

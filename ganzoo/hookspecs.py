@@ -82,7 +82,11 @@ def ganzoo_features() -> Iterable[Part]:  # type: ignore[empty-body]
     """Return the feature extractors that this plugin brings, for metrics and audits.
 
     Each item is a `Part` of kind "features" whose factory makes an `nn.Module` that maps uint8
-    images (N, C, H, W) to features (N, F).
+    images (N, C, H, W) to features (N, F); `ganzoo.evaluation.extractors.Extractor` is a base for
+    it. One that classifies has `classes` (names) and `outputs(images)` with `features` and
+    `logits`; `resize` says how images are brought to its size; `data` in its config names the data
+    sets that are measured with it by default. Raise the part's version with every change of the
+    weights: it is part of the name of a protocol.
     """
 
 

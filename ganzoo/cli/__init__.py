@@ -17,7 +17,7 @@ from ganzoo.errors import GanzooError, nearest
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "generate": ("generate", "Generate images: a grid, single files, arrays or an animation."),
-    "inspect": ("inspect", "Say how files are marked as generated, and whether the marks hold."),
+    "inspect": ("inspect", "Say how files are marked as generated, and if the marks hold."),
     "reproduce": ("inspect", "Make the image of a file again, and compare the two."),
     "models": ("models", "List the pretrained models."),
     "info": ("models", "Show everything known about one model."),

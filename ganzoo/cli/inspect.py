@@ -22,7 +22,7 @@ _path = click.Path(path_type=Path)
 def inspect(
     files: tuple[Path, ...], trust: Path | None, skip_invisible: bool, as_json: bool
 ) -> None:
-    """Say how files are marked as generated, and whether the marks hold.
+    """Say how files are marked as generated, and if the marks hold.
 
     For each file, layer by layer: marked, marked-but-broken, or no mark found. That no mark is
     found says nothing about where a file comes from, and what stands in clear text can be forged:

@@ -314,13 +314,16 @@ class _Auditor:
 
     def _quality(self, asked: np.ndarray) -> ClassGap | None:
         """How far the samples of each class lie from its real images, real ones compared."""
-        assert self.held_out is not None and self.held_out.labels is not None
-        assert self.train.labels is not None and self.space.held_out is not None
+        held_out = self.held_out.labels if self.held_out is not None else None
+        if held_out is None or self.space.held_out is None:
+            self.missing.append("quality per class: no held-out images with labels")
+            return None
+        assert self.train.labels is not None  # or no class could be asked for
         generated, real = [], []
         for c in range(len(self.classes)):
             near = self.space.train[self.train.labels == c]
             mine = self.space.generated[asked == c][:MOST_PER_CLASS]
-            theirs = self.space.held_out[self.held_out.labels == c][:MOST_PER_CLASS]
+            theirs = self.space.held_out[held_out == c][:MOST_PER_CLASS]
             generated.append(nearest(mine, near).distances[:, 0])
             real.append(nearest(theirs, near).distances[:, 0])
         if min(map(len, [*generated, *real])) < 2:

@@ -23,6 +23,7 @@ class ClassifierConfig:
     file: str = ""
     sha256: str = ""
     data: tuple[str, ...] = ()
+    image_shape: tuple[int, int, int] = (1, 28, 28)
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Clothes(ClassifierConfig):
 
 @dataclass(frozen=True)
 class InceptionConfig:
-    """The weights file of torch-fidelity, ported from TensorFlow's of 2015-12-05: its SHA-256."""
+    """The SHA-256 of torch-fidelity's weights file, ported from TensorFlow's of 2015-12-05; "" is
+    an untrained network, for tests."""
 
     sha256: str = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
     data: tuple[str, ...] = ()

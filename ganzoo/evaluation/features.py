@@ -60,7 +60,7 @@ class OpenExtractor:
 
 
 def open_extractor(name: str, *, device: str | torch.device = "cpu") -> OpenExtractor:
-    """The extractor of this name, of the core or of a plugin; see `ganzoo parts features`."""
+    """The extractor of this name, of the core or of a plugin; see `ganzoo parts`."""
     bare, _, version = name.rpartition("-v")
     part = plugins.load().parts.get("features", bare if version.isdigit() and bare else name)
     if version.isdigit() and bare and int(version) != part.version:

@@ -59,14 +59,14 @@ def read_by_classifier(
 
 def read_by_neighbours(space: Space, train: ImageData, held_out: ImageData | None) -> Reading:
     """By the label of the nearest training image, in the space of an extractor: for labels that no
-    classifier at hand knows, such as a column of the user's own."""
+    classifier at hand knows, such as a column of the user's own. How it errs is seen in held-out
+    images or, without any, in training images, each read by the nearest other one."""
     labels, k = train.labels, len(train.classes)
     assert labels is not None
 
-    def read(rows: np.ndarray) -> np.ndarray:
-        return np.asarray(labels[nearest(rows, space.train).indices[:, 0]])
+    def read(rows: np.ndarray, skip: np.ndarray | None = None) -> np.ndarray:
+        return np.asarray(labels[nearest(rows, space.train, skip=skip).indices[:, 0]])
 
-    confusion = None
     if held_out is not None and held_out.labels is not None and space.held_out is not None:
         if held_out.classes != train.classes:
             raise InputError(
@@ -74,6 +74,9 @@ def read_by_neighbours(space: Space, train: ImageData, held_out: ImageData | Non
                 "label both alike",
             )
         confusion = confusion_matrix(held_out.labels, read(space.held_out), k)
+    else:
+        others = read(space.train, skip=np.arange(len(space.train)))
+        confusion = confusion_matrix(labels, others, k)
     expected = np.bincount(labels, minlength=k)
     return Reading(train.classes, read(space.generated), expected, confusion)
 

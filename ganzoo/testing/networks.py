@@ -74,7 +74,8 @@ def inputs(target: BuiltTarget, n: int = BATCH) -> tuple[Tensor, Tensor | None]:
             reference.real_images(config.image_shape, n),
             reference.labels_of(config.num_classes, n),
         )
-    pixels = (reference.real_images((3, 32, 32), n) + 1) * 127.5
+    shape = getattr(config, "image_shape", (3, 32, 32))  # an extractor may be for one kind only
+    pixels = (reference.real_images(shape, n) + 1) * 127.5
     return pixels.to(torch.uint8), None
 
 

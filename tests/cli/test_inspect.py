@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import ganzoo as library
-from ganzoo import checkpoint, layout, plugins, provenance, reproduction
+from ganzoo import checkpoint, plugins, provenance, reproduction
 from ganzoo.models import build
+from tests import fit
 
 
 @pytest.fixture(autouse=True)
@@ -233,14 +233,13 @@ def test_the_model_may_be_elsewhere(refused, ganzoo, site, model, tmp_path):
     assert "are not those that the record names" in refused("reproduce", path, "--model", other)
 
 
-def test_nothing_is_fetched_unless_it_is_agreed_to(server, ganzoo, refused, tmp_path, monkeypatch):
+def test_nothing_is_fetched_unless_it_is_agreed_to(
+    server, ganzoo, refused, tmp_path, monkeypatch, measured_again
+):
     from huggingface_hub import constants
 
-    part = plugins.load().parts.get("generator", "gan")
-    info = layout.ModelInfo(license="mit", dataset="mnist", dataset_license="cc-by-sa-3.0")
-    generator = build(part, part.config_class(**part.tiny), seed=0)
-    folder = library.save(tmp_path / "model", generator, name="mine", info=info)
-    ganzoo("publish", folder, "me/mine", "--yes")
+    folder = fit.model(tmp_path / "model")
+    assert ganzoo("publish", folder, "me/mine", "--yes").exit_code == 0
     path = tmp_path / "a.png"
     ganzoo("generate", "hf://me/mine", "-n", 1, "-o", path)
     source = provenance.read_record(path)["source"]

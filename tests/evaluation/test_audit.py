@@ -191,8 +191,17 @@ def test_labels_that_no_classifier_knows_are_read_by_neighbours(
     assert found.coverage is not None and found.coverage.missing == (2,)
     assert any("hardly any: light" in reason for reason in found.reasons)
 
+    # without held-out images, training images are read by each other
+    found = audit_of(run, pixels(fresh), monkeypatch, **{**options, "holdout": None})
+    assert found.verdict == "unaudited"
+    assert found.coverage is not None and found.coverage.corrected and not found.coverage.biased
+    found = audit_of(run, kept, monkeypatch, **{**options, "holdout": None})
+    assert found.coverage is not None and found.coverage.missing == (2,)
 
-def test_the_classes_of_a_conditional_model_are_compared(tmp_path: Path) -> None:
+
+def test_the_classes_of_a_conditional_model_are_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Untrained: what it is asked for does not show."""
     recipe = tiny.recipe("cgan", data={"source": TRAIN}, kimg=0.016)
     made = training.train(recipe, tmp_path / "run")
@@ -202,6 +211,11 @@ def test_the_classes_of_a_conditional_model_are_compared(tmp_path: Path) -> None
     assert len(found.quality.values) == 4
     page = report.render(found)
     assert "Are all classes made equally well?" in page and "triangle" in page
+
+    monkeypatch.setattr(auditing, "other_split", lambda spec: None)
+    found = ganzoo.audit(made, n=200, features="pixels")
+    assert found.labels is not None and found.quality is None
+    assert any(item.startswith("quality per class") for item in found.not_examined)
 
 
 # -- what is written -------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ def test_copies_fail_and_are_shown_beside_their_originals(
 ) -> None:
     found = audit_of(run, pixels(TRAIN)[:50], monkeypatch)
     assert found.verdict == "fail"
-    assert "closer to a training image" in found.reasons[0]
+    assert "500 samples are training images" in found.reasons[0]
     assert found.samples is not None and found.originals is not None
     assert torch.equal(found.samples, found.originals)
     assert found.samples.shape == (auditing.PAIRS, 1, 16, 16)

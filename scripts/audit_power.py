@@ -114,7 +114,8 @@ class Mnist:
 
 
 def summary(name: str, audits: list[CopyingAudit], seconds: float) -> None:
-    """How many failed or warned, and how the null's z* is distributed."""
+    """How many failed or warned, the smallest p of each run, and how z* is distributed."""
+    p = np.array([min(x.p for r in a.spaces.values() for x in r.rates) for a in audits])
     z = np.array([r.nearness.z for a in audits for r in a.spaces.values()])
     click.echo(
         json.dumps(
@@ -129,6 +130,9 @@ def summary(name: str, audits: list[CopyingAudit], seconds: float) -> None:
                     ),
                     "z": sum(r.nearness.alarm for a in audits for r in a.spaces.values()),
                 },
+                "p median, largest, smallest": [
+                    f"{x:.0e}" for x in (np.median(p), p.max(), p.min())
+                ],
                 "z mean, sd, min": [round(float(x), 2) for x in (z.mean(), z.std(), z.min())],
                 "seconds": round(seconds),
             }
@@ -147,7 +151,8 @@ def power(case: str, honest: int, copied: int) -> None:
                 audits.append(audit_copying(mnist.spaces_of(rng, copies), suspects=0))
             else:
                 audits.append(audit(*gauss_draw(rng, copies)))
-        summary(f"{case}, {kind}", audits, time.monotonic() - start)
+        if audits:
+            summary(f"{case}, {kind}", audits, time.monotonic() - start)
 
 
 def gans(folder: Path) -> None:

@@ -18,13 +18,14 @@ copy, all are drawn towards the training images.
 data: it is nearer to every real image. (Gaussian features in 64 dimensions, generator of 0.95 the
 spread: 1.8 % flagged at 1 %, z* = -28.) So a half of P is put in the place of T and the other half
 compared with Q, both ways. A copier is near to T and not to P; a smooth generator to both. An
-alarm fails only if the flagged share's lower bound is over twice the control's share, or the
-nearness 0.05 beyond the control's: halves are smaller than T, and held-out images may differ a
-little from the training images (MNIST's are of other writers). Otherwise it is a warning.
+alarm fails only if the flagged share's lower bound is over twice alpha and twice the control's
+share, or the nearness 0.05 beyond the control's: halves are smaller than T, and held-out images
+may differ a little from the training images (MNIST's are of other writers). Otherwise it warns.
 
-Thresholds: a space has three tests (two levels at p < 1e-4, and z* < -3.7, which is 1.1e-4), so an
-honest model alarms in one of two spaces with a chance of 6e-4 before the control: 0.12 of 200
-audits. `scripts/audit_power.py` measures this, and the power.
+Thresholds: z* < -3.7 has a chance of 1.1e-4 of an honest model, and p < 1e-6 for each level next to
+none. 1e-4 would do if P were of T's distribution; it never quite is: MNIST's honest samples, of
+other writers than P's, failed in 2 of 200 audits. Of 1 % copies at 5,000, p is about 1e-9. See
+`scripts/audit_power.py`.
 
 Samples that repeat each other (nearly: within 5 % of the usual distance between P and T) are one
 observation, so that a collapsed generator is not accused for where its one image happens to be;
@@ -49,7 +50,7 @@ from ganzoo.evaluation.neighbours import as_features, nearest, repeats
 from ganzoo.evaluation.statistics import clopper_pearson, precedence_p
 
 LEVELS = (0.002, 0.01)  # alpha: shares of the held-out images that are flagged
-RATE_P = 1e-4
+RATE_P = 1e-6
 Z = -3.7
 CONTROL_TIMES = 2  # how often the control's share a flagged share must exceed
 MARGIN = 0.05  # and how far the nearness (an AUC) must be beyond the control's
@@ -124,7 +125,7 @@ class CopyRate:
 
     @property
     def copying(self) -> bool:
-        return self.alarm and self.lower > CONTROL_TIMES * self.control
+        return self.alarm and self.lower > CONTROL_TIMES * max(self.alpha, self.control)
 
 
 @dataclass(frozen=True)
@@ -248,8 +249,9 @@ def _unaudited(reason: str) -> CopyingAudit:
 
 
 def _failures(name: str, result: SpaceResult) -> list[str]:
+    different = "different " if result.repeated else ""
     found = [
-        f"{name}: {rate.share:.2%} of samples ({rate.lower:.2%} to {rate.upper:.2%}) are closer to "
+        f"{name}: {rate.share:.2%} of {different}samples ({rate.lower:.2%} to {rate.upper:.2%}) are closer to "
         f"a training image than {1 - rate.alpha:.1%} of held-out images are (p {_small(rate.p)}), "
         f"near {rate.sources} different training images; {rate.control:.2%} by the control"
         for rate in result.rates

@@ -57,6 +57,10 @@ class Moments:
         """Take in what another accumulated."""
         self._combine(other.n, other.mean, other._squares)
 
+    def cpu(self) -> Moments:
+        """The same, on the CPU."""
+        return Moments.from_state({name: value.cpu() for name, value in self.state().items()})
+
     def state(self) -> dict[str, Tensor]:
         """As tensors, for a file or another process."""
         return {"n": torch.tensor(self.n), "mean": self.mean, "squares": self._squares}
@@ -257,7 +261,9 @@ def inception_score(logits: Array, *, splits: int = 10) -> tuple[float, float]:
 
 
 def _float64(values: Array) -> Tensor:
-    return torch.as_tensor(values).to(torch.float64)
+    """On the device where they are, unless that has no such numbers."""
+    x = torch.as_tensor(values)
+    return (x.cpu() if x.device.type == "mps" else x).to(torch.float64)
 
 
 def _slices(n: int) -> Iterator[slice]:

@@ -48,10 +48,10 @@ class Workers:
         return torch.cat([part[0] for part in parts])[torch.from_numpy(order)]
 
     def combine(self, moments: Moments) -> Moments:
-        """The moments over all processes."""
+        """The moments over all processes, on the CPU."""
         if self.world == 1:
-            return moments
-        states = self._gather_objects({k: v.cpu() for k, v in moments.state().items()})
+            return moments.cpu()
+        states = self._gather_objects(moments.cpu().state())
         whole = Moments()
         for state in states:
             whole.merge(Moments.from_state(state))

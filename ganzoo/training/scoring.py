@@ -60,17 +60,20 @@ class Evaluations:
 
     def __init__(self, settings: Evaluate) -> None:
         self._settings, self._due = settings, Due(settings.every)
+        self._extractor: OpenExtractor | None = None
 
     def __call__(self, trainer: Trainer) -> dict[str, float]:
         if not self._due(trainer.step):
             return {}
         settings = self._settings
         workers = Workers(trainer.device)
-        name = settings.features or default_extractor(trainer.data.source)
+        if self._extractor is None:
+            name = settings.features or default_extractor(trainer.data.source)
+            self._extractor = open_extractor(name, device=trainer.device)
         results = measure(
             trainer.averaged(),
             trainer.data,
-            open_extractor(name, device=trainer.device),
+            self._extractor,
             metrics=settings.metrics,
             n=settings.n,
             trained_on=trainer.data.digest,

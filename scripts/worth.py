@@ -23,26 +23,26 @@ REPORTS = Path("runs/audits")
 
 @click.command()
 @click.argument("names", nargs=-1)
-def main(names: tuple[str, ...]) -> None:
+@click.option("--audit-only", is_flag=True, help="Leave the metrics as they are.")
+def main(names: tuple[str, ...], audit_only: bool) -> None:
     """Evaluate and audit the named models, or all that are bundled."""
     for entry in registry.list_models():
         if entry.path is None or not entry.bundled or (names and entry.name not in names):
             continue
         started = time.monotonic()
-        named = entry.dataset in ("mnist", "fashion-mnist")
-        metrics = (*STANDARD, "inception-score") if named else STANDARD
-        results = ganzoo.evaluate(entry.path, metrics=metrics)
-        add_results(entry.path, results)
+        if not audit_only:
+            named = entry.dataset in ("mnist", "fashion-mnist")
+            metrics = (*STANDARD, "inception-score") if named else STANDARD
+            results = ganzoo.evaluate(entry.path, metrics=metrics)
+            add_results(entry.path, results)
+            click.echo(f"{entry.name}  {results[0].name} {results[0].value:.4g}")
         found = ganzoo.audit(entry.path)
         add_audit(entry.path, found)
         REPORTS.mkdir(parents=True, exist_ok=True)
         write_report(REPORTS / f"{entry.name}.html", found)
         seconds = time.monotonic() - started
-        fid = results[0]
-        click.echo(
-            f"{entry.name}  {fid.name} {fid.value:.4g}  {found.verdict}:"
-            f" {'; '.join(found.reasons)}  ({seconds:.0f} s)"
-        )
+        reasons = "; ".join(found.reasons)
+        click.echo(f"{entry.name}  {found.verdict}: {reasons}  ({seconds:.0f} s)")
 
 
 if __name__ == "__main__":

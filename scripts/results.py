@@ -8,6 +8,7 @@ puts beside each other what was measured by one protocol, and nothing else.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -70,8 +71,8 @@ def shown(result: Mapping[str, Any]) -> str:
     value, std = result["value"], result["std"]
     if result["metric"] == "kid":
         value, std = 1000 * value, 1000 * std
-    digits = 3 if value < 100 else 4
-    return f"{value:.{digits}g} ± {std:.1g}"
+    decimals = max(0, -math.floor(math.log10(std))) if std else 3
+    return f"{value:.{decimals}f} ± {std:.{decimals}f}"
 
 
 @click.command()

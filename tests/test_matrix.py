@@ -179,4 +179,4 @@ def test_a_section_is_put_between_the_markers() -> None:
     assert made == "before\n<!-- matrix -->\n| new |\n<!-- /matrix -->\nafter\n"
     assert matrix.written(made, "matrix", "| new |") == made
     with pytest.raises(GanzooError, match="put both where the matrix is to be"):
-        matrix.written("no markers\n", "| new |")
+        matrix.written("no markers\n", "matrix", "| new |")

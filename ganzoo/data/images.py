@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -94,6 +96,15 @@ class ImageData:
     consent: Consent | None = None
     credit: str = ""
 
+    @functools.cached_property
+    def content_digest(self) -> str:
+        """The digest of the images without their padding: that of the same data, never padded."""
+        if self.content_crop is None:
+            return self.digest
+        top, left, height, width = self.content_crop
+        content = self.pixels[:, :, top : top + height, left : left + width]
+        return digest(content, self.labels)
+
     @property
     def num_classes(self) -> int:
         return len(self.classes)
@@ -129,3 +140,15 @@ def some(images: Sequence[tuple[str, str]]) -> str:
     """The first of them, each with what there is to say of it, and how many more there are."""
     shown = ", ".join(f"{name} ({reason})" for name, reason in images[:3])
     return f"{shown} and {len(images) - 3} more" if len(images) > 3 else shown
+
+
+def digest(pixels: np.ndarray, labels: np.ndarray | None) -> str:
+    """SHA-256 over the shape of the images, their pixels and labels, in their order."""
+    import numpy as np
+
+    sha = hashlib.sha256(np.array(pixels.shape, "<i8").data)
+    for start in range(0, len(pixels), 1024):
+        sha.update(np.ascontiguousarray(pixels[start : start + 1024]).data)
+    if labels is not None:
+        sha.update(labels.astype("<i8").data)
+    return sha.hexdigest()

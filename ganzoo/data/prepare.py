@@ -22,7 +22,7 @@ from rich.progress import track
 
 from ganzoo.console import stderr
 from ganzoo.data.fitting import fit_all, natural_channels
-from ganzoo.data.images import Consent, ImageData, RawData, RawImages
+from ganzoo.data.images import Consent, ImageData, RawData, RawImages, digest
 from ganzoo.data.spec import DataRequest, DataSource
 from ganzoo.errors import DataError, InputError
 from ganzoo.files import cache_folder, replacing, write_text
@@ -188,7 +188,7 @@ def _fit(
         pixels = _map(Path(file.name), full)
     return Prepared(
         shape=full,
-        digest=_digest(pixels, labels),
+        digest=digest(pixels, labels),
         labels=None if labels is None else labels.tolist(),
         classes=classes,
         skipped=tuple(skipped),
@@ -216,12 +216,3 @@ def _labels(
 
 def _size(shape: tuple[int, ...]) -> str:
     return f"{shape[2]}x{shape[1]}"
-
-
-def _digest(pixels: np.ndarray, labels: np.ndarray | None) -> str:
-    sha = hashlib.sha256(np.array(pixels.shape, "<i8").data)
-    for start in range(0, len(pixels), 1024):
-        sha.update(np.ascontiguousarray(pixels[start : start + 1024]).data)
-    if labels is not None:
-        sha.update(labels.astype("<i8").data)
-    return sha.hexdigest()

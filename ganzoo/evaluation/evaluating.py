@@ -173,7 +173,6 @@ def measure(
             data,
             extractor,
             subset=min(n, len(data)),
-            crop=crop,
             progress=progress,
             workers=workers,
         )
@@ -191,9 +190,8 @@ def measure(
         n_fake=n,
         n_real=len(data),
         split=split_of(data.source, data.digest, trained_on),
-        data_digest=data.digest,
+        data_digest=data.content_digest,
         resize=extractor.resize,
-        crop=crop,
         seed=seed,
         repeats=repeats,
         options=options,

@@ -34,9 +34,8 @@ class Protocol:
         features, features_sha256: the extractor with its version, and the hash of its weights.
         n_fake, n_real: images of each kind in one measurement.
         split: "train" for the very images that the model was trained on, else the data's spec.
-        data_digest: the digest of the preprocessed real images.
+        data_digest: of the preprocessed real images, without padding (which samples lose too).
         resize: how images become the extractor's size.
-        crop: (top, left, height, width) of the content of padded images.
         seed, repeats: repeat r has the seeds from seed + r·n_fake on.
         ema: the averaged generator was measured (a published one always is).
         precision: of the features, and of the arithmetic on them.
@@ -51,7 +50,6 @@ class Protocol:
     split: str
     data_digest: str
     resize: str = "native"
-    crop: tuple[int, ...] | None = None
     seed: int = 0
     repeats: int = 1
     ema: bool = True
@@ -66,9 +64,7 @@ class Protocol:
         return "/".join([self.metric, self.features, f"n{n}", self.split, self.resize, *options])
 
     def to_dict(self) -> dict[str, Any]:
-        values = asdict(self)
-        values["crop"] = None if self.crop is None else list(self.crop)
-        return values
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Protocol:
@@ -79,10 +75,7 @@ class Protocol:
         """
         known = {f.name for f in fields(cls)}
         try:
-            found = {key: value for key, value in values.items() if key in known}
-            if found.get("crop") is not None:
-                found["crop"] = tuple(map(int, found["crop"]))
-            protocol = cls(**found)
+            protocol = cls(**{key: value for key, value in values.items() if key in known})
         except (TypeError, ValueError) as error:
             raise CheckpointError(f"a protocol is damaged: {error}", "evaluate again") from error
         texts = (protocol.metric, protocol.features, protocol.split, protocol.resize)

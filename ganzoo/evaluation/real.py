@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ganzoo import files, rng
 from ganzoo.data import ImageData
-from ganzoo.evaluation.features import Crop, OpenExtractor, features_of, real_images
+from ganzoo.evaluation.features import OpenExtractor, features_of, real_images
 from ganzoo.evaluation.metrics import Moments
 from ganzoo.evaluation.workers import Workers
 
@@ -42,19 +42,18 @@ def real_statistics(
     extractor: OpenExtractor,
     *,
     subset: int,
-    crop: Crop = None,
     progress: bool = False,
     workers: Workers,
 ) -> RealStatistics:
     """The statistics of a data set under an extractor, from the cache if they are there."""
-    key = _key(data, extractor, subset, crop)
+    key = _key(data, extractor, subset)
     with workers.main_first():
         known = _recall(key)
         if known is None and workers.world == 1:
-            known = _compute(data, extractor, subset, crop, progress, workers)
+            known = _compute(data, extractor, subset, progress, workers)
             _keep(key, known)
     if known is None:  # several processes share the work
-        known = _compute(data, extractor, subset, crop, progress, workers)
+        known = _compute(data, extractor, subset, progress, workers)
         if workers.is_main:
             _keep(key, known)
     return known
@@ -64,7 +63,6 @@ def _compute(
     data: ImageData,
     extractor: OpenExtractor,
     subset: int,
-    crop: Crop,
     progress: bool,
     workers: Workers,
 ) -> RealStatistics:
@@ -74,7 +72,9 @@ def _compute(
     chosen[subset_of(len(data), subset)] = True
     kept, done = [], 0
     bar = "Real images" if progress else ""
-    for outputs in features_of(real_images(data, share, progress=bar), extractor, crop=crop):
+    for outputs in features_of(
+        real_images(data, share, progress=bar), extractor, crop=data.content_crop
+    ):
         moments.add(outputs.features)
         here = chosen[share[done : done + len(outputs.features)]]
         kept.append(outputs.features[torch.from_numpy(here).to(outputs.features.device)].cpu())
@@ -87,9 +87,9 @@ def _compute(
 # -- the cache -------------------------------------------------------------------------------------
 
 
-def _key(data: ImageData, extractor: OpenExtractor, subset: int, crop: Crop) -> str:
+def _key(data: ImageData, extractor: OpenExtractor, subset: int) -> str:
     """What the statistics depend on."""
-    facts = [_VERSION, data.digest, extractor.name, extractor.sha256, subset, list(crop or ())]
+    facts = [_VERSION, data.content_digest, extractor.name, extractor.sha256, subset]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
 

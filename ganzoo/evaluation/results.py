@@ -145,7 +145,7 @@ def recheck(
 def _same_protocol(name: str, stored: Protocol, found: Protocol) -> None:
     """Refuse what was measured with another extractor or on other data of the same name."""
     ours, theirs = found.to_dict(), stored.to_dict()
-    for key in ("data_digest", "features_sha256", "n_real", "resize", "crop", "precision"):
+    for key in ("data_digest", "features_sha256", "n_real", "resize", "precision"):
         if ours[key] != theirs[key]:
             raise MissingDataError(
                 f"{name} cannot be measured again: {key} was {theirs[key]!r}, is {ours[key]!r}",

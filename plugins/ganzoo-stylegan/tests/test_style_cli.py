@@ -148,7 +148,7 @@ def test_bad_mixes_are_refused(mix: Any) -> None:
 def test_a_walk_is_straight_in_w(model: Path) -> None:
     G = checkpoint.load_generator(model)
     options = G.check_options({"truncation": 0.7, "mix": (9, 3), "noise": "none"})
-    job = Job(G, [0, 5], [1, 1], options, batch_size=3, mark=False, layout={})
+    job = Job(G, [0, 5], [1, 1], options, batch_size=3, marks={}, layout={})
     frames = np.stack(list(job._walk(4)))
     with torch.inference_mode():
         one = torch.tensor([1])
@@ -163,7 +163,7 @@ def test_a_walk_is_straight_in_w(model: Path) -> None:
 def test_a_walk_holds_no_more_than_a_batch(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Points are computed as the walk comes to them, and the first is kept for its end."""
     G = generator(family)
-    job = Job(G, range(50), None, {}, batch_size=4, mark=False, layout={})
+    job = Job(G, range(50), None, {}, batch_size=4, marks={}, layout={})
     sizes: list[int] = []
     for name in ("mapping", "forward", "synthesis"):
         made = getattr(G, name, None)

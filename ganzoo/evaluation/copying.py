@@ -251,9 +251,9 @@ def _unaudited(reason: str) -> CopyingAudit:
 def _failures(name: str, result: SpaceResult) -> list[str]:
     different = "different " if result.repeated else ""
     found = [
-        f"{name}: {rate.share:.2%} of {different}samples ({rate.lower:.2%} to {rate.upper:.2%}) are "
-        f"closer to a training image than {1 - rate.alpha:.1%} of held-out images are (p "
-        f"{_small(rate.p)}), "
+        f"{name}: {rate.share:.2%} of {different}samples ({rate.lower:.2%} to {rate.upper:.2%}) "
+        f"are closer to a training image than {1 - rate.alpha:.1%} of held-out images are "
+        f"(p {_small(rate.p)}), "
         f"near {rate.sources} different training images; {rate.control:.2%} by the control"
         for rate in result.rates
         if rate.copying

@@ -102,7 +102,7 @@ def make_card(folder: Path, *, load: str = "./", signed: bool = False) -> ModelC
     """The card of a model folder, as it is before plugins add to it."""
     model = Facts(_read_json(folder / "config.json", required=True))
     training = Facts(_read_json(folder / "training.json"))
-    metrics, audit = (_read_json(folder / name) for name in ("metrics.json", "audit.json"))
+    metrics, audit = _findings(folder)
 
     arch = model.text("generator", "part") or "GAN"
     data = _data_name(model.text("dataset", "name"))
@@ -163,6 +163,21 @@ def make_card(folder: Path, *, load: str = "./", signed: bool = False) -> ModelC
         " seeds. A picture without the mark is not thereby shown to be real."
     )
     return card
+
+
+def _findings(folder: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """metrics.json and audit.json, of which nothing counts that is of other weights."""
+    metrics, audit = (_read_json(folder / name) for name in ("metrics.json", "audit.json"))
+    path = folder / layout.WEIGHTS["generator"]
+    if not (metrics or audit) or not path.is_file():
+        return metrics, audit
+    ours = (None, files.sha256(path))
+    kept = {
+        name: metric
+        for name, metric in metrics.items()
+        if not isinstance(metric, Mapping) or metric.get("weights_sha256") in ours
+    }
+    return kept, audit if audit.get("weights_sha256") in ours else {}
 
 
 def _license(model: Facts, license: str) -> dict[str, str]:

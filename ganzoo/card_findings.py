@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ganzoo.markdown import Facts, code, prose, table
+from ganzoo.markdown import Facts, code, is_number, prose, table
 
 _VERDICTS = {
     "pass": "Nothing was found that speaks against this model, within what was examined.",
@@ -30,9 +30,7 @@ def results(metrics: Mapping[str, Any], data: str) -> list[Any]:
             metric_args={"protocol": metric["protocol"]},
         )
         for name, metric in metrics.items()
-        if isinstance(metric, Mapping)
-        and isinstance(metric.get("value"), (int, float))
-        and metric.get("protocol")
+        if isinstance(metric, Mapping) and is_number(metric.get("value")) and metric.get("protocol")
     ]
 
 
@@ -65,8 +63,10 @@ def audit(found: Mapping[str, Any]) -> str:
         for key, value in protocol.items()
         if key in ("generated", "train", "holdout", "seed")
     )
+    if verdict not in _VERDICTS:
+        return "The audit's record is damaged; that is no pass."
     lines = [
-        f"Verdict of `ganzoo audit`: **{prose(verdict)}**. {_VERDICTS.get(verdict, '')}".strip(),
+        f"Verdict of `ganzoo audit`: **{verdict}**. {_VERDICTS[verdict]}",
         "\n".join(f"- {prose(reason)}" for reason in reasons),
         f"Compared: {compared}." if compared else "",
         "Not examined:\n\n" + "\n".join(f"- {prose(item)}" for item in unseen) if unseen else "",
@@ -76,6 +76,4 @@ def audit(found: Mapping[str, Any]) -> str:
 
 def number(value: Any, *, digits: int = 4) -> str:
     """A number as people read it; "" for what is none."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return ""
-    return f"{value:.{digits}g}"
+    return f"{value:.{digits}g}" if is_number(value) else ""

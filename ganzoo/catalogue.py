@@ -123,13 +123,15 @@ class ModelEntry:
         )
 
 
-def _values(path: Path) -> dict[str, float]:
+def _values(path: Path) -> dict[str, Any]:
     """Protocol -> value, of a metrics.json that may be anyone's."""
+    from ganzoo.markdown import is_number
+
     found = layout.read_json(path) if path.is_file() else {}
     values = {
         name: entry.get("value") for name, entry in found.items() if isinstance(entry, Mapping)
     }
-    return {name: value for name, value in values.items() if isinstance(value, (int, float))}
+    return {name: value for name, value in values.items() if is_number(value)}
 
 
 def _verdict(path: Path) -> str:

@@ -50,7 +50,8 @@ def save(
         generator, discriminator: networks that `ganzoo` built (their part is known).
         storage_dtype: of the weights in the files; buffers stay float32. Without it, what the
             generator was loaded with, so that a re-save is byte-identical.
-        training, metrics: written to training.json and metrics.json.
+        training, metrics: written to training.json and metrics.json; an entry of metrics whose
+            `weights_sha256` is "" gets the hash of the weights that are written.
 
     Returns:
         The folder.
@@ -82,9 +83,16 @@ def save(
         if training is not None:
             write_json(temporary / "training.json", training)
         if metrics is not None:
-            write_json(temporary / "metrics.json", metrics)
+            ours = files.sha256(temporary / layout.WEIGHTS["generator"])
+            named = {
+                name: {**entry, "weights_sha256": ours}
+                if isinstance(entry, Mapping) and entry.get("weights_sha256") == ""
+                else entry
+                for name, entry in metrics.items()
+            }
+            write_json(temporary / "metrics.json", named)
         n = 10 * generator.num_classes if 0 < generator.num_classes <= 10 else 64
-        images = _as_stored(generator, config.storage_dtype).sample(n)
+        images = as_stored(generator, config.storage_dtype).sample(n)
         digest = files.sha256(temporary / layout.WEIGHTS["generator"])
         record = {
             "model": config.name,
@@ -99,7 +107,7 @@ def save(
     return folder
 
 
-def _as_stored(generator: Generator, storage_dtype: str) -> Generator:
+def as_stored(generator: Generator, storage_dtype: str) -> Generator:
     """A copy with the weights that a load will find, in eval mode."""
     import torch
 

@@ -22,6 +22,8 @@ from ganzoo import files
 from ganzoo.configs import config_from_dict
 from ganzoo.errors import CheckpointError, IntegrityError, NotFoundError
 
+SHOWS_TRAINING_IMAGES = b'<meta name="ganzoo" content="shows training images">'
+"""In the head of an audit's page that is not to be published."""
 FORMAT = 1
 CONFIG, SUMS, SIGNATURE = "config.json", "SHA256SUMS", "model.sig"
 WEIGHTS = {"generator": "model.safetensors", "discriminator": "discriminator.safetensors"}
@@ -212,12 +214,15 @@ def _refuse_foreign(folder: Path) -> None:
 # -- hashes --------------------------------------------------------------------------------------
 
 
+_NAME = re.compile(r"[\w\-][\w.\-]{0,254}", re.ASCII)
+
+
 def read_sums(folder: Path) -> dict[str, str]:
     """File name -> hash, from SHA256SUMS; only plain names are accepted."""
     path = Path(folder) / SUMS
     sums: dict[str, str] = {}
     for line in read_text(path).splitlines():
-        match = re.fullmatch(r"([0-9a-f]{64}) [ *]([\w\-][\w.\-]{0,254})", line, re.ASCII)
+        match = re.fullmatch(rf"([0-9a-f]{{64}}) [ *]({_NAME.pattern})", line, re.ASCII)
         if match is None or match[2] in sums or len(sums) == _MOST_FILES:
             raise CheckpointError(f"{path} has an odd line: {line[:80]!r}", "get the folder afresh")
         sums[match[2]] = match[1]
@@ -244,13 +249,14 @@ def check_file(folder: Path, name: str) -> str:
 def write_sums(folder: Path) -> None:
     """Write SHA256SUMS over every other file of the folder; whatever edits a folder calls it.
 
-    A signature covered the files as they were, SHA256SUMS among them: it goes.
+    A signature covered the files as they were, SHA256SUMS among them: it goes. A file of a name
+    that no list of hashes can have (with a space, …) is none of the model's, and left out.
     """
     remove_signature(folder)
     lines = [
         f"{files.sha256(path)}  {path.name}\n"
         for path in sorted(folder.iterdir())
-        if path.is_file() and path.name != SUMS and not path.name.startswith(".")
+        if path.is_file() and path.name != SUMS and _NAME.fullmatch(path.name)
     ]
     files.write_text(folder / SUMS, "".join(lines))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,8 +38,14 @@ class Facts:
 
 
 def prose(value: Any) -> str:
-    """Text on one line that starts no HTML and no table cell."""
-    return " ".join(str(value).split()).replace("<", "&lt;").replace("|", "\\|")
+    """Text on one line that stays text: no HTML, link, picture, emphasis or table cell."""
+    text = re.sub(r"([\\`*\[\]|])", r"\\\1", " ".join(str(value).split()))
+    return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def is_number(value: Any) -> bool:
+    """Whether JSON gave a number that can be computed with: finite, of a sane size, no boolean."""
+    return type(value) in (int, float) and -1e300 < value < 1e300
 
 
 def code(value: Any) -> str:

@@ -25,6 +25,10 @@ OPTIONS = {
 """Option of `forward` and `sample` -> the capability that a generator needs for it."""
 
 
+NEUTRAL = {"truncation": 1, "noise": "const", "lod": 0}
+"""Option -> the value that changes nothing."""
+
+
 FEW = 16
 """For more images than this, `sample` on a CPU uses a copy of the network that is made for it."""
 
@@ -304,9 +308,10 @@ class Generator(nn.Module):
             if key == "truncation" and not -1 <= value <= 2:
                 raise InputError(f"truncation {value} is out of range", "use -1 to 2 (1 for none)")
             if OPTIONS[key] in self.provides:
-                kept[key] = self._checked_mix(value) if key == "mix" else value
                 if key == "truncation_cutoff":
                     self.check_layer(key, value)
+                if value != NEUTRAL.get(key):
+                    kept[key] = self._checked_mix(value) if key == "mix" else value
             elif not (key == "truncation" and value == 1):
                 raise InputError(
                     f"{self._title} takes no {key}",

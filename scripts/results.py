@@ -68,7 +68,7 @@ def common(protocol: Protocol) -> str:
 
 
 def shown(result: Mapping[str, Any]) -> str:
-    value, std = result["value"], result["std"]
+    value, std = result["value"], result["std"] or 0.0
     if result["metric"] == "kid":
         value, std = 1000 * value, 1000 * std
     decimals = max(0, -math.floor(math.log10(std))) if std else 3

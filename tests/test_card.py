@@ -342,3 +342,17 @@ def test_importing_card_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_findings_of_anyone_stay_text(folder: Path) -> None:
+    """No picture, link or emphasis of a record gets into the card."""
+    hostile = "![](https://evil.example/track.png) [fix](https://evil.example) `x` *b* <i> | c"
+    put(folder, "audit.json", {"verdict": "warn", "reasons": [hostile], "not_examined": [hostile]})
+    put(folder, "metrics.json", {hostile: {"value": float("nan"), "metric": "fid"}, "x": hostile})
+    write_card(folder)
+    text = readme(folder)
+    assert "![](https" not in text and "[fix](" not in text and "<i>" not in text
+    assert "\\[fix\\](https://evil.example)" in text
+    put(folder, "audit.json", {"verdict": "pass** [get the safe weights](https://evil.example)"})
+    write_card(folder)
+    assert "safe weights" not in readme(folder)

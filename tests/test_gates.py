@@ -290,6 +290,8 @@ MUTANTS: list[tuple[str, str, Change]] = [
     ("audit", "the verdict 'great'", edit("audit.json", "verdict", to="great")),
     ("audit", "has format 2", edit("audit.json", "format", to=2)),
     ("audit", "audit.html, the report", remove("audit.html")),
+    ("audit", "shows training images",
+     write("audit.html", f"<head>{layout.SHOWS_TRAINING_IMAGES.decode()}")),
     ("samples", "is missing", remove("samples.png")),
     ("samples", "by other weights", repicture(record={"weights_sha256": "0" * 64})),
     ("samples", "does not name the seeds", repicture(record={"seeds": [3, 1]})),

@@ -12,7 +12,7 @@ import torch
 
 import ganzoo
 from ganzoo import layout, training
-from ganzoo.errors import ConfigError
+from ganzoo.errors import ConfigError, GanzooError, InputError
 from ganzoo.evaluation.results import read_results
 from ganzoo.training.scoring import Due
 from tests import tiny
@@ -89,6 +89,56 @@ def test_a_resumed_run_keeps_its_best_model_and_its_curve(tmp_path: Path) -> Non
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
+def test_metrics_that_cannot_be_are_refused_before_the_run(tmp_path: Path) -> None:
+    for evaluate, line in (
+        ({"features": "nope"}, "no features is called 'nope'"),
+        ({"features": "digits"}, "gray images of 28 x 28"),
+        ({"metrics": ["inception-score"]}, "needs a classifier"),
+    ):
+        with pytest.raises(GanzooError, match=line):
+            training.train(recipe(evaluate={"every": 4, "n": 32, **evaluate}), tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_measurement_that_fails_does_not_end_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from ganzoo.training import scoring
+
+    def fails(*arguments: object, **options: object) -> None:
+        raise InputError("no space left", "free some")
+
+    monkeypatch.setattr(scoring, "measure", fails)
+    run = training.train(recipe(), tmp_path / "run")
+    assert curve(run, "eval/fid") == {}
+    assert (run / "model" / "config.json").is_file()
+    assert "step 4: not measured: no space left: free some" in capfd.readouterr().err
+
+
+def test_a_best_model_that_is_damaged_is_none(tmp_path: Path) -> None:
+    from ganzoo.training.scoring import _stored
+
+    best = tmp_path / "best"
+    best.mkdir()
+    assert _stored(best, "fid") is None
+    (best / "metrics.json").write_text('{"fid": 3}')
+    assert _stored(best, "fid") is None
+    assert best.exists()
+
+
+def test_the_classifier_of_a_data_set_is_for_its_own_size_only(tmp_path: Path) -> None:
+    """MNIST at another size is looked at by the random network."""
+    from dataclasses import replace
+
+    from ganzoo.data import load_data
+    from ganzoo.training.scoring import ModeCoverage
+
+    data = replace(load_data("shapes?n=64&size=8&channels=1"), source="mnist?resolution=8")
+    coverage = ModeCoverage(4, data, torch.device("cpu"))
+    coverage._prepare(data)
+    assert coverage._what == "clusters"
+
+
 @pytest.mark.parametrize(
     ("evaluate", "line"),
     [
@@ -121,18 +171,13 @@ def test_collapse_is_logged_and_said(tmp_path: Path, capfd: pytest.CaptureFixtur
 
 
 def test_real_images_show_all_their_modes(tmp_path: Path) -> None:
-    """The same count of real images is 1 by construction; of images of G it is at most that."""
-    from ganzoo.training import scoring
-
-    class Trainer:
-        step, rank, device = 4, 0, torch.device("cpu")
-
+    """What as many images of G are compared with."""
     from ganzoo.data import load_data
+    from ganzoo.training.scoring import ModeCoverage
 
-    trainer = Trainer()
-    trainer.data = load_data("shapes?n=512&size=16&channels=1")  # type: ignore[attr-defined]
-    coverage = scoring.ModeCoverage(4)
-    coverage._prepare(trainer)  # type: ignore[arg-type]
+    data = load_data("shapes?n=512&size=16&channels=1")
+    coverage = ModeCoverage(4, data, torch.device("cpu"))
+    coverage._prepare(data)
     assert coverage._of_real >= 12
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ganzoo.cli.output import json_option, model_argument, note, print_json, print_rows
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, InputError
 
 
 class AuditFailed(GanzooError):
@@ -55,6 +55,13 @@ def audit(
     from ganzoo.evaluation.report import write_report
     from ganzoo.loading import is_path, resolve_folder
 
+    own = is_path(model) and not model.startswith("hf://")
+    path = report or report_path(model, own=own)
+    if (path.absolute().parent / "config.json").exists():
+        raise InputError(
+            f"{path} would lie in a model folder, and it shows training images",
+            "name another place with -o",
+        )
     found = ganzoo.audit(
         model,
         data=data,
@@ -66,8 +73,6 @@ def audit(
         device=device,
         progress=sys.stderr.isatty(),
     )
-    own = is_path(model) and not model.startswith("hf://")
-    path = report or report_path(model, own=own)
     write_report(path, found)
     if own and not no_write:
         add_audit(resolve_folder(Path(model)), found)
@@ -85,7 +90,7 @@ def report_path(model: str, *, own: bool) -> Path:
     """Where the page goes unless it is said: into a run, beside a model folder, else here."""
     if not own:
         return Path(f"{model.rsplit('/', 1)[-1].partition('@')[0]}-audit.html")
-    folder = Path(model)
+    folder = Path(model).absolute()
     if (folder / "config.json").exists():
-        return folder.parent / f"{folder.resolve().name}-audit.html"
+        return folder.parent / f"{folder.name}-audit.html"
     return folder / "audit.html"

@@ -150,7 +150,7 @@ def audit(
     held_out = None if other is None else _images(generator, other, download, progress)
     if held_out is not None and held_out.digest == train.digest:
         raise DataError("the held-out images are the training images", "hold out others")
-    extractor = open_extractor(features or default_extractor(spec), device=workers.device)
+    extractor = open_extractor(features or default_extractor(train), device=workers.device)
     groups = open_extractor(labels, device=workers.device) if labels else None
     auditor = _Auditor(generator, train, held_out, extractor, groups, n, seed, progress)
     return auditor.run(folder)
@@ -282,18 +282,23 @@ class _Auditor:
         if read is None:
             self.missing.append("classes: the data have none (name a classifier with --labels)")
             return None, None, None
-        self.classes = read.classes
+        self.classes, expected, asked = read.classes, read.expected, None
+        if self.generator.num_classes == len(read.classes) and self.groups is None:
+            # a conditional model answers for what it is asked, not for what is asked of it
+            asked = np.array(self.generator.choose_labels(None, list(self.seeds)))
+            expected = np.bincount(asked, minlength=len(read.classes))
+        elif self.generator.num_classes:
+            self.missing.append("labels of the model: the classes that were read are others")
         try:
-            coverage = class_shares(read.samples, read.expected, confusion=read.confusion)
+            coverage = class_shares(read.samples, expected, confusion=read.confusion)
         except InputError as error:  # classes that cannot be told apart
             self.missing.append(f"classes: {error.problem}")
             return None, None, None
         if read.confusion is None:
             self.missing.append("the reader's own errors: no held-out images with these labels")
             return coverage, None, None
-        if not self.generator.num_classes or self.groups is not None:
+        if asked is None:
             return coverage, None, None
-        asked = np.array(self.generator.choose_labels(None, list(self.seeds)))
         labels = label_accuracy(asked, read.samples, confusion=read.confusion)
         return coverage, labels, self._quality(asked)
 
@@ -343,6 +348,9 @@ class _Auditor:
             self.missing.append("membership leakage of the discriminator: no held-out images")
             return None
         critic = load_discriminator(folder, device=self.generator.device).eval()
+        if critic.num_classes and self.held_out.labels is None:
+            self.missing.append("membership leakage of the discriminator: it needs labels")
+            return None
         members = subset_of(len(self.train), len(self.held_out))
         scores = []
         for data, rows in ((self.train, members), (self.held_out, np.arange(len(self.held_out)))):
@@ -381,9 +389,10 @@ def _verdict(
 
     if coverage is not None and coverage.biased:
         missing = f"; hardly any: {named(coverage.missing)}" if coverage.missing else ""
+        due = "the training set's" if labels is None else "those asked for"
         notes.append(
-            f"class shares differ from the training set's (TVD {coverage.tvd:.3f}, an honest"
-            f" model's is below {coverage.null:.3f}){missing}"
+            f"class shares differ from {due} (TVD {coverage.tvd:.3f}, an honest model's is below"
+            f" {coverage.null:.3f}){missing}"
         )
     if labels is not None and labels.worse:
         notes.append(f"classes read wrongly more often than real images: {named(labels.worse)}")

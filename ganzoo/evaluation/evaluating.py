@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganzoo import rng
 from ganzoo.errors import InputError, nearest
 from ganzoo.evaluation.features import (
     Crop,
     OpenExtractor,
+    cropped,
     default_extractor,
     features_of,
     generated_images,
@@ -117,7 +119,7 @@ def evaluate(
     from ganzoo.data import load_data
     from ganzoo.loading import load, resolve_folder
 
-    _check(metrics, n, repeats)
+    _check(metrics, n, repeats, seed)
     workers = Workers(device)
     generator = load(source, device=workers.device)
     spec = data or training_data(resolve_folder(source))
@@ -129,7 +131,7 @@ def evaluate(
             download=download,
             progress=progress and workers.is_main,
         )
-    extractor = open_extractor(features or default_extractor(spec), device=workers.device)
+    extractor = open_extractor(features or default_extractor(images), device=workers.device)
     return measure(
         generator,
         images,
@@ -160,13 +162,9 @@ def measure(
     **options: Any,
 ) -> list[Result]:
     """`evaluate` of what is loaded already; `trained_on` is the digest of the training data."""
-    _check(metrics, n, repeats)
+    _check(metrics, n, repeats, seed)
     options = generator.check_options(options)
-    if "inception-score" in metrics and not extractor.classes:
-        raise InputError(
-            f"the Inception Score needs a classifier, {extractor.name} is none",
-            "leave it out, or use --features inception",
-        )
+    check_measurable(metrics, extractor, data)
     crop = data.content_crop
     with torch.inference_mode():
         real = real_statistics(
@@ -215,6 +213,17 @@ def measure(
     return results
 
 
+def check_measurable(metrics: Sequence[str], extractor: OpenExtractor, data: ImageData) -> None:
+    """Refuse what cannot be measured of such images, before anything is computed."""
+    if "inception-score" in metrics and not extractor.classes:
+        raise InputError(
+            f"the Inception Score needs a classifier, {extractor.name} is none",
+            "leave it out, or use --features inception",
+        )
+    images, _ = data.batch(np.arange(min(1, len(data))))
+    extractor(cropped(images, data.content_crop))
+
+
 def _round(
     generator: Generator,
     extractor: OpenExtractor,
@@ -227,8 +236,9 @@ def _round(
     options: Mapping[str, Any],
 ) -> dict[str, Estimate]:
     """One measurement of each metric: by all processes together."""
-    share = workers.share(np.arange(seeds.start, seeds.stop))
-    images = generated_images(generator, share.tolist(), progress=progress, **options)
+    share = workers.share(np.arange(len(seeds)))
+    mine = [seeds[k] for k in share]
+    images = generated_images(generator, mine, progress=progress, **options)
     moments, rows, logits = Moments(), [], []
     single = set(wanted) - {"fid", "inception-score"}
     for outputs in features_of(images, extractor, crop=crop):
@@ -271,7 +281,9 @@ def _digest(generator: Generator) -> str:
     return config.dataset.digest if config else ""
 
 
-def _check(names: Sequence[str], n: int, repeats: int) -> None:
+def _check(names: Sequence[str], n: int, repeats: int, seed: int) -> None:
+    rng.check_seed(seed)
+    rng.check_seed(seed + n * repeats)
     for name in names:
         if name not in METRICS:
             raise InputError(f"no metric is called {name!r}", nearest(name, METRICS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -48,7 +49,8 @@ class OpenExtractor:
         """Features float32 (N, F) and logits of uint8 images (N, C, H, W), on this device."""
         images = images.to(self.device)
         outputs = getattr(self.network, "outputs", None)
-        found = outputs(images) if outputs else Outputs(self.network(images))
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # float32 as it is said
+            found = outputs(images) if outputs else Outputs(self.network(images))
         if found.features.ndim != 2 or len(found.features) != len(images):
             shape = tuple(found.features.shape)
             raise PluginError(
@@ -60,14 +62,19 @@ class OpenExtractor:
 
 
 def open_extractor(name: str, *, device: str | torch.device = "cpu") -> OpenExtractor:
-    """The extractor of this name, of the core or of a plugin; see `ganzoo parts`."""
-    bare, _, version = name.rpartition("-v")
-    part = plugins.load().parts.get("features", bare if version.isdigit() and bare else name)
-    if version.isdigit() and bare and int(version) != part.version:
-        raise InputError(
-            f"features {part.name!r} are at version {part.version} here, not {version}",
-            f"use --features {part.name}, or install the other version",
-        )
+    """The extractor of this name, of the core or of a plugin, with or without its version; see
+    `ganzoo parts --kind features`."""
+    parts = plugins.load().parts
+    versioned = re.fullmatch(r"(.+)-v([1-9][0-9]{0,8})", name, re.ASCII)
+    if versioned and all(owned.part.name != name for owned in parts.all("features")):
+        part = parts.get("features", versioned[1])
+        if int(versioned[2]) != part.version:
+            raise InputError(
+                f"features {part.name!r} are at version {part.version} here, not {versioned[2]}",
+                f"use --features {part.name}, or install the other version",
+            )
+    else:
+        part = parts.get("features", name)
     network = part.build().eval().requires_grad_(False)
     return OpenExtractor(
         f"{part.name}-v{part.version}",
@@ -87,11 +94,16 @@ def fingerprint(network: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-def default_extractor(data_source: str) -> str:
-    """The name of the extractor that is made for a data set, else "random"."""
-    bare = data_source.partition("?")[0].partition("@")[0]
+def default_extractor(data: ImageData) -> str:
+    """The name of the extractor that is made for a data set of such images, else "random"."""
+    name = data.source.partition("?")[0].partition("@")[0]
+    channels, height, width = data.image_shape
+    if data.content_crop is not None:
+        _, _, height, width = data.content_crop
     for owned in plugins.load().parts.all("features"):
-        if bare in getattr(owned.part.make_config(), "data", ()):
+        config = owned.part.make_config()
+        shape = getattr(config, "image_shape", (channels, height, width))
+        if name in getattr(config, "data", ()) and tuple(shape) == (channels, height, width):
             return owned.part.name
     return "random"
 
@@ -128,16 +140,14 @@ def generated_images(
     **options: Any,
 ) -> Iterator[Tensor]:
     """The images of these seeds, uint8 (n, C, H, W), as a picture of them has them."""
-    starts = _tracked(range(0, len(seeds), BATCH), progress)
-    for start in starts:
-        part = slice(start, start + BATCH)
-        batches = [
-            torch.from_numpy(images.to_uint8()).permute(0, 3, 1, 2)
-            for images in generator.sample_batches(
-                seeds[part], labels=labels and labels[part], **options
-            )
-        ]
-        yield torch.cat(batches)
+    batches = generator.sample_batches(seeds, labels=labels, **options)
+    for start in _tracked(range(0, len(seeds), BATCH), progress):
+        found, missing = [], min(BATCH, len(seeds) - start)
+        while missing:
+            images = next(batches)
+            found.append(torch.from_numpy(images.to_uint8()).permute(0, 3, 1, 2))
+            missing -= len(images)
+        yield torch.cat(found)
 
 
 def _tracked(starts: Sequence[int], description: str) -> Iterable[int]:

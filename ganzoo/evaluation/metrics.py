@@ -18,8 +18,8 @@ from torch import Tensor
 
 from ganzoo.errors import InputError
 
-_BLOCK = 2048
-"""Rows of a distance or kernel matrix that are in memory at once."""
+_BLOCK = 1 << 23
+"""Numbers of a distance or kernel matrix that are in memory at once: 64 MiB."""
 
 Array = Tensor | np.ndarray
 
@@ -42,8 +42,9 @@ class Moments:
     @classmethod
     def of(cls, features: Array) -> Moments:
         moments = cls()
-        for rows in _rows(_float64(features)):
-            moments.add(rows)
+        x = torch.as_tensor(features)
+        for start in range(0, len(x), 4096):
+            moments.add(x[start : start + 4096])
         return moments
 
     def add(self, features: Array) -> None:
@@ -77,7 +78,7 @@ class Moments:
             self.n, self.mean, self._squares = n, mean, squares
             return
         total, delta = self.n + n, mean - self.mean
-        self._squares += squares + torch.outer(delta, delta) * (self.n * n / total)
+        self._squares = self._squares + squares + torch.outer(delta, delta) * (self.n * n / total)
         self.mean = self.mean + delta * (n / total)
         self.n = total
 
@@ -160,14 +161,14 @@ def _kernel(a: Tensor, b: Tensor) -> Tensor:
 
 def _paired(x: Tensor, w: Tensor) -> Tensor:
     """The weighted mean of the kernel over all pairs of different rows, per column of weights."""
-    total = sum((w[rows] * (_kernel(x[rows], x) @ w)).sum(dim=0) for rows in _slices(len(x)))
+    total = sum((w[rows] * (_kernel(x[rows], x) @ w)).sum(dim=0) for rows in _slices(x, x))
     itself = (w**2 * ((x**2).sum(dim=1, keepdim=True) / x.shape[1] + 1) ** 3).sum(dim=0)
     pairs: Tensor = w.sum(dim=0) ** 2 - (w**2).sum(dim=0)
     return (total - itself) / pairs
 
 
 def _crossed(x: Tensor, wx: Tensor, y: Tensor, wy: Tensor) -> Tensor:
-    total = sum((wx[rows] * (_kernel(x[rows], y) @ wy)).sum(dim=0) for rows in _slices(len(x)))
+    total = sum((wx[rows] * (_kernel(x[rows], y) @ wy)).sum(dim=0) for rows in _slices(x, y))
     return torch.as_tensor(total) / (wx.sum(dim=0) * wy.sum(dim=0))
 
 
@@ -203,7 +204,7 @@ def manifold(fake: Array, real: Array, *, k_recall: int = 3, k_coverage: int = 5
     precise = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     recalled = torch.zeros(len(y), dtype=torch.bool, device=x.device)
     covered, within = recalled.clone(), 0
-    for rows in _slices(len(x)):
+    for rows in _slices(x, y):
         distances = _squared_distances(x[rows], y)  # (rows, reals)
         precise[rows] = (distances <= real_balls).any(dim=1)
         recalled |= (distances <= fake_balls[rows, None]).any(dim=0)
@@ -221,7 +222,7 @@ def manifold(fake: Array, real: Array, *, k_recall: int = 3, k_coverage: int = 5
 def _radii(x: Tensor, ks: tuple[int, ...]) -> list[Tensor]:
     """For each k, the squared distance of every row to its k-th nearest other row."""
     found = []
-    for rows in _slices(len(x)):
+    for rows in _slices(x, x):
         distances = _squared_distances(x[rows], x)
         index = torch.arange(rows.start, rows.start + len(distances), device=x.device)
         distances[torch.arange(len(distances), device=x.device), index] = math.inf
@@ -266,9 +267,7 @@ def _float64(values: Array) -> Tensor:
     return (x.cpu() if x.device.type == "mps" else x).to(torch.float64)
 
 
-def _slices(n: int) -> Iterator[slice]:
-    return (slice(start, min(n, start + _BLOCK)) for start in range(0, n, _BLOCK))
-
-
-def _rows(x: Tensor) -> Iterator[Tensor]:
-    return (x[rows] for rows in _slices(len(x)))
+def _slices(x: Tensor, against: Tensor) -> Iterator[slice]:
+    """The rows of x, so many at a time that a matrix of them against others is one block."""
+    step = max(1, _BLOCK // max(1, len(against)))
+    return (slice(start, min(len(x), start + step)) for start in range(0, len(x), step))

@@ -7,11 +7,12 @@ that is a `Protocol`; two numbers may be compared if, and only if, their protoco
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from ganzoo.errors import CheckpointError
+from ganzoo.rng import MAX_SEED
 
 METRICS: dict[str, str] = {
     "fid": "lower is better",
@@ -73,21 +74,46 @@ class Protocol:
         Raises:
             CheckpointError: it lacks a value, or has one of another type.
         """
-        known = {f.name for f in fields(cls)}
-        try:
-            protocol = cls(**{key: value for key, value in values.items() if key in known})
-        except (TypeError, ValueError) as error:
-            raise CheckpointError(f"a protocol is damaged: {error}", "evaluate again") from error
-        texts = (protocol.metric, protocol.features, protocol.split, protocol.resize)
-        numbers = (protocol.n_fake, protocol.n_real, protocol.seed, protocol.repeats)
-        if (
-            protocol.metric not in METRICS
-            or not all(isinstance(text, str) for text in texts)
-            or not all(type(n) is int and 0 <= n < 1 << 62 for n in numbers)
-            or not isinstance(protocol.options, Mapping)
-        ):
-            raise CheckpointError("a protocol is damaged", "evaluate again")
-        return protocol
+        found = {f.name: values.get(f.name, f.default) for f in fields(cls)}
+        found["options"] = options = found["options"] if "options" in values else {}
+        wrong = [name for name, fits in _FITS.items() if not fits(found[name])]
+        if wrong or not isinstance(options, Mapping) or not all(map(_is_option, options.items())):
+            name = wrong[0] if wrong else "options"
+            raise CheckpointError(f"a protocol is damaged: its {name} is odd", "evaluate again")
+        return cls(**found)
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 200
+
+
+def _count(low: int, high: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and low <= value <= high
+
+
+_FITS: dict[str, Callable[[Any], bool]] = {
+    "metric": lambda value: isinstance(value, str) and value in METRICS,
+    **dict.fromkeys(
+        ("features", "features_sha256", "split", "data_digest", "resize", "precision"), _text
+    ),
+    "n_fake": _count(2, 10**8),
+    "n_real": _count(1, 10**10),
+    "seed": _count(0, MAX_SEED),
+    "repeats": _count(1, 1000),
+    "ema": lambda value: isinstance(value, bool),
+}
+"""Field -> whether a value, which may be anyone's, can stand there."""
+
+
+def _is_option(option: tuple[Any, Any]) -> bool:
+    """Whether a name and a value can be an option of sampling; the generator decides the rest."""
+    name, value = option
+    if name == "mix":
+        return isinstance(value, (list, tuple))
+    if name == "noise":
+        return isinstance(value, str)
+    known = ("truncation", "truncation_cutoff", "lod")
+    return name in known and type(value) in (int, float) and abs(value) < 1000
 
 
 def split_of(source: str, data_digest: str, trained_on: str) -> str:

@@ -53,6 +53,7 @@ def read_by_classifier(
         expected = np.bincount(train.labels, minlength=k)
         confusion = None
         if held_out is not None and held_out.labels is not None:
+            _check_classes(train, held_out)
             confusion = confusion_matrix(held_out.labels, _read(classifier, held_out), k)
     return Reading(classifier.classes, _read(classifier, samples), expected, confusion)
 
@@ -68,17 +69,20 @@ def read_by_neighbours(space: Space, train: ImageData, held_out: ImageData | Non
         return np.asarray(labels[nearest(rows, space.train, skip=skip).indices[:, 0]])
 
     if held_out is not None and held_out.labels is not None and space.held_out is not None:
-        if held_out.classes != train.classes:
-            raise InputError(
-                "the held-out images have other classes than the training images",
-                "label both alike",
-            )
+        _check_classes(train, held_out)
         confusion = confusion_matrix(held_out.labels, read(space.held_out), k)
     else:
         others = read(space.train, skip=np.arange(len(space.train)))
         confusion = confusion_matrix(labels, others, k)
     expected = np.bincount(labels, minlength=k)
     return Reading(train.classes, read(space.generated), expected, confusion)
+
+
+def _check_classes(train: ImageData, held_out: ImageData) -> None:
+    if held_out.classes != train.classes:
+        raise InputError(
+            "the held-out images have other classes than the training images", "label both alike"
+        )
 
 
 def feature_rows(extractor: OpenExtractor, images: Images, *, flip: bool = False) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from ganzoo import files, rng
 from ganzoo.data import ImageData
+from ganzoo.errors import GanzooError
 from ganzoo.evaluation.features import OpenExtractor, features_of, real_images
 from ganzoo.evaluation.metrics import Moments
 from ganzoo.evaluation.workers import Workers
@@ -47,15 +49,13 @@ def real_statistics(
 ) -> RealStatistics:
     """The statistics of a data set under an extractor, from the cache if they are there."""
     key = _key(data, extractor, subset)
-    with workers.main_first():
-        known = _recall(key)
-        if known is None and workers.world == 1:
-            known = _compute(data, extractor, subset, progress, workers)
-            _keep(key, known)
-    if known is None:  # several processes share the work
+    # one cache decides for all processes, which may be on machines with different ones
+    known: RealStatistics | None = workers.broadcast(_recall(key) if workers.is_main else None)
+    if known is None:
         known = _compute(data, extractor, subset, progress, workers)
         if workers.is_main:
-            _keep(key, known)
+            with contextlib.suppress(GanzooError):  # without a cache it is computed each time
+                _keep(key, known)
     return known
 
 
@@ -109,10 +109,10 @@ def _keep(key: str, statistics: RealStatistics) -> None:
     from ganzoo import weights
 
     folder = files.cache_folder("statistics")
-    with files.replacing(folder / f"{key}.safetensors") as temporary:
-        weights.write_tensors(temporary, _to_tensors(statistics))
-        named = f"{key}-{files.sha256(temporary)[:32]}.safetensors"
-    Path(folder / f"{key}.safetensors").replace(folder / named)
+    with files.writable(folder), tempfile.TemporaryDirectory(dir=folder) as temporary:
+        path = Path(temporary, "statistics.safetensors")
+        weights.write_tensors(path, _to_tensors(statistics))
+        path.replace(folder / f"{key}-{files.sha256(path)[:32]}.safetensors")
 
 
 def _to_tensors(statistics: RealStatistics) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ganzoo import __version__, files, provenance
+from ganzoo import __version__, files, layout, provenance
 from ganzoo.evaluation.auditing import Audit
 from ganzoo.evaluation.copying import SpaceResult
 from ganzoo.evaluation.support import Support
@@ -70,6 +70,7 @@ def render(found: Audit, *, training_images: bool = True) -> str:
         "<!doctype html>\n"
         f'<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"{layout.SHOWS_TRAINING_IMAGES.decode() if training_images else ''}\n"
         f"<style>{_STYLE}</style></head>\n<body>\n" + "\n".join(sections) + "\n</body></html>\n"
     )
 
@@ -122,7 +123,9 @@ def _copying(found: Audit, training_images: bool) -> Iterator[str]:
         " z* far below 0, and an AUC below both 0.5 and its control.</p>"
     )
     yield _table(("Seen by", "z*", "AUC", "Control", "Training", "Held out", "Samples"), near)
-    if found.samples is not None and found.originals is not None:
+    # the samples of a copier are its training images
+    shown = training_images or found.verdict != "fail"
+    if shown and found.samples is not None and found.originals is not None:
         yield _suspects(found, training_images)
 
 
@@ -178,10 +181,11 @@ def _coverage(found: Audit) -> Iterator[str]:
             if coverage.corrected
             else "as a classifier reads them, with its errors"
         )
+        due = "those of the training set" if found.labels is None else "those asked for"
         verb = "differ from" if coverage.biased else "do not differ from"
         yield (
-            f"<p>The shares of the classes in its samples, {corrected}, {verb} those of the"
-            f" training set beyond chance: their distance (TVD) is {coverage.tvd:.3f}; of 100"
+            f"<p>The shares of the classes in its samples, {corrected}, {verb} {due}"
+            f" beyond chance: their distance (TVD) is {coverage.tvd:.3f}; of 100"
             f" models with the right shares, 99 show less than {coverage.null:.3f}"
             f" (p = {coverage.p:.2g}). Classes seen: {coverage.modes} of"
             f" {len(coverage.expected)}.</p>"
@@ -223,7 +227,7 @@ def _bars(names: Sequence[str], shares: Sequence[float], expected: Sequence[floa
     return (
         f'<figure><svg viewBox="0 0 620 {height}" width="620" role="img"'
         f' aria-label="Shares of classes">{"".join(parts)}</svg><figcaption>Bars: samples. Lines:'
-        " training images.</figcaption></figure>"
+        " what they are compared with.</figcaption></figure>"
     )
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import math
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ganzoo import card, files, layout
 from ganzoo.errors import CheckpointError, InputError, MissingDataError, nearest
 from ganzoo.evaluation.protocol import METRICS, Protocol
-
-TOLERANCE = 0.01
-"""How far, as a share of it, a number may be off when it is measured again: other processors and
-libraries round features otherwise. On one platform it is the same number."""
+from ganzoo.markdown import is_number
 
 RECORD = "metrics.json"
 
@@ -27,31 +25,49 @@ def read_results(folder: Path) -> dict[str, dict[str, Any]]:
         CheckpointError: it is damaged, or a number in it does not say how it was measured.
     """
     path = Path(folder) / RECORD
-    if not path.is_file():
-        return {}
     results = {}
-    for name, entry in layout.read_json(path).items():
-        value = entry.get("value") if isinstance(entry, Mapping) else None
-        if not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise CheckpointError(f"{path}: {name} has no number", "evaluate the model again")
-        if not isinstance(entry.get("settings"), Mapping):
-            raise CheckpointError(f"{path}: {name} does not say its protocol", "evaluate again")
-        results[str(name)] = dict(entry)
+    for name, entry in (layout.read_json(path) if path.is_file() else {}).items():
+        try:
+            results[name] = _checked(name, entry)
+        except CheckpointError as error:
+            problem = f"{path}: {name[:80]}: {error.problem}"
+            raise CheckpointError(problem, "remove the file, and evaluate again") from error
     return results
+
+
+def _checked(name: str, entry: Any) -> dict[str, Any]:
+    """An entry that is whole, under the name of its own protocol."""
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("settings"), Mapping):
+        raise CheckpointError("it does not say its protocol")
+    if not is_number(entry.get("value")):
+        raise CheckpointError("it has no number")
+    if entry.get("std") is not None and not is_number(entry["std"]):
+        raise CheckpointError("its deviation is no number")
+    if Protocol.from_dict(entry["settings"]).name != name:
+        raise CheckpointError("it is listed under another name than its protocol's")
+    return dict(entry)
+
+
+def results_of_weights(folder: Path) -> dict[str, dict[str, Any]]:
+    """`read_results`, without those that were measured on other weights than the folder's."""
+    found = read_results(folder)
+    digest = files.sha256(folder / layout.WEIGHTS["generator"]) if found else ""
+    return {name: entry for name, entry in found.items() if entry.get("weights_sha256") == digest}
 
 
 def add_results(folder: str | Path, results: Iterable[Any]) -> None:
     """Write results (`Result`s) into metrics.json, the card and the hashes of a model folder.
 
-    Earlier ones of another protocol stay, if they are of the same weights.
+    Earlier ones of another protocol stay, if they are whole and of the same weights.
     """
     folder = Path(folder)
     digest = files.sha256(folder / layout.WEIGHTS["generator"])
-    kept = {
-        name: entry
-        for name, entry in read_results(folder).items()
-        if entry.get("weights_sha256") == digest
-    }
+    kept = {}
+    with contextlib.suppress(CheckpointError):  # what is damaged makes place
+        for name, entry in layout.read_json(folder / RECORD).items():
+            with contextlib.suppress(CheckpointError):
+                if _checked(name, entry).get("weights_sha256") == digest:
+                    kept[name] = entry
     for result in results:
         if result.weights_sha256 != digest:
             raise InputError(f"these results are not of the weights in {folder}", "evaluate again")
@@ -60,30 +76,51 @@ def add_results(folder: str | Path, results: Iterable[Any]) -> None:
 
 
 def update(folder: Path, texts: Mapping[str, str]) -> None:
-    """Write files of a model folder, and what follows from them: the card and the hashes."""
-    for name, text in texts.items():
-        files.write_text(folder / name, text)
+    """Write files of a model folder, and what follows from them: the card and the hashes.
+
+    All is made beside the folder first, so that whatever is wrong with it changes nothing.
+    """
     readme = folder / "README.md"
     said = readme.read_text(encoding="utf-8", errors="replace") if readme.is_file() else ""
-    card.write_card(folder, load=card.loaded_as(said))
+    with tempfile.TemporaryDirectory(prefix="ganzoo-update-") as temporary:
+        ready = Path(temporary)
+        for path in folder.iterdir():
+            if path.is_file() and path.name not in texts and path.name in layout.FILES:
+                (ready / path.name).symlink_to(path.absolute())
+        for name, text in texts.items():
+            files.write_text(ready / name, text)
+        if readme.is_file():
+            (ready / readme.name).unlink()
+        card.write_card(ready, load=card.loaded_as(said), previous=readme)
+        new = (ready / readme.name).read_text(encoding="utf-8")
+    for name, text in {**texts, readme.name: new}.items():
+        files.write_text(folder / name, text)
     layout.write_sums(folder)
 
 
 # -- measured again --------------------------------------------------------------------------------
 
 
+TOLERANCE = 0.01
+"""How far, as a share of it, a number may be off when it is measured again: other processors and
+libraries round features otherwise. On one platform it is the same number."""
+
+
 @dataclass(frozen=True)
 class Rechecked:
-    """A number that was measured again, by its stored protocol."""
+    """A number that was measured again, by its stored protocol; `std` is over seeds."""
 
     name: str
     stored: float
     found: float
+    std: float = 0.0
 
     @property
     def problem(self) -> str:
         """A line if it is another number now, else ""."""
-        if math.isclose(self.stored, self.found, rel_tol=TOLERANCE, abs_tol=1e-4):
+        # of a metric that may be zero, a share says nothing: a tenth of what other seeds change
+        allowed = max(TOLERANCE * abs(self.stored), 0.1 * self.std, 1e-9)
+        if abs(self.found - self.stored) <= allowed:
             return ""
         return f"{self.name} is {self.found:.6g} now, {self.stored:.6g} is stored"
 
@@ -113,20 +150,20 @@ def recheck(
     stored = read_results(folder)
     if not stored:
         raise CheckpointError(f"{source} has no results to check", "evaluate it first")
-    digest = files.sha256(folder / layout.WEIGHTS["generator"])
-    together: dict[str, list[tuple[str, Protocol]]] = {}
-    for name, entry in stored.items():
-        if entry.get("weights_sha256") != digest:
-            raise CheckpointError(f"{name} was measured on other weights", "evaluate again")
+    if other := sorted(stored.keys() - results_of_weights(folder).keys()):
+        raise CheckpointError(f"{other[0]} was measured on other weights", "evaluate again")
+    together: dict[str, list[Protocol]] = {}
+    for entry in stored.values():
         protocol = Protocol.from_dict(entry["settings"])
-        together.setdefault(name.partition("/")[2], []).append((name, protocol))
+        alike = json.dumps(replace(protocol, metric="fid", n_real=1).to_dict(), sort_keys=True)
+        together.setdefault(alike, []).append(protocol)
     checked = []
     for group in together.values():  # metrics of one protocol are measured together
-        first = group[0][1]
+        first = group[0]
         found = evaluate(
             source,
             data=data or _data_of(folder, first),
-            metrics=[protocol.metric for _, protocol in group],
+            metrics=[protocol.metric for protocol in group],
             n=first.n_fake,
             features=first.features,
             repeats=first.repeats,
@@ -136,19 +173,22 @@ def recheck(
             progress=progress,
             **first.options,
         )
-        for (name, protocol), result in zip(group, found, strict=True):
-            _same_protocol(name, protocol, result.protocol)
-            checked.append(Rechecked(name, float(stored[name]["value"]), result.value))
+        for protocol, result in zip(group, found, strict=True):
+            _same_protocol(protocol, result.protocol)
+            entry = stored[protocol.name]
+            again = Rechecked(protocol.name, entry["value"], result.value, entry.get("std") or 0.0)
+            checked.append(again)
     return checked
 
 
-def _same_protocol(name: str, stored: Protocol, found: Protocol) -> None:
+def _same_protocol(stored: Protocol, found: Protocol) -> None:
     """Refuse what was measured with another extractor or on other data of the same name."""
     ours, theirs = found.to_dict(), stored.to_dict()
-    for key in ("data_digest", "features_sha256", "n_real", "resize", "precision"):
-        if ours[key] != theirs[key]:
+    for key in ours:
+        if key != "split" and ours[key] != theirs[key]:  # the data's digest says it better
             raise MissingDataError(
-                f"{name} cannot be measured again: {key} was {theirs[key]!r}, is {ours[key]!r}",
+                f"{stored.name} cannot be measured again: {key} was {theirs[key]!r},"
+                f" is {ours[key]!r}",
                 "name the same data with --data, and use the same version of the extractor",
             )
 
@@ -202,21 +242,25 @@ def compare(
 
     if metric is not None and metric not in METRICS:
         raise InputError(f"no metric is called {metric!r}", nearest(metric, METRICS))
-    tables: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    tables: dict[str, list[dict[str, Any]]] = {}
+    names: dict[str, str] = {}
     known: dict[str, list[str]] = {}
     for source in dict.fromkeys(map(str, sources)):
-        for name, entry in read_results(resolve_folder(source)).items():
+        for name, entry in results_of_weights(resolve_folder(source)).items():
             protocol = Protocol.from_dict(entry["settings"])
             if metric in (None, protocol.metric):
                 known.setdefault(source, []).append(name)
                 row = {"model": source, "value": entry["value"], "std": entry.get("std")}
-                tables.setdefault((name, comparable(protocol)), []).append(row)
-    shared = {name: rows for (name, _), rows in tables.items() if len(rows) > 1}
+                key = comparable(protocol)
+                tables.setdefault(key, []).append(row)
+                taken = {other for k, other in names.items() if k != key}
+                names[key] = f"{name} (data {protocol.data_digest[:8]})" if name in taken else name
+    shared = {names[key]: rows for key, rows in tables.items() if len(rows) > 1}
     if not shared:
         missing = [str(source) for source in sources if str(source) not in known]
         if missing:
             raise InputError(f"{missing[0]} has no such results", f"ganzoo evaluate {missing[0]}")
-        said = "; ".join(f"{source} has {names[0]}" for source, names in known.items())
+        said = "; ".join(f"{source} has {found[0]}" for source, found in known.items())
         raise InputError(
             f"these models have no protocol in common, and cannot be ranked: {said}",
             "evaluate them with the same --data, --features and -n",

@@ -24,7 +24,8 @@ class Workers:
         self.rank, self.world = self._state.process_index, self._state.num_processes
         if self.world > 1:  # else gloo's threads, cut off at the end, abort the process
             atexit.register(self._state.destroy_process_group)
-        self.device = torch.device(device) if device and self.world == 1 else self._state.device
+        # alone, it may be another device than that of an earlier call, which the state remembers
+        self.device = torch.device(device or _best()) if self.world == 1 else self._state.device
 
     @property
     def is_main(self) -> bool:
@@ -57,7 +58,16 @@ class Workers:
             whole.merge(Moments.from_state(state))
         return whole
 
+    def broadcast(self, item: Any) -> Any:
+        """The main process's item, for all."""
+        return item if self.world == 1 else self._gather_objects(item)[0]
+
     def _gather_objects(self, item: Any) -> list[Any]:
         from accelerate.utils import gather_object
 
         return list(gather_object([item]))
+
+
+def _best() -> str:
+    """A GPU where there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -155,8 +155,11 @@ def audit(candidate: Candidate) -> Iterator[str]:
         yield Warn(f"no audit with held-out images was possible: {why}")
     elif verdict != "pass":
         yield f"audit.json has the verdict {str(verdict)[:40]!r}; do it anew with: ganzoo audit"
-    if not (candidate.folder / "audit.html").is_file():
+    page = candidate.folder / "audit.html"
+    if not page.is_file():
         yield "audit.html, the report of the audit, is missing; write it with: ganzoo audit"
+    elif layout.SHOWS_TRAINING_IMAGES in page.read_bytes():
+        yield "audit.html shows training images; write the folder's own page with: ganzoo audit"
     for tvd, chance in _class_shares(found.get("coverage")):
         if tvd > chance:
             yield Warn(

@@ -83,7 +83,15 @@ def train(
         )
         if main and images.warning:
             watchers.say(images.warning)
-        setup = Setup(resolved, images, out, accelerator, watchers, _located(init), scorers(recipe))
+        setup = Setup(
+            resolved,
+            images,
+            out,
+            accelerator,
+            watchers,
+            _located(init),
+            scorers(recipe, images, accelerator.device),
+        )
         trainer = _trainer(resolved, setup)
         running.append(trainer)
         if resume:

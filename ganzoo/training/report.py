@@ -7,7 +7,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,6 @@ import torch
 
 import ganzoo
 from ganzoo import checkpoint, energy, layout, plugins
-from ganzoo.evaluation.results import add_results
 from ganzoo.training import memorisation
 
 if TYPE_CHECKING:
@@ -40,6 +38,7 @@ def write_model(
         discriminator=trainer.D,
         storage_dtype=recipe.model.storage_dtype,
         training=training_record(trainer),
+        metrics={result.name: result.to_dict() for result in results} or None,
         info=layout.ModelInfo(
             license=recipe.model.license,
             license_name=recipe.model.license_name,
@@ -57,9 +56,6 @@ def write_model(
             not_for_all_audiences=recipe.data.not_for_all_audiences,
         ),
     )
-    if results:
-        digest = layout.read_sums(folder)[layout.WEIGHTS["generator"]]
-        add_results(folder, [replace(result, weights_sha256=digest) for result in results])
 
 
 def training_record(trainer: Trainer) -> dict[str, Any]:

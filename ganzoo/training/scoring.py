@@ -6,34 +6,36 @@ All processes ask, because a metric is measured by all of them together.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ganzoo import layout, rng
+from ganzoo import rng
+from ganzoo.checkpoint import as_stored
+from ganzoo.errors import GanzooError
 from ganzoo.evaluation import clusters
-from ganzoo.evaluation.evaluating import Result, measure
+from ganzoo.evaluation.evaluating import Result, check_measurable, measure
 from ganzoo.evaluation.features import (
-    OpenExtractor,
     cropped,
     default_extractor,
     generated_images,
     open_extractor,
+    real_images,
 )
 from ganzoo.evaluation.neighbours import nearest
 from ganzoo.evaluation.protocol import METRICS
 from ganzoo.evaluation.real import subset_of
-from ganzoo.evaluation.results import RECORD
+from ganzoo.evaluation.results import read_results
 from ganzoo.evaluation.workers import Workers
 from ganzoo.training.report import write_model
 
 if TYPE_CHECKING:
-    from ganzoo.training.recipe import Evaluate
+    from ganzoo.data import ImageData
+    from ganzoo.training.recipe import Evaluate, Recipe
     from ganzoo.training.trainer import Trainer
 
 Scorer = Callable[["Trainer"], Mapping[str, float]]
@@ -58,24 +60,23 @@ class Due:
 class Evaluations:
     """Metrics at intervals; the model with the best value of the first one is kept in `best/`."""
 
-    def __init__(self, settings: Evaluate) -> None:
+    def __init__(self, settings: Evaluate, data: ImageData, device: torch.device) -> None:
         self._settings, self._due = settings, Due(settings.every)
-        self._extractor: OpenExtractor | None = None
+        # opened now, so that what cannot be measured is refused before the run starts
+        name = settings.features or default_extractor(data)
+        self._extractor = open_extractor(name, device=device)
+        check_measurable(settings.metrics, self._extractor, data)
 
     def __call__(self, trainer: Trainer) -> dict[str, float]:
         if not self._due(trainer.step):
             return {}
-        settings = self._settings
         workers = Workers(trainer.device)
-        if self._extractor is None:
-            name = settings.features or default_extractor(trainer.data.source)
-            self._extractor = open_extractor(name, device=trainer.device)
         results = measure(
-            trainer.averaged(),
+            as_stored(trainer.averaged(), trainer.recipe.model.storage_dtype),
             trainer.data,
             self._extractor,
-            metrics=settings.metrics,
-            n=settings.n,
+            metrics=self._settings.metrics,
+            n=self._settings.n,
             trained_on=trainer.data.digest,
             workers=workers,
             **trainer.options("generator"),
@@ -93,12 +94,12 @@ class Evaluations:
 
 
 def _stored(folder: Path, name: str) -> float | None:
-    """The value of the best model so far, by the same protocol."""
-    if not (folder / RECORD).is_file():
-        shutil.rmtree(folder, ignore_errors=True)
+    """The value of the best model so far by this protocol; None if there is no whole one."""
+    try:
+        value = read_results(folder).get(name, {}).get("value")
+    except GanzooError:
         return None
-    value = layout.read_json(folder / RECORD).get(name, {}).get("value")
-    return value if isinstance(value, float) else None
+    return None if value is None else float(value)
 
 
 class ModeCoverage:
@@ -111,20 +112,21 @@ class ModeCoverage:
 
     IMAGES, CLUSTERS, REAL = 256, 16, 2048
 
-    def __init__(self, every: int) -> None:
+    def __init__(self, every: int, data: ImageData, device: torch.device) -> None:
         self._due = Due(every)
+        self._extractor = open_extractor(default_extractor(data), device=device)
         self._modes: Callable[[Tensor], np.ndarray] | None = None
         self._warned = False
 
     def __call__(self, trainer: Trainer) -> dict[str, float]:
         if not self._due(trainer.step) or trainer.rank:
             return {}
+        if trainer.options("generator").get("lod"):
+            return {}  # a network that grows does not show details yet
         if self._modes is None:
-            self._prepare(trainer)
+            self._prepare(trainer.data)
         assert self._modes is not None
-        images = generated_images(
-            trainer.averaged(), range(self.IMAGES), **trainer.options("generator")
-        )
+        images = generated_images(trainer.averaged(), range(self.IMAGES))
         counts = self._modes(torch.cat(list(images)))
         seen, share = int((counts > 0).sum()), float((counts > 0).sum() / self._of_real)
         if share < 0.5 and not self._warned:
@@ -135,12 +137,9 @@ class ModeCoverage:
         self._warned = share < 0.5
         return {f"modes/{self._what}": float(seen), "modes/share": share}
 
-    def _prepare(self, trainer: Trainer) -> None:
-        data, crop = trainer.data, trainer.data.content_crop
-        name = default_extractor(data.source)
-        extractor: OpenExtractor = open_extractor(name, device=trainer.device)
-        chosen = subset_of(len(data), self.REAL)
-        real = cropped(data.batch(chosen)[0], crop)
+    def _prepare(self, data: ImageData) -> None:
+        """Find the modes of the real images, and count how many as many of them show."""
+        extractor, crop = self._extractor, data.content_crop
         if extractor.classes:
             self._what, k = "classes", len(extractor.classes)
 
@@ -149,30 +148,29 @@ class ModeCoverage:
                 assert logits is not None
                 return np.bincount(logits.argmax(1).cpu().numpy(), minlength=k)
         else:
-            features = _features(extractor, real)
-            centres = clusters.centres(features, self.CLUSTERS)
+            chosen = real_images(data, subset_of(len(data), self.REAL))
+            found = [extractor(cropped(images, crop)).features for images in chosen]
+            centres = clusters.centres(torch.cat(found).cpu().numpy(), self.CLUSTERS)
             self._what, k = "clusters", len(centres)
 
             def modes(images: Tensor) -> np.ndarray:
-                found = _features(extractor, cropped(images, crop))
-                return np.bincount(nearest(found, centres).indices[:, 0], minlength=k)
+                features = extractor(cropped(images, crop)).features.cpu().numpy()
+                return np.bincount(nearest(features, centres).indices[:, 0], minlength=k)
 
         self._modes = modes
         draw = rng.philox(0, "modes/real").permutation(len(data))[: self.IMAGES]
-        counts = modes(data.batch(np.sort(draw))[0])
-        self._of_real = int((counts > 0).sum())
+        self._of_real = int((modes(data.batch(np.sort(draw))[0]) > 0).sum())
 
 
-def _features(extractor: OpenExtractor, images: Tensor) -> np.ndarray:
-    parts = (images[start : start + 256] for start in range(0, len(images), 256))
-    return torch.cat([extractor(part).features for part in parts]).cpu().numpy()
+def scorers(recipe: Recipe, data: ImageData, device: torch.device) -> list[Scorer]:
+    """The scorers that a recipe asks for.
 
-
-def scorers(recipe: Any) -> list[Scorer]:
-    """The scorers that a recipe asks for."""
+    Raises:
+        GanzooError: a metric or extractor does not fit the data.
+    """
     found: list[Scorer] = []
     if recipe.every.grid:
-        found.append(ModeCoverage(recipe.every.grid))
+        found.append(ModeCoverage(recipe.every.grid, data, device))
     if recipe.evaluate.every:
-        found.append(Evaluations(recipe.evaluate))
+        found.append(Evaluations(recipe.evaluate, data, device))
     return found

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from ganzoo import checkpoint, layout
 from ganzoo.configs import config_to_dict
 from ganzoo.data import ImageData
-from ganzoo.errors import DataError, InputError, TrainingError
+from ganzoo.errors import DataError, GanzooError, InputError, TrainingError
 from ganzoo.loading import Located
 from ganzoo.models import Generator, build
 from ganzoo.training import state
@@ -164,7 +164,10 @@ class Trainer(Steps):
                 if seconds > 0:
                     logs["images_per_second"] = (self.images - started_images) / seconds
                 for score in self.scorers:
-                    logs |= score(self)
+                    try:
+                        logs |= score(self)
+                    except GanzooError as error:  # no reason to lose the run
+                        self.observers.say(f"step {self.step}: not measured: {error}")
                 self.observers.notify("ganzoo_step_end", trainer=self, step=self.step, logs=logs)
             if done or (every.checkpoint and self.step % every.checkpoint == 0):
                 self.save()

@@ -252,8 +252,7 @@ def test_only_the_auditors_page_shows_training_images(
 ) -> None:
     from ganzoo import contact_sheet, provenance
 
-    train = pixels(TRAIN)
-    found = audit_of(run, train[:50], monkeypatch)
+    found = audit_of(run, pixels(f"{TRAIN}&seed=9"), monkeypatch)
     sheets = {}
     for shown in (True, False):
         page = report.render(found, training_images=shown)
@@ -301,6 +300,56 @@ def test_the_command_writes_page_and_record_and_fails_for_copies(
     assert done.exit_code == 1
     assert "do not publish it" in done.stderr.splitlines()[-1]
     assert json.loads(done.stdout)[0]["verdict"] == "fail"
+
+
+def test_the_page_with_training_images_never_lies_in_a_model_folder(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ganzoo.cli.audit import report_path
+
+    model = run / "model"
+    monkeypatch.chdir(model)
+    assert report_path(".", own=True).parent == run
+    done = CliRunner().invoke(main, ["audit", ".", "-o", "audit.html", "--holdout", OTHERS])
+    assert done.exit_code == 1
+    assert "it shows training images: name another place with -o" in done.stderr
+
+
+def test_the_published_page_of_a_copier_has_no_pictures(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = audit_of(run, pixels(TRAIN)[:50], monkeypatch)
+    assert found.verdict == "fail"
+    assert pictures(report.render(found, training_images=False)) == []
+    page = report.render(found)
+    assert len(pictures(page)) == 1 and layout.SHOWS_TRAINING_IMAGES.decode() in page
+
+
+def test_a_conditional_model_answers_for_what_it_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its classes come as often as they are asked for: that the data have other shares is no bias
+    of the model."""
+    recipe = tiny.recipe("cgan", data={"source": TRAIN}, kimg=0.016)
+    made = training.train(recipe, tmp_path / "run")
+    found = ganzoo.audit(made, holdout=OTHERS, n=200, features="pixels")
+    assert found.coverage is not None
+    assert found.coverage.expected == (0.25,) * 4
+
+
+def test_held_out_images_have_the_same_classes(run: Path) -> None:
+    from ganzoo.evaluation.reading import read_by_classifier
+
+    opened = auditing.open_extractor("digits")
+    train = load_data("shapes?n=40&size=28&channels=1")
+    digits = opened.classes
+    from dataclasses import replace
+
+    labels = np.arange(40) % 4
+    named = replace(train, classes=digits, labels=labels)
+    samples = torch.from_numpy(np.array(train.pixels[:5]))
+    with pytest.raises(InputError, match="other classes"):
+        read_by_classifier(opened, samples, named, replace(train, labels=labels))
 
 
 def test_a_name_gets_its_page_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,9 +14,15 @@ import pytest
 import torch
 
 import ganzoo
-from ganzoo import files, layout, training
+from ganzoo import card, files, layout, training
 from ganzoo.data import load_data
-from ganzoo.errors import CheckpointError, InputError, MissingDataError, NotFoundError
+from ganzoo.errors import (
+    CheckpointError,
+    GanzooError,
+    InputError,
+    MissingDataError,
+    NotFoundError,
+)
 from ganzoo.evaluation import metrics, results
 from ganzoo.evaluation.evaluating import Result
 from ganzoo.evaluation.features import features_of, generated_images, open_extractor, real_images
@@ -207,6 +213,153 @@ def test_what_cannot_be_measured_is_one_line(
         return
     with pytest.raises(error, match=line):
         evaluate(folder, **options)
+
+
+@pytest.fixture
+def own(folder: Path, tmp_path: Path) -> Path:
+    """A model folder of one's own, with one result."""
+    path = tmp_path / "own"
+    ganzoo.save(path, ganzoo.load(folder), training=layout.read_json(folder / "training.json"))
+    results.add_results(path, evaluate(path, metrics=["fid"], n=32, repeats=1))
+    return path
+
+
+def edit(folder: Path, **changes: object) -> str:
+    """Change the one entry of metrics.json, `settings` within; returns its name."""
+    (name,) = stored = json.loads((folder / "metrics.json").read_text())
+    settings = {**stored[name]["settings"], **changes.pop("settings", {})}  # type: ignore[dict-item]
+    stored[name] = {**stored[name], **changes, "settings": settings}
+    (folder / "metrics.json").write_text(json.dumps(stored))
+    layout.write_sums(folder)
+    return str(name)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"value": 10**400},
+        {"value": True},
+        {"value": "3"},
+        {"value": None},
+        {"std": "x"},
+        {"std": 10**400},
+        {"settings": {"options": {"n": 3}}},
+        {"settings": {"options": {"workers": 3}}},
+        {"settings": {"options": {"truncation": "x"}}},
+        {"settings": {"options": [1]}},
+        {"settings": {"n_fake": 1 << 60}},
+        {"settings": {"repeats": 10**9}},
+        {"settings": {"seed": -1}},
+        {"settings": {"seed": 1.5}},
+        {"settings": {"metric": ["fid"]}},
+        {"settings": {"metric": "precision"}},
+        {"settings": {"features": "random-v²"}},
+        {"settings": {"data_digest": None}},
+    ],
+)
+def test_a_hostile_record_is_one_line_everywhere(own: Path, changes: dict[str, object]) -> None:
+    edit(own, **changes)
+    for read in (
+        lambda: results.read_results(own),
+        lambda: results.compare([own, own]),
+        lambda: results.recheck(own),
+    ):
+        with pytest.raises(GanzooError):
+            read()
+    # what follows from it does not fall over it, and it can be mended as the line says
+    ganzoo.verify(own)
+    card.write_card(own)
+    results.add_results(own, evaluate(own, metrics=["kid"], n=32, repeats=1))
+    assert all(name.startswith(("kid", "fid")) for name in results.read_results(own))
+
+
+def test_results_stand_under_their_own_name(own: Path) -> None:
+    (entry,) = json.loads((own / "metrics.json").read_text()).values()
+    results.update(own, {"metrics.json": json.dumps({"precision/random-v1/n32/train/x": entry})})
+    with pytest.raises(CheckpointError, match="under another name"):
+        results.compare([own, own])
+
+
+def test_results_of_other_weights_count_nowhere(own: Path, folder: Path, tmp_path: Path) -> None:
+    name = edit(own, weights_sha256="0" * 64)
+    card.write_card(own)
+    assert name not in (own / "README.md").read_text()
+    with pytest.raises(InputError, match="has no such results"):
+        results.compare([own, own])
+
+
+def test_results_of_several_seeds_and_repeats_are_each_measured_as_they_were(own: Path) -> None:
+    """`--check` measures together only what has one protocol but for the metric."""
+    results.add_results(own, evaluate(own, metrics=["kid"], n=32, repeats=2))
+    results.add_results(own, evaluate(own, metrics=["precision"], n=32, repeats=1, seed=5))
+    again = results.recheck(own)
+    assert len(again) == 3
+    assert [(c.stored, c.problem) for c in again] == [(c.found, "") for c in again]
+
+
+def test_a_small_number_that_changed_is_noticed() -> None:
+    name = "kid/random-v1/n10k/train/native"
+    assert results.Rechecked(name, 0.00163, 0.00154).problem
+    assert results.Rechecked(name, 0.0001, 0.0).problem
+    assert not results.Rechecked(name, 0.00163, 0.001635).problem
+    assert not results.Rechecked(name, 0.0001, 0.00012, std=0.0004).problem
+
+
+def test_a_folder_with_other_files_stays_readable(own: Path) -> None:
+    (own / "my notes.txt").write_text("mine")
+    results.add_results(own, evaluate(own, metrics=["kid"], n=32, repeats=1))
+    assert "kid/" in (own / "README.md").read_text()
+    assert (own / "my notes.txt").read_text() == "mine"
+    assert ganzoo.load(own).num_classes == 0
+    assert not ganzoo.verify(own).problems
+
+
+def test_what_is_wrong_with_a_folder_is_found_before_anything_is_written(own: Path) -> None:
+    (own / "audit.json").write_text('{"x": ')
+    before = {path.name: path.read_bytes() for path in own.iterdir()}
+    with pytest.raises(CheckpointError, match=r"audit\.json"):
+        results.add_results(own, evaluate(own, metrics=["kid"], n=32, repeats=1))
+    assert {path.name: path.read_bytes() for path in own.iterdir()} == before
+
+
+def test_a_cache_that_cannot_be_written_costs_time_only(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = load_data(SHAPES)  # which is cached itself
+    expected = evaluate(folder, repeats=1)
+    monkeypatch.setenv("GANZOO_CACHE", "/dev/null/none")
+    from ganzoo.evaluation.evaluating import measure
+    from ganzoo.evaluation.workers import Workers
+
+    found = measure(
+        ganzoo.load(folder),
+        data,
+        open_extractor("random"),
+        n=64,
+        trained_on=data.digest,
+        workers=Workers("cpu"),
+    )
+    assert [f.value for f in found] == [e.value for e in expected]
+
+
+def test_neutral_options_are_no_other_protocol() -> None:
+    from ganzoo.models import build
+    from ganzoo.plugins import load
+
+    part = load().parts.get("generator", "stylegan2")
+    G = build(part, part.make_config(part.tiny), seed=0)
+    assert G.check_options({"truncation": 1.0, "noise": "const"}) == {}
+    assert G.check_options({"truncation": 0.5, "noise": "none"}) == {
+        "truncation": 0.5,
+        "noise": "none",
+    }
+
+
+def test_a_seed_beyond_the_last_is_one_line(folder: Path) -> None:
+    with pytest.raises(InputError, match="out of range"):
+        evaluate(folder, seed=2**63 - 10)
+    (result,) = evaluate(folder, metrics=["fid"], n=4, repeats=1, seed=2**63 - 10)
+    assert result.value > 0
 
 
 def test_two_processes_measure_what_one_measures(folder: Path, tmp_path: Path) -> None:

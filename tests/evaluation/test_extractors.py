@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 
 from ganzoo import plugins
 from ganzoo.data import load_data
-from ganzoo.errors import InputError, IntegrityError, MissingDataError
+from ganzoo.errors import InputError, IntegrityError, MissingDataError, NotFoundError
 from ganzoo.evaluation import extractors, inception, metrics
 from ganzoo.evaluation.config import Clothes, Digits, InceptionConfig
 from ganzoo.evaluation.features import default_extractor, fingerprint, open_extractor
@@ -105,9 +106,16 @@ def test_worse_images_are_farther(name: str) -> None:
 
 
 def test_each_data_set_has_its_extractor() -> None:
-    assert default_extractor("mnist") == default_extractor("mnist@test?labels=none") == "digits"
-    assert default_extractor("fashion-mnist") == "clothes"
-    assert default_extractor("zip:cats.zip") == default_extractor("kmnist") == "random"
+    def default(source: str, shape: tuple[int, int, int] = (1, 28, 28), crop: object = None) -> str:
+        data = replace(load_data("shapes?n=4&size=8"), source=source, image_shape=shape)
+        return default_extractor(replace(data, content_crop=crop))
+
+    assert default("mnist") == default("mnist@test?labels=none") == "digits"
+    assert default("mnist", (1, 32, 32), (2, 2, 28, 28)) == "digits"
+    assert default("fashion-mnist") == "clothes"
+    assert default("zip:cats.zip") == default("kmnist") == "random"
+    # a classifier takes images of one kind only
+    assert default("mnist?resolution=8", (1, 8, 8)) == default("mnist", (3, 28, 28)) == "random"
 
 
 def test_a_damaged_file_of_weights_is_refused(
@@ -121,6 +129,12 @@ def test_a_damaged_file_of_weights_is_refused(
             patch.setattr(extractors, "WEIGHTS", tmp_path)
             with pytest.raises(IntegrityError, match="SHA-256 differs"):
                 extractors.Classifier(config)
+
+
+@pytest.mark.parametrize("name", ["random-v²", "random-v0", "random-v", "-v1", "random-v1-v1"])
+def test_odd_versions_are_one_line(name: str) -> None:
+    with pytest.raises(NotFoundError):
+        open_extractor(name)
 
 
 def test_a_plugin_brings_its_own(healthy_parts: None) -> None:

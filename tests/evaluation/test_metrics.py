@@ -87,6 +87,12 @@ def test_moments_of_batches_are_those_of_the_whole_however_far_from_zero() -> No
     other.merge(metrics.Moments.from_state(metrics.Moments.of(x[300:]).state()))
     np.testing.assert_allclose(other.covariance.numpy(), np.cov(x.T), rtol=1e-7, atol=1e-9)
     assert other.n == 1000
+    part = metrics.Moments.of(x[:300])
+    before = part.covariance.clone()
+    whole = metrics.Moments()
+    whole.merge(part)
+    whole.merge(metrics.Moments.of(x[300:]))
+    assert torch.equal(part.covariance, before)
 
 
 def test_features_of_two_extractors_have_no_distance() -> None:
@@ -175,7 +181,7 @@ def test_a_lost_mode_costs_recall_and_coverage_not_precision() -> None:
 def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     real, fake = gaussian(90, 5, seed=1), gaussian(80, 5, seed=2, shift=0.4)
     whole = metrics.manifold(fake, real), metrics.kernel_distance(fake, real)
-    monkeypatch.setattr(metrics, "_BLOCK", 7)
+    monkeypatch.setattr(metrics, "_BLOCK", 7 * 80)
     assert metrics.manifold(fake, real) == whole[0]
     assert metrics.kernel_distance(fake, real) == pytest.approx(whole[1], rel=1e-12)
 

@@ -39,9 +39,9 @@ def evaluation(metrics: Mapping[str, Any]) -> str:
     rows = []
     for name, metric in metrics.items():
         found = Facts(metric if isinstance(metric, Mapping) else {"value": metric})
-        value = number(found.get("value"))
-        spread = number(found.get("std"), digits=2)
-        value = f"{value} ± {spread}" if value and spread else value or prose(metric)
+        value = number(found.get("value")) or "no number"
+        if spread := number(found.get("std"), digits=2):
+            value += f" ± {spread}"
         rows.append((code(name), value, found.number("settings", "repeats") or "1"))
     return (
         "Two numbers may be compared only if their protocols are the same: metric, extractor and"

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pluggy
 
@@ -109,12 +109,14 @@ def ganzoo_recipes() -> Iterable[Path]:  # type: ignore[empty-body]
     """Return the paths of this plugin's recipes (TOML); the file's stem is the recipe's name."""
 
 
-@hookspec(firstresult=True)
-def ganzoo_import_checkpoint(checkpoint: Mapping[str, Any]) -> Any | None:
-    """Convert another program's checkpoint, or return None if it is not of a kind known here.
+@hookspec
+def ganzoo_importers() -> Iterable[Part]:  # type: ignore[empty-body]
+    """Return the importers of other programs' checkpoints that this plugin brings.
 
-    `checkpoint` is the inert tree (mappings, sequences, arrays, plain records) that the core's
-    restricted reader made of the file. A plugin never gets the file itself.
+    Each item is a `Part` of kind "importer" whose factory is a subclass of
+    `ganzoo.importing.importer.Importer`; its name is what `ganzoo import --as NAME` takes, and the
+    fields of its config are the settings that users can be asked for. It gets the inert tree that
+    the core's restricted reader made of a file, never the file itself.
     """
 
 

@@ -30,6 +30,7 @@ KINDS: dict[str, str] = {
     "trainer": "ganzoo_trainers",
     "augmentation": "ganzoo_augmentations",
     "features": "ganzoo_features",
+    "importer": "ganzoo_importers",
 }
 """Kind of part -> the hook that brings parts of this kind."""
 
@@ -50,7 +51,7 @@ CAPABILITIES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Part:
-    """One generator, discriminator, loss, trainer, augmentation or feature extractor.
+    """One generator, discriminator, loss, trainer, augmentation, feature extractor or importer.
 
     Attributes:
         name: how users ask for it, unique within a kind (`dcgan`).

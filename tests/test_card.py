@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import types
@@ -350,7 +351,7 @@ def test_findings_of_anyone_stay_text(folder: Path) -> None:
     put(folder, "audit.json", {"verdict": "warn", "reasons": [hostile], "not_examined": [hostile]})
     put(folder, "metrics.json", {hostile: {"value": float("nan"), "metric": "fid"}, "x": hostile})
     write_card(folder)
-    text = readme(folder)
+    text = re.sub(r"`[^`\n]*`", "", readme(folder))  # code is shown as it is
     assert "![](https" not in text and "[fix](" not in text and "<i>" not in text
     assert "\\[fix\\](https://evil.example)" in text
     put(folder, "audit.json", {"verdict": "pass** [get the safe weights](https://evil.example)"})

@@ -1,0 +1,1 @@
+"""Other programs' checkpoints, read without running anything, into model folders."""

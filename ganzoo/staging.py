@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ganzoo import card, files, layout
+from ganzoo import card, card_training, files, layout
 from ganzoo.errors import CheckpointError
 
 
@@ -43,7 +43,7 @@ def staged(folder: Path, *, load: str, with_discriminator: bool = False) -> Iter
                 _rewrite(ready / layout.CONFIG, lambda values: {**values, "discriminator": None})
             if config.overrides:  # of a former publication: they are decided anew
                 _rewrite(ready / layout.CONFIG, lambda values: {**values, "overrides": {}})
-            _rewrite(ready / "training.json", card.without_paths)
+            _rewrite(ready / "training.json", card_training.without_paths)
             card.write_card(ready, load=load)
             layout.write_sums(ready)
         yield ready

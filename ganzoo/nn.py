@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -169,7 +169,12 @@ def fir_upsample(x: Tensor, kernel: Tensor) -> Tensor:
 
 
 def without_autocast(x: Tensor) -> AbstractContextManager[None]:
-    """What is computed within is in the precision of its inputs, also in a mixed-precision run."""
+    """What is computed within is in the precision of its inputs, also in a mixed-precision run.
+
+    Elsewhere it is nothing, because a graph for other programs cannot hold a change of precision.
+    """
+    if not torch.is_autocast_enabled(x.device.type):
+        return nullcontext()
     return torch.autocast(x.device.type, enabled=False)
 
 

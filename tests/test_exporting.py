@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.tiny import families
 
 import ganzoo
 from ganzoo import checkpoint, exporting, layout, plugins
 from ganzoo.errors import CheckpointError, InputError, NotFoundError, PluginError
 from ganzoo.models import build
+from tests.tiny import families
 
 SEEDS = [3, 2**40, 5]
 

@@ -44,7 +44,9 @@ class Perception:
 
     def loss(self, images: Tensor) -> Tensor:
         """What a projection minimises, (N,): the perceptual distance, and the mean squared error of
-        pixels, averaged over the image and its halves down to 4 x 4."""
+        pixels, averaged over the image and its halves down to 4 x 4. Beyond [-1, 1], where the
+        pixels of pictures end, a tenth counts: enough for a gradient that leads back."""
+        images = torch.lerp(images.clamp(-1, 1), images, 0.1)
         levels = pyramid(images)
         pixels = [(a - b).square().mean((1, 2, 3)) for a, b in zip(levels, self._levels)]
         return self.perceptual(images) + torch.stack(pixels).mean(0)

@@ -33,7 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "lint": ("lint", "Ask of a model folder what publishing it would ask."),
     "declare": ("lint", "Say of a model folder what only its author knows."),
     "publish": ("publish", "Publish a model folder on the Hub."),
-    "export": ("export", "Write a model for other programs: ONNX or an ExportedProgram."),
+    "export": ("export", "Write a model as ONNX, or as PyTorch's ExportedProgram."),
     "search": ("search", "Search the Hub for models of the community."),
     "download": ("mirror", "Fetch models into the cache, verified."),
     "mirror": ("mirror", "Copy models into a folder registry."),

@@ -21,7 +21,7 @@ from ganzoo.cli.output import json_option, model_argument, print_rows
 )
 @json_option
 def export(model: str, to: str | None, out: Path, as_json: bool) -> None:
-    """Write a model for other programs: ONNX or PyTorch's ExportedProgram.
+    """Write a model as ONNX, or as PyTorch's ExportedProgram.
 
     \b
     ganzoo export dcgan.mnist --to onnx -o dcgan.onnx    needs pip install 'ganzoo[onnx]'

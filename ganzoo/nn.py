@@ -173,9 +173,10 @@ def without_autocast(x: Tensor) -> AbstractContextManager[None]:
 
     Elsewhere it is nothing, because a graph for other programs cannot hold a change of precision.
     """
-    if not torch.is_autocast_enabled(x.device.type):
+    kind = x.device.type
+    if torch.amp.is_autocast_available(kind) and not torch.is_autocast_enabled(kind):
         return nullcontext()
-    return torch.autocast(x.device.type, enabled=False)
+    return torch.autocast(kind, enabled=False)
 
 
 def level_of(lod: float, levels: int) -> tuple[int, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,8 @@ def project(
     if video is not None and video.suffix.lower() not in ANIMATIONS:
         raise InputError(f"--video does not write {video}", "use a.gif, a.webp or a.mp4")
     out = out or Path("projection")
-    if out.is_file():
-        raise InputError(f"{out} is a file", "give a folder with -o")
+    for folder in (out, video.parent) if video is not None else (out,):
+        check_folder(folder)
     check_seed(seed)
     if not image.is_file():
         what = f"{image} is a folder" if image.is_dir() else f"there is no picture {image}"
@@ -100,7 +101,9 @@ def project(
         done.save_video(video)
     facts = done.facts()
     rows: list[dict[str, Any]] = [
-        {"image": name, **facts[name]} for name in ("projection", "sample", "random") if facts[name]
+        {"image": name, **{k: v if v is None else f"{v:.4g}" for k, v in facts[name].items()}}
+        for name in ("projection", "sample", "random")
+        if facts[name]
     ]
     if as_json:
         print_rows([facts], [], as_json=True)
@@ -109,3 +112,12 @@ def project(
     note(
         f"perceptual distance by {done.extractor}, not LPIPS; {paths[0]} and {len(paths) - 1} more"
     )
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be written to, before minutes are spent on what goes there."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise InputError(f"{nearest} is a file", "give a folder with -o")
+    if not os.access(nearest, os.W_OK):
+        raise InputError(f"{nearest} cannot be written to", "choose another folder")

@@ -100,6 +100,18 @@ def test_the_class_is_found_by_trying_or_is_given() -> None:
         ganzoo.project(picture, G, label=99, **how)
 
 
+def test_w_of_a_class_needs_no_label_to_be_rendered(tmp_path: Path) -> None:
+    G = ganzoo.load(saved("stylegan2", tmp_path / "model", num_classes=3))
+    picture = G.sample(seeds=[5], labels=2).to_uint8()[0]
+    for starts in (1, 4):
+        found = ganzoo.project(picture, G, label=2, steps=2, starts=starts, reference=True)
+        assert (found.space, found.label, found.latents.labels) == ("w", 2, None)
+        path = tmp_path / "w.safetensors"
+        found.latents.write(path)
+        again = latents.images(latents.read(path, G), G)
+        assert np.array_equal(ganzoo.images.to_uint8(again)[0], found.image)
+
+
 def test_a_sample_is_a_scale(tmp_path: Path) -> None:
     G = contrasty("stylegan2", tmp_path / "model")
     noise = np.random.default_rng(0).integers(0, 256, G.image_shape).astype(np.uint8)

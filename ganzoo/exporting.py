@@ -191,9 +191,15 @@ def _write_onnx(program: Any, facts: dict[str, str], path: Path) -> None:
     import onnx
 
     names = list(program.graph_signature.user_inputs)
-    exported: Any = torch.onnx.export(
-        program, dynamo=True, input_names=names, output_names=["images"], verbose=False
-    )
+    try:
+        exported: Any = torch.onnx.export(
+            program, dynamo=True, input_names=names, output_names=["images"], verbose=False
+        )
+    except Exception as error:  # an operation that ONNX lacks, in words of many lines
+        first = printable(str(error).strip().partition("\n")[0], longest=300)
+        raise PluginError(
+            f"it cannot be written as ONNX ({type(error).__name__}: {first})", "use --to pt2"
+        ) from error
     model = exported.model_proto
     for value in (*model.graph.input, *model.graph.output):
         for dimension in value.type.tensor_type.shape.dim:

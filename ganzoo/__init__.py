@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from ganzoo.evaluation.auditing import audit
     from ganzoo.evaluation.evaluating import evaluate
     from ganzoo.evaluation.results import compare
+    from ganzoo.exporting import export
     from ganzoo.gates import lint
     from ganzoo.images import Images
     from ganzoo.inspection import inspect
     from ganzoo.loading import load, load_discriminator
     from ganzoo.models import Discriminator, Generator
+    from ganzoo.projection import project
     from ganzoo.publishing import publish
     from ganzoo.registry import list_models
     from ganzoo.reproduction import reproduce
@@ -43,11 +45,13 @@ _LAZY = {
     "audit": "ganzoo.evaluation.auditing",
     "compare": "ganzoo.evaluation.results",
     "evaluate": "ganzoo.evaluation.evaluating",
+    "export": "ganzoo.exporting",
     "inspect": "ganzoo.inspection",
     "lint": "ganzoo.gates",
     "list_models": "ganzoo.registry",
     "load": "ganzoo.loading",
     "load_discriminator": "ganzoo.loading",
+    "project": "ganzoo.projection",
     "publish": "ganzoo.publishing",
     "reproduce": "ganzoo.reproduction",
     "save": "ganzoo.checkpoint",
@@ -67,12 +71,14 @@ __all__ = [
     "audit",
     "compare",
     "evaluate",
+    "export",
     "hookimpl",
     "inspect",
     "lint",
     "list_models",
     "load",
     "load_discriminator",
+    "project",
     "publish",
     "reproduce",
     "save",

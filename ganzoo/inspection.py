@@ -8,15 +8,18 @@ manifest shows that the file is still as its signer left it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ganzoo import manifests, marks
 from ganzoo.errors import GanzooError, InputError, printable
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 MARKED, BROKEN, ABSENT = "marked", "marked-but-broken", "no mark found"
 UNCHECKED = "not checked"
@@ -236,7 +239,19 @@ def _suffix(path: Path) -> str:
 
 def read_pixels(path: Path) -> np.ndarray:
     """The pixels of a picture of anyone's, uint8 (H, W, C), with the channels that it has; of an
-    animation the first.
+    animation the first. Errors as in `decoded`."""
+
+    def pixels(picture: Image.Image) -> np.ndarray:
+        modes = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA"}
+        fallback = "RGBA" if "transparency" in picture.info else "RGB"
+        found = np.asarray(picture.convert(modes.get(picture.mode, fallback)))
+        return found.reshape(*found.shape[:2], -1)
+
+    return decoded(path, pixels)
+
+
+def decoded(path: Path, make: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
+    """What `make` makes of a picture of anyone's; of an animation it gets the first.
 
     Raises:
         InputError: it cannot be decoded, or has too many pixels.
@@ -250,14 +265,11 @@ def read_pixels(path: Path) -> np.ndarray:
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=["PNG", "JPEG", "WEBP", "GIF"]) as opened:
-                modes = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA"}
-                fallback = "RGBA" if "transparency" in opened.info else "RGB"
-                pixels = np.asarray(opened.convert(modes.get(opened.mode, fallback)))
+                return make(opened)
     except UnidentifiedImageError as error:
         raise InputError(f"{path} is no picture", "name a PNG, JPEG, WebP or GIF file") from error
     except Exception as error:  # the decoder raises many kinds of them
-        if isinstance(error, MemoryError):
+        if isinstance(error, (MemoryError, GanzooError)):
             raise
         what = printable(str(error), longest=200)
         raise InputError(f"{path} cannot be decoded ({what})", "get the file afresh") from error
-    return pixels.reshape(*pixels.shape[:2], -1)

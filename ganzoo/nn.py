@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -169,8 +169,14 @@ def fir_upsample(x: Tensor, kernel: Tensor) -> Tensor:
 
 
 def without_autocast(x: Tensor) -> AbstractContextManager[None]:
-    """What is computed within is in the precision of its inputs, also in a mixed-precision run."""
-    return torch.autocast(x.device.type, enabled=False)
+    """What is computed within is in the precision of its inputs, also in a mixed-precision run.
+
+    Elsewhere it is nothing, because a graph for other programs cannot hold a change of precision.
+    """
+    kind = x.device.type
+    if torch.amp.is_autocast_available(kind) and not torch.is_autocast_enabled(kind):
+        return nullcontext()
+    return torch.autocast(kind, enabled=False)
 
 
 def level_of(lod: float, levels: int) -> tuple[int, float]:

@@ -17,6 +17,7 @@ from ganzoo.errors import GanzooError, nearest
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "generate": ("generate", "Generate images: a grid, single files, arrays or an animation."),
+    "project": ("project", "Find the latent whose image comes closest to a picture."),
     "inspect": ("inspect", "Say how files are marked as generated, and if the marks hold."),
     "reproduce": ("inspect", "Make the image of a file again, and compare the two."),
     "models": ("models", "List the pretrained models."),
@@ -32,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "lint": ("lint", "Ask of a model folder what publishing it would ask."),
     "declare": ("lint", "Say of a model folder what only its author knows."),
     "publish": ("publish", "Publish a model folder on the Hub."),
+    "export": ("export", "Write a model as ONNX, or as PyTorch's ExportedProgram."),
     "search": ("search", "Search the Hub for models of the community."),
     "download": ("mirror", "Fetch models into the cache, verified."),
     "mirror": ("mirror", "Copy models into a folder registry."),

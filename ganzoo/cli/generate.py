@@ -45,6 +45,7 @@ MAX_IMAGES = 10_000_000
     "--noise", type=click.Choice(["const", "random", "none"]), help="Noise of each layer."
 )
 @click.option("--mix", metavar="SEED[:LAYER]", help="From a layer on (half), styles of this seed.")
+@click.option("--latent", metavar="FILE", help="Images of latents, as `ganzoo project` finds them.")
 @click.option("--interpolate", is_flag=True, help="Walk from seed to seed and back: an animation.")
 @click.option("--steps", type=click.IntRange(1), help="Frames from seed to seed (24).")
 @click.option("--fps", type=click.IntRange(1, 100), help="Frames a second (24).")
@@ -77,6 +78,7 @@ def generate(
     truncation_cutoff: int | None,
     noise: str | None,
     mix: str | None,
+    latent: str | None,
     interpolate: bool,
     steps: int | None,
     fps: int | None,
@@ -102,8 +104,20 @@ def generate(
     ganzoo generate dcgan.mnist -n 50000 -o fakes.npz    images, seeds (and labels) for NumPy
     ganzoo generate dcgan.mnist -n 8 --interpolate -o walk.gif
     ganzoo generate cgan.mnist --class-grid              a row for each class
+    ganzoo generate gan.mnist --latent z.safetensors     what `ganzoo project` found
     """
     # What can be refused without torch is refused before it is imported.
+    if latent is not None:
+        unused: dict[str, Any] = {
+            "-n": n, "--seed": seed, "--seeds": seeds, "--class": label, "--labels": labels,
+            "--class-grid": class_grid or None, "--truncation": truncation,
+            "--truncation-cutoff": truncation_cutoff, "--noise": noise, "--mix": mix,
+            "--interpolate": interpolate or None, "--hide-seed": hide_seed or None,
+            "--json": as_json or None,
+        }  # fmt: skip
+        conflicts = [option for option, value in unused.items() if value is not None]
+        if conflicts:
+            raise InputError(f"--latent and {conflicts[0]} are both given", "give one of the two")
     if label is not None and labels is not None:
         raise InputError("--class and --labels are both given", "give one of the two")
     if batch_size < 1:
@@ -125,6 +139,8 @@ def generate(
     name = Path(model).name.rpartition(":")[2] or "images"
     images = max(fewest, len(chosen))
     target = find_target(out or None, form, interpolate=interpolate, n=images, name=name)
+    if latent is not None and target.form not in ("grid", "image"):
+        raise InputError(f"--latent does not write {out or form}", "use -o grid.png")
     if columns is not None and target.form != "grid":
         raise InputError("--columns is for a grid", "leave it out, or use --format grid")
     if class_grid and target.form != "grid":
@@ -140,6 +156,10 @@ def generate(
     generator = loading.load(model, device=device)
     if commit := generator.record.get("source"):
         note(f"model {commit}")
+    if latent is not None:
+        write_latents(generator, latent, target.path, columns, batch_size, how)
+        click.echo(str(target.path))
+        return
     classes: int | list[int] | None = None
     if one is not None:
         classes = find_classes(generator, one)[0]
@@ -187,6 +207,31 @@ def generate(
         print_json(job.rows(target))
     else:
         click.echo(str(target.path))
+
+
+def write_latents(
+    generator: Generator,
+    file: str,
+    path: Path,
+    columns: int | None,
+    batch_size: int,
+    marks: dict[str, Any],
+) -> None:
+    """The images of the latents in a file: one, or a grid of them."""
+    from ganzoo import latents, provenance
+    from ganzoo.images import to_uint8
+
+    points = latents.read(file, generator)
+    if len(points) > MAX_GRID:
+        raise InputError(
+            f"{file} has {len(points):,} latents, a grid holds at most {MAX_GRID:,}", "split it"
+        )
+    pixels = to_uint8(latents.images(points, generator, batch_size=batch_size))
+    record = points.record(generator)
+    if len(pixels) == 1:
+        provenance.save_image(pixels[0], path, record=record, **marks)
+    else:
+        provenance.save_grid(pixels, path, record=record, columns=columns, **marks)
 
 
 # -- what was asked for ----------------------------------------------------------------------------

@@ -6,8 +6,8 @@ on its extractor, so each has a name, a version and a hash, and all three are pa
 
 from __future__ import annotations
 
-import functools
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -43,6 +43,11 @@ class Extractor(nn.Module):
 
     def outputs(self, images: Tensor) -> Outputs:
         """Features, and logits where there are classes, of uint8 images (N, C, H, W)."""
+        raise NotImplementedError
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """The activations (N, C, H, W) of several layers, the finest first, of opaque images
+        (N, C, H, W), float in [-1, 1]; differentiable. An extractor need not have them."""
         raise NotImplementedError
 
     def forward(self, images: Tensor) -> Tensor:
@@ -86,6 +91,14 @@ class Classifier(Extractor):
         features = self.layers(opaque(images) / 127.5 - 1)
         return Outputs(features, self.head(features))
 
+    def maps(self, x: Tensor) -> list[Tensor]:
+        found = []
+        for layer in self.layers:
+            x = layer(x)
+            if isinstance(layer, nn.ReLU):
+                found.append(x)
+        return found
+
 
 def _conv(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
     conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
@@ -123,12 +136,19 @@ class RandomNetwork(Extractor):
 
     def outputs(self, images: Tensor) -> Outputs:
         x = resized(opaque(images), self.SIDE) / 127.5 - 1
+        pooled = [F.adaptive_avg_pool2d(x, 2).flatten(1) for x in self._activations(x)]
+        return Outputs(F.linear(torch.cat(pooled, dim=1), self.projection))
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        if x.shape[2:] != (self.SIDE, self.SIDE):
+            x = _bicubic(x, self.SIDE)
+        return list(self._activations(x))
+
+    def _activations(self, x: Tensor) -> Iterator[Tensor]:
         x = x.expand(-1, 3, -1, -1)
-        pooled = []
         for kernel in self.kernels:
             x = F.leaky_relu(F.conv2d(x, kernel, stride=2, padding=1), 0.2)
-            pooled.append(F.adaptive_avg_pool2d(x, 2).flatten(1))
-        return Outputs(F.linear(torch.cat(pooled, dim=1), self.projection))
+            yield x
 
 
 def _rounded(values: np.ndarray) -> Tensor:
@@ -169,5 +189,8 @@ def resized(x: Tensor, side: int) -> Tensor:
     picture (Parmar et al. 2022, arXiv:2104.11222: without either, a metric is another)."""
     if x.shape[2:] == (side, side):
         return x
-    resize = functools.partial(F.interpolate, mode="bicubic", antialias=True, align_corners=False)
-    return resize(x, size=(side, side)).round().clamp(0, 255)
+    return _bicubic(x, side).round().clamp(0, 255)
+
+
+def _bicubic(x: Tensor, side: int) -> Tensor:
+    return F.interpolate(x, (side, side), mode="bicubic", antialias=True, align_corners=False)

@@ -96,10 +96,16 @@ def fingerprint(network: torch.nn.Module) -> str:
 
 def default_extractor(data: ImageData) -> str:
     """The name of the extractor that is made for a data set of such images, else "random"."""
-    name = data.source.partition("?")[0].partition("@")[0]
-    channels, height, width = data.image_shape
-    if data.content_crop is not None:
-        _, _, height, width = data.content_crop
+    return extractor_for(data.source, data.image_shape, data.content_crop)
+
+
+def extractor_for(source: str, image_shape: Sequence[int], crop: Crop) -> str:
+    """`default_extractor` of a data set's name or spec, the shape of its images (C, H, W) and the
+    place of their content."""
+    name = source.partition("?")[0].partition("@")[0]
+    channels, height, width = image_shape
+    if crop is not None:
+        _, _, height, width = crop
     for owned in plugins.load().parts.all("features"):
         config = owned.part.make_config()
         shape = getattr(config, "image_shape", (channels, height, width))

@@ -69,7 +69,7 @@ class Generator(StyleGenerator):
         self, ws: Tensor, *, noise: str = "const", rng: Noise | None = None, lod: float = 0.0
     ) -> Tensor:
         top, fraction = level_of(lod, len(self.to_images))
-        x = below = self.const.expand(len(ws), -1, -1, -1)  # (N, C, 4, 4)
+        x = below = self.const.expand(ws.shape[0], -1, -1, -1)  # (N, C, 4, 4)
         for number, layer in enumerate(self.layers[: 2 * top + 2]):
             if number == 2 * top:
                 below = x

@@ -64,7 +64,7 @@ class Generator(StyleGenerator):
         self.num_ws = len(convs) + 1
 
     def synthesis(self, ws: Tensor, *, noise: str = "const", rng: Noise | None = None) -> Tensor:
-        x, image = self.const.expand(len(ws), -1, -1, -1), None  # (N, C, 4, 4)
+        x, image = self.const.expand(ws.shape[0], -1, -1, -1), None  # (N, C, 4, 4)
         for layer, conv in enumerate(self.convs):
             x = conv(x, ws[:, layer], noise_map(conv.noise, layer, noise, rng))
             if layer % 2:  # the first of two convolutions of a resolution

@@ -1,0 +1,206 @@
+"""Latents in a file: what `ganzoo project` finds, and `ganzoo generate --latent` makes images of.
+
+A safetensors file with `w` float32 (N, num_ws, w_dim), or with `z` float32 (N, z_dim) and, for a
+conditional generator, `labels` int64 (N,). Where the noise of the layers was found too, `noise.0`,
+`noise.1`, … float32 (1, 1, H, W) are its maps, for all N.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ganzoo import files, weights
+from ganzoo.errors import CheckpointError, InputError
+
+if TYPE_CHECKING:
+    from ganzoo.models import Generator
+
+LARGEST = 1 << 30
+"""Bytes of a file: a hundred thousand w of a large model."""
+
+
+@dataclass(frozen=True)
+class NoiseMaps:
+    """`rng` of a generator with "layer-noise": its maps (1 or N, 1, H, W) for every image."""
+
+    maps: Mapping[int, Tensor]
+
+    def normal(self, layer: int, *shape: int) -> Tensor:
+        """The maps of a noise layer, (1 or N, *shape)."""
+        return self.maps[layer]
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Points in the latent spaces of a generator.
+
+    Attributes:
+        kind: "w" or "z".
+        values: w (N, num_ws, w_dim) or z (N, z_dim).
+        labels: int64 (N,), of z in a conditional generator.
+        noise: the maps (1 or N, 1, H, W) of the layers; None for the generator's own.
+    """
+
+    kind: str
+    values: Tensor
+    labels: Tensor | None = None
+    noise: Mapping[int, Tensor] | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def render(self, generator: Generator) -> Tensor:
+        """Raw images (N, C, H, W), differentiable."""
+        network: Any = generator
+        how: dict[str, Any] = {}
+        if self.noise:
+            how = {"noise": "random", "rng": NoiseMaps(self.noise)}
+        if self.kind == "w":
+            return network.synthesis(self.values, **how)  # type: ignore[no-any-return]
+        return network(self.values, self.labels, **how)  # type: ignore[no-any-return]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """By their names in a file."""
+        found = {self.kind: self.values}
+        if self.labels is not None:
+            found["labels"] = self.labels
+        for layer, noise in (self.noise or {}).items():
+            found[f"noise.{layer}"] = noise
+        return {name: x.detach().cpu().contiguous() for name, x in found.items()}
+
+    @property
+    def sha256(self) -> str:
+        """Of the values of all tensors, in the order of their names."""
+        digest = hashlib.sha256()
+        for _, tensor in sorted(self.tensors().items()):
+            digest.update(tensor.numpy().tobytes())
+        return digest.hexdigest()
+
+    def write(self, path: Path) -> None:
+        with files.replacing(path) as temporary:
+            weights.write_tensors(temporary, self.tensors())
+
+    def record(self, generator: Generator) -> dict[str, Any]:
+        """What pictures of them say: there is no seed, but the hash of what takes its place."""
+        label = {} if self.labels is None or len(self) > 1 else {"label": int(self.labels[0])}
+        plain = {k: v for k, v in generator.record.items() if k != "config"}
+        return {**plain, **label, "latent": self.kind, "latent_sha256": self.sha256}
+
+
+@torch.inference_mode()
+def images(latents: Latents, generator: Generator, *, batch_size: int = 64) -> Tensor:
+    """Images float32 (N, C, H, W), clamped to [-1, 1], on the CPU."""
+    made = []
+    for start in range(0, len(latents), batch_size):
+        part = slice(start, start + batch_size)
+        labels = None if latents.labels is None else latents.labels[part]
+        some = Latents(latents.kind, latents.values[part], labels, latents.noise)
+        made.append(some.render(generator).float().clamp(-1, 1).cpu())
+    return torch.cat(made)
+
+
+def read(path: str | Path, generator: Generator) -> Latents:
+    """The latents in a file, which must fit the generator, on its device.
+
+    Raises:
+        InputError: no such file, no file of latents, or those of another model.
+    """
+    path = Path(path)
+    if not path.is_file():
+        what = f"{path} is a folder" if path.is_dir() else f"there is no file {path}"
+        raise InputError(what, "name a w.safetensors or z.safetensors of `ganzoo project`")
+    if path.stat().st_size > LARGEST:
+        raise InputError(f"{path} is too large for a file of latents", "name another")
+    try:
+        header = weights.read_header(path)
+        _check(header, generator, path)
+        tensors = load_file(path, device=str(generator.device))
+    except CheckpointError as error:
+        raise InputError(error.problem, "name a file of `ganzoo project`") from error
+    for name, tensor in tensors.items():
+        if not bool(tensor.isfinite().all()):
+            raise InputError(f"{path}: {name} is not finite", "project the picture again")
+    labels = tensors.get("labels")
+    if labels is not None:
+        generator.choose_labels(labels, range(len(labels)))  # checks them
+    kind = "w" if "w" in tensors else "z"
+    noise = {
+        int(name.partition(".")[2]): tensor
+        for name, tensor in tensors.items()
+        if name.startswith("noise.")
+    }
+    return Latents(kind, tensors[kind], labels, noise or None)
+
+
+def _check(header: weights.Header, generator: Generator, path: Path) -> None:
+    """Refuse what is not made of latents of this generator, before values are read."""
+    kinds = [kind for kind in ("w", "z") if kind in header]
+    if len(kinds) != 1:
+        raise InputError(f"{path} has neither w nor z", "name a file of `ganzoo project`")
+    (kind,) = kinds
+    another = f"{path} does not fit {generator.name}"
+    remedy = "give the model that it was made with"
+    n = header[kind].shape[0] if header[kind].shape else 0
+    expected: dict[str, tuple[str, tuple[int, ...]]] = {}
+    if kind == "w":
+        if "w-space" not in generator.provides:
+            raise InputError(f"{another}: it has w, the model has none", remedy)
+        w_dim = _mapped(generator).shape[2]
+        expected["w"] = ("float32", (n, generator.num_ws, w_dim))
+    else:
+        expected["z"] = ("float32", (n, generator.z_dim))
+        if generator.num_classes:
+            expected["labels"] = ("int64", (n,))
+    if any(name.startswith("noise.") for name in header):
+        if "layer-noise" not in generator.provides:
+            raise InputError(f"{another}: it has noise of layers, the model has none", remedy)
+        for layer, shape in noise_shapes(generator).items():
+            expected[f"noise.{layer}"] = ("float32", (1, *shape))
+    if n == 0 or set(header) != set(expected):
+        raise InputError(f"{another}: it has {', '.join(sorted(header)) or 'nothing'}", remedy)
+    for name, (dtype, shape) in expected.items():
+        entry = header[name]
+        if (entry.dtype, entry.shape) != (dtype, shape):
+            raise InputError(
+                f"{another}: {name} is {entry.dtype} {list(entry.shape)},"
+                f" the model has {dtype} {list(shape)}",
+                remedy,
+            )
+
+
+@torch.no_grad()
+def _mapped(generator: Any) -> Tensor:
+    """Some w (1, num_ws, w_dim)."""
+    labels = torch.zeros(1, dtype=torch.int64, device=generator.device)
+    w: Tensor = generator.mapping(generator.latents([0]), labels if generator.num_classes else None)
+    return w
+
+
+class _Shapes:
+    """`rng` of a generator with "layer-noise" that notes which maps it is asked for."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.shapes: dict[int, tuple[int, ...]] = {}
+        self._device = device
+
+    def normal(self, layer: int, *shape: int) -> Tensor:
+        self.shapes[layer] = shape
+        return torch.zeros(1, *shape, device=self._device)
+
+
+@torch.no_grad()
+def noise_shapes(generator: Any) -> dict[int, tuple[int, ...]]:
+    """The shape (1, H, W) of each noise layer's map."""
+    asked = _Shapes(generator.device)
+    labels = torch.zeros(1, dtype=torch.int64, device=generator.device)
+    z = generator.latents([0])
+    generator(z, labels if generator.num_classes else None, noise="random", rng=asked)
+    return asked.shapes

@@ -1,0 +1,1 @@
+"""Other programs' checkpoints of these families, converted."""

@@ -135,10 +135,7 @@ def _spread(x: Tensor, kernel: Tensor, factor: int, lo: int, size: int) -> Tenso
             for p in phases
         ]
         x = _woven(rows, 2)
-    if x.shape[2] == size:
-        return x
-    # a copy, not a view, so that what follows may be done in place
-    return x[:, :, :size, :size].contiguous(memory_format=torch.channels_last)
+    return x[:, :, :size, :size]
 
 
 def _gather(x: Tensor, kernel: Tensor, factor: int, lo: int, size: int) -> Tensor:

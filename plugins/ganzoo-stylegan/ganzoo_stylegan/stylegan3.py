@@ -172,10 +172,26 @@ class Layer(nn.Module):
         x = x * demodulation[:, :, None, None].to(x.dtype)
         x = x.add_((self.bias * SQRT2)[:, None, None].to(x.dtype))
         x = upsample(x, self.up_filter, self.up, padding=self.padding, size=self.middle)
-        x = leaky_relu(x, 0.2, inplace=True)
-        if self.clamp is not None:
-            x = x.clamp(-self.clamp, self.clamp)
+        x = leaky_relu(x, 0.2) if self.clamp is None else _Bent.apply(x, self.clamp)
         return downsample(x, self.down_filter, self.down, size=self.size)
+
+
+class _Bent(torch.autograd.Function):
+    """Leaky ReLU of slope 0.2, clamped. What it gives says what its gradient is: nothing else is
+    kept of the largest tensors of the network."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, clamp: float) -> Tensor:
+        y = leaky_relu(x, 0.2).clamp_(-clamp, clamp)
+        ctx.save_for_backward(y)
+        ctx.clamp = clamp
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        (y,), (grad,) = ctx.saved_tensors, grads
+        inner = torch.ops.aten.hardtanh_backward(grad, y, -ctx.clamp, ctx.clamp)
+        return torch.ops.aten.leaky_relu_backward(inner, y, 0.2, True), None
 
 
 class ToImage(nn.Module):
@@ -196,7 +212,7 @@ class ToImage(nn.Module):
         with without_autocast(w):
             style = self.affine(w) * (gain / math.sqrt(self.weight.shape[1]))
             weight = self.weight * style[:, None]  # (N, image, in)
-            pixels = x.float().permute(0, 2, 3, 1).flatten(1, 2)
+            pixels = x.to(weight.dtype).permute(0, 2, 3, 1).flatten(1, 2)
             image = pixels @ weight.mT + self.bias  # (N, HW, image)
             if self.clamp is not None:
                 image = image.clamp(-self.clamp, self.clamp)

@@ -126,7 +126,8 @@ class StyleGAN3GeneratorConfig(ganzoo.GeneratorConfig):
             grown = min(layer / (self.layers - self.critical_layers), 1)
             cutoff = self.first_cutoff * (last_cutoff / self.first_cutoff) ** grown
             stopband = self.first_stopband * (last_stopband / self.first_stopband) ** grown
-            rate = 2 ** math.ceil(math.log2(min(2 * stopband, resolution)))
+            # at 256x256, layer 9 has a stopband of 64 to the last digit
+            rate = 2 ** math.ceil(math.log2(min(2 * stopband, resolution)) - 1e-9)
             whole = layer >= self.layers - 1
             channels = max(1, round(min(self.channel_base / 2 / cutoff, self.channel_max)))
             bands.append(

@@ -4,11 +4,13 @@ restatement of the original by zero insertion and whole 2D filters, equivariance
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from ganzoo_stylegan.importing.stylegan3 import convert, targets
 from ganzoo_stylegan.resampling import downsample, lowpass, upsample
 from ganzoo_stylegan.stylegan3 import Generator
@@ -16,6 +18,8 @@ from ganzoo_stylegan.stylegan3_config import StyleGAN3GeneratorConfig
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, conv2d, leaky_relu, pad
 
+from ganzoo import checkpoint
+from ganzoo.cli import main
 from ganzoo.configs import config_from_dict
 from ganzoo.errors import ConfigError, InputError
 from ganzoo.importing.tree import Record
@@ -621,3 +625,22 @@ def test_channels_last_stays_channels_last_forward_and_backward() -> None:
     images.square().sum().backward()
     assert len(seen) == 12 and all(seen.values()), seen
     assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in G.parameters())
+
+
+def test_the_recipe_trains_and_its_average_has_the_magnitudes(tmp_path: Path) -> None:
+    """Two steps with narrow layers, of configuration R; then images with styles of another seed."""
+    narrow = ["generator.z_dim=8", "generator.w_dim=8", "generator.layers=4", "batch=4",
+              "generator.channel_max=4", "discriminator.channel_max=4", "generator.conv_kernel=1",
+              "generator.radial_filters=true", "data.resolution=16"]  # fmt: skip
+    run = tmp_path / "run"
+    command = ["train", "stylegan3.nouns", "--data", "shapes?n=16&size=16", "--out", run,
+               "--steps", 2, *(word for name in narrow for word in ("--set", name))]  # fmt: skip
+    result = CliRunner().invoke(main, [str(word) for word in command])
+    assert result.exit_code == 0, result.output
+    G = checkpoint.load_generator(run / "model")
+    assert G.config.conv_kernel == 1 and G.layers[0].down_filter.shape == (12, 12)
+    assert bool((G.magnitudes != 1).all()) and bool(G.w_avg.any())
+    path = tmp_path / "grid.png"
+    command = ["generate", run, "-n", 2, "--truncation", 0.7, "--mix", "9:3", "-o", path]
+    result = CliRunner().invoke(main, [str(word) for word in command])
+    assert result.exit_code == 0 and path.exists(), result.output

@@ -172,13 +172,21 @@ class Layer(nn.Module):
         x = x * demodulation[:, :, None, None].to(x.dtype)
         x = x.add_((self.bias * SQRT2)[:, None, None].to(x.dtype))
         x = upsample(x, self.up_filter, self.up, padding=self.padding, size=self.middle)
-        x = leaky_relu(x, 0.2) if self.clamp is None else _Bent.apply(x, self.clamp)
+        x = leaky_relu(x, 0.2) if self.clamp is None else _bent(x, self.clamp)
         return downsample(x, self.down_filter, self.down, size=self.size)
 
 
+def _bent(x: Tensor, clamp: float) -> Tensor:
+    """Leaky ReLU of slope 0.2, clamped."""
+    if torch.is_grad_enabled() and x.requires_grad:
+        bent: Tensor = _Bent.apply(x, clamp)  # type: ignore[no-untyped-call]
+        return bent
+    return leaky_relu(x, 0.2).clamp_(-clamp, clamp)
+
+
 class _Bent(torch.autograd.Function):
-    """Leaky ReLU of slope 0.2, clamped. What it gives says what its gradient is: nothing else is
-    kept of the largest tensors of the network."""
+    """What `_bent` gives says what its gradient is: nothing else is kept of the largest tensors of
+    the network."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, clamp: float) -> Tensor:

@@ -1,1 +1,1 @@
-"""Other programs' checkpoints of these families, converted."""
+"""Importers of other programs' checkpoints of StyleGANs."""

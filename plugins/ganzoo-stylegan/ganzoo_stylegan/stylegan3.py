@@ -54,7 +54,8 @@ class Generator(StyleGenerator):
 
     def train_forward(self, z: Tensor, labels: Tensor | None, rng: Draws, **options: Any) -> Tensor:
         """`train_mapping`; and the average magnitudes follow those of this batch, with a half-life
-        of `magnitude_half_life_kimg` thousand generated images (appendix B: 20)."""
+        of `magnitude_half_life_kimg` thousand generated images, 0.5^(N / 20,000) a batch of N by
+        default. They are counted in the steps of both players; the authors update in D's alone."""
         ws = self.train_mapping(z, labels, rng, **options)
         images = len(ws) * rng.world
         decay = 0.5 ** (images / (1000 * self.config.magnitude_half_life_kimg))
@@ -150,9 +151,9 @@ class Layer(nn.Module):
         radial = config.radial_filters and not band.critical
         self.register_buffer("up_filter", _filter(before, up_taps, rate))
         self.register_buffer("down_filter", _filter(band, down_taps, rate, radial=radial))
-        # the convolution sees all that touches its input; then as much is added or cut off at both
-        # ends as the size asks for. With an odd rest, pixel centres stay where they are when the
-        # first zeros are the more.
+        # the convolution sees all that touches its input; then the size asks for so many zeros in
+        # all, or for less than there is. Pixels are centred between their zeros, hence `up` more on
+        # the side of the first one (appendix C).
         self.size, self.middle = band.size, (band.size - 1) * self.down + down_taps
         grown = (before.size + kernel - 1) * self.up
         self.padding = (self.middle - grown + up_taps - 1 + self.up) // 2

@@ -94,7 +94,7 @@ class StyleGAN3GeneratorConfig(ganzoo.GeneratorConfig):
         check_range("channel_max", self.channel_max, 1, 16_384)
         check_range("layers", self.layers, 2, 64)
         check_range("critical_layers", self.critical_layers, 1, self.layers - 1)
-        check_range("first_cutoff", self.first_cutoff, 0.1, half)
+        check_range("first_cutoff", self.first_cutoff, 0.1, half / 2)
         check_range("last_stopband", self.last_stopband, 1.01, 4)
         check_range("first_stopband", self.first_stopband, 0.5, half * self.last_stopband)
         if self.first_stopband <= self.first_cutoff:

@@ -343,6 +343,23 @@ def test_gradients_are_those_of_the_plain_restatement(settings: dict[str, Any]) 
         assert off < 1e-5 * theirs.norm() + 1e-8, name
 
 
+def test_gradients_of_gradients_are_those_of_the_plain_restatement() -> None:
+    """As path length regularisation takes them."""
+    original = Original(resolution=16, layers=3, kernel=1, radial=True, clamp=1.0)
+    G = converted(original).double()
+    name = next(name for name in original.tensors if name.endswith("L1_36_6.weight"))
+    theirs, ours = original.tensors[name].requires_grad_(), G.layers[1].weight
+    torch.manual_seed(0)
+    y, found = torch.randn(1, 3, 16, 16).double(), []
+    for synthesis, weight in ((lambda ws: original.image(ws[0]), theirs), (G.synthesis, ours)):
+        ws = torch.randn(1, 5, 7, generator=torch.Generator().manual_seed(0)).double()
+        ws.requires_grad_()
+        (slope,) = torch.autograd.grad((synthesis(ws) * y).sum(), ws, create_graph=True)
+        found.append(torch.autograd.grad(slope.square().sum(), weight)[0].double())
+    assert bool(found[0].any())
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-7)
+
+
 def test_conversion_takes_the_filters_of_the_file() -> None:
     original = Original(resolution=16, layers=4)
     name = next(n for n in original.tensors if n.endswith("L1_36_6.down_filter"))
@@ -375,6 +392,7 @@ def test_every_tensor_of_the_file_has_a_place() -> None:
         (lambda o: o.state["_init_kwargs"].update(lrelu_upsampling=4), "lrelu_upsampling 4"),
         (lambda o: o.state["_init_kwargs"].update(first_stopband="wide"), "= 'wide' is no"),
         (lambda o: o.state["_init_kwargs"].update(first_stopband=1.0), "first_stopband = 1.0"),
+        (lambda o: o.state["_init_kwargs"].update(channel_base=math.inf), "channel_base = inf"),
         (lambda o: o.tensors.clear(), "its layers are missing"),
         (lambda o: [o.tensors.pop(n) for n in list(o.tensors) if "L1_" in n], "its layers are L0_"),
     ],

@@ -22,7 +22,7 @@ from ganzoo_stylegan.stylegan3_config import GAIN, StyleGAN3GeneratorConfig
 
 PART = "stylegan3"
 
-_LAYER = re.compile(r"synthesis\.L(\d+)_(\d+)_(\d+)\.([\w.]+)")
+_LAYER = re.compile(r"synthesis\.L([0-9]{1,5})_([0-9]{1,5})_([0-9]{1,5})\.([\w.]+)")
 
 
 def targets(names: Iterable[str]) -> dict[str, str]:
@@ -68,10 +68,10 @@ def convert(state_of_root: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
         ours = _title((layer[0], band.size, band.channels))
         if _title(layer) != ours:
             raise _unfit(f"its layer {_title(layer)} would be {ours} by its settings")
-    magnitudes = torch.stack(
-        [_tensor(tensors, f"synthesis.{_title(layer)}.magnitude_ema", 0) for layer in layers]
-    )
-    state = {"magnitudes": magnitudes.float()}
+    magnitudes = [
+        _tensor(tensors, f"synthesis.{_title(layer)}.magnitude_ema", 0).float() for layer in layers
+    ]
+    state = {"magnitudes": torch.stack(magnitudes)}
     for name, target in targets(tensors).items():
         if target and target != "magnitudes":
             tensor = tensors[name].detach().float()
@@ -138,8 +138,9 @@ def _config(
         "filter_size": len(_tensor(tensors, f"{name}.up_filter", 1)) // GAIN,
     }
     for whole in ("channel_base", "channel_max", "critical_layers", "margin"):
-        if whole in settings and settings[whole] == round(settings[whole]):
-            settings[whole] = round(settings[whole])  # they divide and multiply: 32768.0
+        value = settings.get(whole)
+        if isinstance(value, float) and value.is_integer():
+            settings[whole] = int(value)  # the program computes them: 32768.0
     try:
         return config_from_dict(StyleGAN3GeneratorConfig, settings, where="its config")
     except ConfigError as error:

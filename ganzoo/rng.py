@@ -82,6 +82,11 @@ class Draws:
         self._rank, self._world, self._device = rank, world, device
         self._calls = 0
 
+    @property
+    def world(self) -> int:
+        """How many processes draw together."""
+        return self._world
+
     def _next(self) -> np.random.Generator:
         generator = philox(self._seed, self._stream, self._step, self._calls)
         self._calls += 1

@@ -1,4 +1,4 @@
-"""StyleGAN (Karras et al. 2019), StyleGAN2 (2020), ADA and DiffAugment as a ganzoo plugin."""
+"""StyleGAN (Karras et al. 2019), 2 (2020) and 3 (2021), ADA and DiffAugment as a ganzoo plugin."""
 
 from __future__ import annotations
 
@@ -47,6 +47,17 @@ def ganzoo_generators() -> Iterable[Part]:
             provides=_STYLE_ABILITIES,
             summary="Modulated convolutions, noise, RGB skips; powers of two from 8 to 1024",
             paper=_STYLEGAN2,
+        ),
+        Part(
+            name="stylegan3",
+            kind="generator",
+            factory="ganzoo_stylegan.stylegan3:Generator",
+            config="ganzoo_stylegan.stylegan3_config:StyleGAN3GeneratorConfig",
+            tiny={**_TINY, **_STYLES, "layers": 4, "margin": 4},
+            provides=frozenset({"conditional", "w-space", "style-mixing"}),
+            summary="Alias-free layers, configurations T and R; powers of two from 8 to 1024",
+            paper="Karras et al. 2021, Alias-Free Generative Adversarial Networks,"
+            " arXiv:2106.12423",
         ),
     ]
 

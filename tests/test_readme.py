@@ -25,7 +25,7 @@ from ganzoo import plugins
 from ganzoo.cli import main
 
 ROOT = Path(__file__).parent.parent
-READMES = [ROOT / "README.md", *sorted(ROOT.glob("plugins/*/README.md"))]
+READMES = [ROOT / "README.md", ROOT / "README.zh.md", *sorted(ROOT.glob("plugins/*/README.md"))]
 DOCS = sorted(ROOT.glob("docs/**/*.md"))
 TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 

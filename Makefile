@@ -15,7 +15,7 @@ MODELS := $(patsubst %/config.json,%,$(wildcard plugins/*/*/models/*/config.json
 
 .DELETE_ON_ERROR:
 .PHONY: demo test test-hub1 test-oldest lint fix weights extractors worth audit-power registry cards \
-    results picture matrix benchmarks wheels clean help
+    results picture matrix docs benchmarks wheels clean help
 
 demo: $(VENV)/installed
 	$(BIN)/python scripts/demo.py samples
@@ -92,6 +92,10 @@ picture: $(VENV)/installed
 matrix: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/matrix.py --write README.md
 
+# The documentation, in site/; its examples and links are tested by the suite.
+docs: $(VENV)/installed-tests
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 benchmarks: $(VENV)/installed
 	@for script in benchmarks/[a-z]*.py; do echo "$$script" >&2; $(BIN)/python $$script || exit 1; done
 
@@ -100,7 +104,7 @@ wheels: $(VENV)/installed-tests
 	$(BIN)/twine check --strict dist/*.whl
 
 clean:
-	rm -rf .venv .venv-oldest build dist samples .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-oldest build dist samples site .mypy_cache .pytest_cache .ruff_cache
 
 help:
 	@echo "demo          images from every pretrained model, in samples/"
@@ -117,6 +121,7 @@ help:
 	@echo "results       the README's table of what the bundled models are worth"
 	@echo "picture       the README's picture"
 	@echo "matrix        train every mix of parts for two steps; the README's table of them"
+	@echo "docs          the documentation, in site/"
 	@echo "benchmarks    speed and memory, as JSON"
 	@echo "wheels        all distributions, in dist/"
 	@echo "clean         remove what make has made, but no runs"

@@ -47,11 +47,13 @@ def save(
 
     Args:
         folder: is replaced if it is a model folder already.
-        generator, discriminator: networks that `ganzoo` built (their part is known).
+        generator: one that `ganzoo` built (its part is known).
+        discriminator: the same of the critic that goes with it.
         storage_dtype: of the weights in the files; buffers stay float32. Without it, what the
             generator was loaded with, so that a re-save is byte-identical.
-        training, metrics: written to training.json and metrics.json; an entry of metrics whose
-            `weights_sha256` is "" gets the hash of the weights that are written.
+        training: written to training.json.
+        metrics: written to metrics.json; an entry whose `weights_sha256` is "" gets the hash of
+            the weights that are written.
 
     Returns:
         The folder.

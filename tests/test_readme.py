@@ -1,4 +1,5 @@
-"""What the READMEs tell people to type is typed here, from top to bottom, in an empty folder.
+"""What READMEs and documentation tell people to type is typed here, from top to bottom, in an empty
+folder.
 
 A block behind a path in backticks is a file; other Python blocks run one after the other as in one
 session; each line of a shell block runs as `SHELL` says for its first word, and no other word may
@@ -24,7 +25,8 @@ from ganzoo import plugins
 from ganzoo.cli import main
 
 ROOT = Path(__file__).parent.parent
-READMES = [ROOT / "README.md", *sorted(ROOT.glob("plugins/*/README.md"))]
+READMES = [ROOT / "README.md", ROOT / "README.zh.md", *sorted(ROOT.glob("plugins/*/README.md"))]
+DOCS = sorted(ROOT.glob("docs/**/*.md"))
 TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
@@ -91,38 +93,48 @@ def run_make(*words: str) -> None:
     assert set(words) <= TARGETS
 
 
+def run_python(*words: str) -> None:
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 SHELL: dict[str, Callable[..., None]] = {
     "ganzoo": run_ganzoo,
     "accelerate": run_accelerate,
     "pip": run_pip,
     "make": run_make,
+    "python": run_python,
 }
 
 
 # -- the tests ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.parent.name)
-def test_what_a_readme_says_works(
-    readme: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+def title(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", [*READMES, *DOCS], ids=title)
+def test_what_a_page_says_works(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     request.addfinalizer(plugins.load.cache_clear)
     session: dict[str, Any] = {}
-    for block in blocks(readme):
+    for block in blocks(page):
         if block.file:
             file = tmp_path / block.file
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(block.text)
         elif block.language == "python":
-            exec(compile(block.text, f"{readme.name}: Python", "exec"), session)
+            exec(compile(block.text, f"{page.name}: Python", "exec"), session)
         else:
             assert block.language == "sh", f"how does a block of {block.language!r} run?"
             for line in block.text.replace("\\\n", " ").splitlines():
                 if words := shlex.split(line, comments=True):
                     SHELL[words[0]](*words[1:])
-    if readme.parent == ROOT:
+    if page == ROOT / "README.md":
         check_what_its_comments_say(session, tmp_path)
 
 
@@ -137,9 +149,7 @@ def check_what_its_comments_say(session: dict[str, Any], folder: Path) -> None:
     assert made == {"run.toml", "log.jsonl", "checkpoints", "grids", "model", "audit.html"}
 
 
-@pytest.mark.parametrize("page", [*READMES, ROOT / "CHANGELOG.md"], ids=lambda path: str(
-    path.relative_to(ROOT)
-))  # fmt: skip
+@pytest.mark.parametrize("page", [*READMES, ROOT / "CHANGELOG.md"], ids=title)
 def test_links_and_targets_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):

@@ -132,7 +132,9 @@ def audit(
         labels: an extractor of the user's own that is a classifier, for groups other than the data
             set's classes; none such is built in.
         seed: of the first image.
-        device, download, progress: as `ganzoo.evaluate` has them.
+        device: as `ganzoo.evaluate` has it.
+        download: fetch a data set that is not on this machine.
+        progress: show bars on stderr.
 
     Raises:
         GanzooError: no such model or data set, images of another shape.

@@ -137,7 +137,8 @@ def recheck(
     Args:
         source: what `ganzoo.load` takes.
         data: where the real images are, if they have moved; their digest must be the stored one.
-        device, progress: as `evaluate` has them.
+        device: as `evaluate` has it.
+        progress: show bars on stderr.
 
     Raises:
         CheckpointError: there are no results, or they are of other weights or another extractor.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ganzoo.exporting import export
     from ganzoo.gates import lint
     from ganzoo.images import Images
+    from ganzoo.importing.converting import import_checkpoint
     from ganzoo.inspection import inspect
     from ganzoo.loading import load, load_discriminator
     from ganzoo.models import Discriminator, Generator
@@ -46,6 +47,7 @@ _LAZY = {
     "compare": "ganzoo.evaluation.results",
     "evaluate": "ganzoo.evaluation.evaluating",
     "export": "ganzoo.exporting",
+    "import_checkpoint": "ganzoo.importing.converting",
     "inspect": "ganzoo.inspection",
     "lint": "ganzoo.gates",
     "list_models": "ganzoo.registry",
@@ -73,6 +75,7 @@ __all__ = [
     "evaluate",
     "export",
     "hookimpl",
+    "import_checkpoint",
     "inspect",
     "lint",
     "list_models",

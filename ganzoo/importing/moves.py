@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganzoo.errors import InputError
 from ganzoo.importing.importer import Fate, Network
@@ -21,7 +21,7 @@ class Source(NamedTuple):
 
 
 class Moves:
-    """Moves the tensors of one network; `network` refuses what is left over, lacking or misshapen.
+    """Moves the tensors of one network; `network` refuses what is left over.
 
     Attributes:
         where: the network in the file ("G_ema"), for messages and fates.
@@ -35,7 +35,6 @@ class Moves:
         self.state: dict[str, Tensor] = {}
         self.fates: list[Fate] = []
         self._left = dict(sources)
-        self._origin: dict[str, str] = {}
 
     def __contains__(self, name: str) -> bool:
         """Whether a tensor of this name has not been moved or dropped yet."""
@@ -72,7 +71,6 @@ class Moves:
         source = self._take(name)
         tensor = source.tensor if change is None else change(source.tensor)
         self.state[target] = tensor.to(torch.float32).contiguous()
-        self._origin[target] = source.name
         notes = "; ".join(filter(None, (source.note, note)))
         self.fates.append(Fate(f"{self.where}.{source.name}", f"{self.role}: {target}", notes))
 
@@ -80,16 +78,11 @@ class Moves:
         for name in names:
             self.fates.append(Fate(f"{self.where}.{self._take(name).name}", "", note))
 
-    def network(self, part: str, settings: Mapping[str, Any], ours: nn.Module) -> Network:
-        """The network, if everything found its place.
-
-        Args:
-            part, settings: as in `Network`.
-            ours: made of these settings; only its names and shapes count (the meta device does).
+    def network(self, part: str, settings: Mapping[str, Any]) -> Network:
+        """The network of what was moved.
 
         Raises:
-            InputError: a tensor of theirs has no place in ours, one of ours is not there, or one
-                has another shape.
+            InputError: a tensor of theirs was neither moved nor dropped.
         """
         if self._left:
             more = f" and {len(self._left) - 1} more" if len(self._left) > 1 else ""
@@ -98,15 +91,4 @@ class Moves:
                 " the original network does not have",
                 "a changed network cannot be imported",
             )
-        expected = ours.state_dict()
-        for name in expected.keys() - self.state.keys():
-            raise InputError(f"{self.where} has nothing for our {name!r}", "it cannot be imported")
-        for name, tensor in self.state.items():
-            if name not in expected or expected[name].shape != tensor.shape:
-                shape = list(expected[name].shape) if name in expected else "no such tensor"
-                raise InputError(
-                    f"{self.where}: {self._origin.get(name, name)!r} becomes {name!r} of shape"
-                    f" {list(tensor.shape)}, where ours has {shape}",
-                    "a changed network cannot be imported",
-                )
-        return Network(part, settings, {name: self.state[name] for name in expected})
+        return Network(part, settings, self.state)

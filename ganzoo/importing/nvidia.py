@@ -39,11 +39,9 @@ class Module:
         found = cls(node.name, "", entries(node.state))
         if node.name == "_reconstruct_persistent_obj" and len(node.args) == 1:
             meta = entries(node.args[0])
-            found = cls(
-                str(meta.get("class_name", "")),
-                str(meta.get("module_src", "")),
-                entries(meta.get("state")),
-            )
+            texts = [meta.get(key) for key in ("class_name", "module_src")]
+            name, source = (text if isinstance(text, str) else "" for text in texts)
+            found = cls(name, source, entries(meta.get("state")))
         return found if "_modules" in found.state else None
 
     @property
@@ -51,12 +49,18 @@ class Module:
         found = {name: Module.of(node) for name, node in entries(self.state["_modules"]).items()}
         return {str(name): module for name, module in found.items() if module is not None}
 
-    def modules(self, prefix: str = "") -> dict[str, Module]:
-        """All modules below it, by their dotted names."""
-        found = {}
-        for name, child in self.children.items():
-            found[prefix + name] = child
-            found |= child.modules(f"{prefix}{name}.")
+    def modules(self) -> dict[str, Module]:
+        """All modules below it, by their dotted names; one that is met again only the first time
+        (a file may hold modules that hold themselves)."""
+        found: dict[str, Module] = {}
+        waiting, seen = [("", self)], {id(self.state)}
+        while waiting:
+            prefix, module = waiting.pop(0)
+            for name, child in module.children.items():
+                if id(child.state) not in seen:
+                    seen.add(id(child.state))
+                    found[prefix + name] = child
+                    waiting.append((f"{prefix}{name}.", child))
         return found
 
     def tensors(self) -> dict[str, Tensor]:
@@ -112,8 +116,8 @@ class TFNetwork:
     variables: Mapping[str, Tensor]
 
     @classmethod
-    def of(cls, node: Any, where: str) -> TFNetwork | None:
-        """The network that a node of the tree is; None where it is none."""
+    def of(cls, node: Any, where: str, *, component: bool = False) -> TFNetwork | None:
+        """The network that a node of the tree is; None where it is none. A component has none."""
         state = entries(node.state) if isinstance(node, Record) and node.name == "Network" else {}
         variables, function = state.get("variables"), state.get("build_func_name")
         if not isinstance(variables, list) or not isinstance(function, str):
@@ -122,9 +126,11 @@ class TFNetwork:
         for item in variables:
             if not (isinstance(item, (tuple, list)) and len(item) == 2):
                 return None
+            if not isinstance(item[1], (Tensor, int, float)):
+                return None
             found[str(item[0])] = torch.as_tensor(item[1])
-        for name, component in entries(state.get("components")).items():
-            part = cls.of(component, where)
+        for name, below in entries(state.get("components")).items():
+            part = None if component else cls.of(below, where, component=True)
             if part is None:
                 return None
             functions |= part.functions

@@ -8,9 +8,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-import torch
-
-from ganzoo.configs import config_from_dict
 from ganzoo.errors import InputError
 from ganzoo.importing.importer import Converted, Fate, Importer, Network
 from ganzoo.importing.moves import Moves, Source
@@ -25,8 +22,7 @@ from ganzoo.importing.nvidia import (
     unused,
 )
 from ganzoo.importing.tree import Checkpoint, Record
-from ganzoo_progan.config import RESOLUTIONS, DiscriminatorConfig, GeneratorConfig
-from ganzoo_progan.networks import Discriminator, Generator
+from ganzoo_progan.config import RESOLUTIONS
 
 PROGRAM, LICENSE = "tkarras/progressive_growing_of_gans", "cc-by-nc-4.0"
 
@@ -87,7 +83,6 @@ def _generator(Gs: TFNetwork) -> tuple[Network, list[Fate]]:
         "fmaps": [len(moves.look(f"{name}/bias")) for name in last],
         "normalise_latent": bool(Gs.settings.get("normalize_latents", True)),
     }
-    config = config_from_dict(GeneratorConfig, settings, where=Gs.where)
     moves.move("4x4/Dense/weight", "blocks.0.dense.weight", lambda t: t.T, TRANSPOSED)
     moves.move("4x4/Dense/bias", "blocks.0.bias")
     _conv(moves, "4x4/Conv", "blocks.0.conv")
@@ -106,9 +101,7 @@ def _generator(Gs: TFNetwork) -> tuple[Network, list[Fate]]:
                 _conv(moves, f"{size}x{size}/Conv0", ours)
             _conv(moves, f"{size}x{size}/Conv1", f"blocks.{level}.conv1")
         _conv(moves, f"ToRGB_lod{len(sizes) - 1 - level}", f"to_rgb.{level}")
-    with torch.device("meta"):
-        ours_empty = Generator(config)
-    return moves.network("progan", settings, ours_empty), moves.fates
+    return moves.network("progan", settings), moves.fates
 
 
 def _discriminator(D: TFNetwork) -> tuple[Network, list[Fate]]:
@@ -130,7 +123,6 @@ def _discriminator(D: TFNetwork) -> tuple[Network, list[Fate]]:
     }  # fmt: skip
     if conv.shape[2] == conv.shape[3]:
         settings["group_size"] = 0
-    config = config_from_dict(DiscriminatorConfig, settings, where=D.where)
     for level, size in enumerate(sizes):
         if level:
             _conv(moves, f"{size}x{size}/Conv0", f"blocks.{level}.conv0")
@@ -141,9 +133,7 @@ def _discriminator(D: TFNetwork) -> tuple[Network, list[Fate]]:
     for theirs, ours in (("4x4/Dense0", "blocks.0.dense"), ("4x4/Dense1", "blocks.0.score")):
         moves.move(f"{theirs}/weight", f"{ours}.weight", lambda t: t.T, TRANSPOSED)
         moves.move(f"{theirs}/bias", f"{ours}.bias")
-    with torch.device("meta"):
-        ours_empty = Discriminator(config)
-    return moves.network("progan", settings, ours_empty), moves.fates
+    return moves.network("progan", settings), moves.fates
 
 
 def _conv(moves: Moves, theirs: str, ours: str) -> None:

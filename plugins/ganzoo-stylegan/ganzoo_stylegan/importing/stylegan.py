@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from ganzoo.configs import config_from_dict
 from ganzoo.importing.importer import Fate, Network
 from ganzoo.importing.moves import Moves, Source
 from ganzoo.importing.nvidia import (
@@ -18,13 +17,7 @@ from ganzoo.importing.nvidia import (
     flipped_conv_weight,
     resolutions,
 )
-from ganzoo_stylegan.config import (
-    StyleGANDiscriminatorConfig,
-    StyleGANGeneratorConfig,
-    levels,
-)
 from ganzoo_stylegan.importing.stylegan2 import sizes_to
-from ganzoo_stylegan.stylegan import Discriminator, Generator
 
 _READ = {
     "num_channels", "resolution", "label_size", "latent_size", "dlatent_size", "fmap_base",
@@ -79,7 +72,6 @@ def generator(Gs: TFNetwork) -> tuple[Network, list[Fate]]:
             for size, name in zip(sizes, ["Conv", *["Conv1"] * (len(sizes) - 1)])
         ],
     }
-    config = config_from_dict(StyleGANGeneratorConfig, settings, where=Gs.where)
     if "dlatent_avg" in moves:
         moves.move("dlatent_avg", "w_avg")
     else:
@@ -101,7 +93,8 @@ def generator(Gs: TFNetwork) -> tuple[Network, list[Fate]]:
             flip = sizes[number // 2] >= FUSED_FROM if fused == "auto" else fused
             change = (flipped_conv_weight, FLIPPED) if flip else (conv_weight, TRANSPOSED)
             moves.move(f"{theirs}/weight", f"{ours}.first.conv.weight", *change)
-        moves.move(f"synthesis/noise{number}", f"{ours}.noise", lambda noise: noise[0, 0])
+        noise = f"synthesis/noise{number}"  # (1, 1, H, W) there
+        moves.move(noise, f"{ours}.noise", lambda noise: noise.flatten(0, 2), "reshaped")
         moves.move(f"{theirs}/Noise/weight", f"{ours}.noise_strength")
         moves.move(f"{theirs}/bias", f"{ours}.bias")
         _dense(moves, f"{theirs}/StyleMod", f"{ours}.affine")
@@ -109,9 +102,7 @@ def generator(Gs: TFNetwork) -> tuple[Network, list[Fate]]:
         theirs, ours = f"synthesis/ToRGB_lod{len(sizes) - 1 - level}", f"to_images.{level}"
         moves.move(f"{theirs}/weight", f"{ours}.weight", conv_weight, TRANSPOSED)
         moves.move(f"{theirs}/bias", f"{ours}.bias")
-    with torch.device("meta"):
-        ours_empty = Generator(config)
-    return moves.network("stylegan", settings, ours_empty), moves.fates
+    return moves.network("stylegan", settings), moves.fates
 
 
 def discriminator(D: TFNetwork) -> tuple[Network, list[Fate]]:
@@ -131,8 +122,7 @@ def discriminator(D: TFNetwork) -> tuple[Network, list[Fate]]:
     }  # fmt: skip
     if conv.shape[2] == conv.shape[3]:
         settings["mbstd_group"] = 0
-    config = config_from_dict(StyleGANDiscriminatorConfig, settings, where=D.where)
-    for level, size in enumerate(levels(config.image_shape)):
+    for level, size in enumerate(sizes):
         theirs = f"FromRGB_lod{len(sizes) - 1 - level}"
         moves.move(f"{theirs}/weight", f"from_images.{level}.weight", conv_weight, TRANSPOSED)
         moves.move(f"{theirs}/bias", f"from_images.{level}.bias")
@@ -148,9 +138,7 @@ def discriminator(D: TFNetwork) -> tuple[Network, list[Fate]]:
     moves.move("4x4/Conv/bias", "conv.bias")
     _dense(moves, "4x4/Dense0", "dense")
     _dense(moves, "4x4/Dense1", "score")
-    with torch.device("meta"):
-        ours_empty = Discriminator(config)
-    return moves.network("stylegan", settings, ours_empty), moves.fates
+    return moves.network("stylegan", settings), moves.fates
 
 
 def _moves(network: TFNetwork, role: str) -> Moves:

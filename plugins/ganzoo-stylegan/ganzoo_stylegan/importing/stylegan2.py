@@ -18,7 +18,6 @@ from ganzoo_stylegan.config import (
     StyleGAN2GeneratorConfig,
     levels,
 )
-from ganzoo_stylegan.stylegan2 import Discriminator, Generator
 
 FIR = torch.tensor([1.0, 3.0, 3.0, 1.0])
 
@@ -33,7 +32,7 @@ def generator(moves: Moves, settings: Mapping[str, Any], *, noise: bool) -> Netw
     else:
         moves.state["w_avg"] = torch.zeros(config.w_dim)
     _mapping(moves, "mapping", "mapper", config.mapping_layers, config.num_classes)
-    move("synthesis.b4.const", "const", lambda const: const[None], "one axis more")
+    move("synthesis.b4.const", "const", lambda const: const[None], "reshaped")
     layers = [f"synthesis.b{size}.conv{k}" for size in sizes for k in (0, 1) if (size, k) != (4, 0)]
     for layer, theirs in enumerate(layers):
         ours = f"convs.{layer}"
@@ -50,17 +49,14 @@ def generator(moves: Moves, settings: Mapping[str, Any], *, noise: bool) -> Netw
             }
     for k, size in enumerate(sizes if config.architecture == "skip" else sizes[-1:]):
         theirs, ours = f"synthesis.b{size}.torgb", f"to_images.{k}"
-        move(
-            f"{theirs}.weight", f"{ours}.weight", lambda weight: weight[:, :, 0, 0], "1x1 axes off"
-        )
+        # (image, in, 1, 1) there
+        move(f"{theirs}.weight", f"{ours}.weight", lambda weight: weight.flatten(1), "reshaped")
         for name in ("bias", "affine.weight", "affine.bias"):
             move(f"{theirs}.{name}", f"{ours}.{name}")
     if config.architecture == "resnet":
         for k, size in enumerate(sizes[1:]):
             move(f"synthesis.b{size}.skip.weight", f"skips.{k}.weight")
-    with torch.device("meta"):
-        ours_empty = Generator(config)
-    return moves.network("stylegan2", settings, ours_empty)
+    return moves.network("stylegan2", settings)
 
 
 def discriminator(moves: Moves, settings: Mapping[str, Any]) -> Network:
@@ -81,9 +77,7 @@ def discriminator(moves: Moves, settings: Mapping[str, Any]) -> Network:
         moves.move(f"{theirs}.bias", f"{ours}.bias")
     if config.num_classes:
         _mapping(moves, "mapping", "mapper", config.mapping_layers, config.num_classes)
-    with torch.device("meta"):
-        ours_empty = Discriminator(config)
-    return moves.network("stylegan2", settings, ours_empty)
+    return moves.network("stylegan2", settings)
 
 
 def _mapping(moves: Moves, theirs: str, ours: str, layers: int, classes: int) -> None:

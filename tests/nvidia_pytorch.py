@@ -149,8 +149,8 @@ def generator(*, widths: list[int], z: int = 6, c: int = 0, w: int = 5, image: i
     synthesis = Obj("SynthesisNetwork", w_dim=w, img_resolution=full, img_channels=image)
     for k, width in enumerate(widths):
         size = 4 << k
-        block = Obj("SynthesisBlock", architecture=architecture, resolution=size, is_last=size == full,
-                    use_fp16=k > 0, num_conv=2 if k else 1, num_torgb=1)  # fmt: skip
+        block = Obj("SynthesisBlock", architecture=architecture, resolution=size, use_fp16=k > 0,
+                    is_last=size == full, num_conv=2 if k else 1, num_torgb=1)  # fmt: skip
         block.buffer("resample_filter", FIR)
         if k:
             block.add(conv0=synthesis_layer(widths[k - 1], width, w, size, 2, clamp))

@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d, conv_transpose2d, interpolate, one_hot
 
-from ganzoo import plugins
+import ganzoo
+from ganzoo import layout, plugins
+from ganzoo.cli import main
 from ganzoo.errors import InputError
 from ganzoo.importing.importer import Converted
 from ganzoo.importing.reading import read
@@ -198,6 +201,20 @@ def test_the_averaged_generator_is_taken_and_every_variable_accounted_for(tmp_pa
     notes = {fate.source: fate.note for fate in found.fates}
     assert notes["Gs.8x8/Conv0_up/weight"] == "transposed, kernel flipped"
     assert not any(fate.target for fate in found.fates if fate.source.startswith("G."))
+
+
+def test_the_command_makes_a_model_folder(tmp_path: Path) -> None:
+    content, out = tiny(), tmp_path / "faces"
+    path = tmp_path / "network-final.pkl"
+    path.write_bytes(pickle.dumps(content, protocol=3))
+    result = CliRunner().invoke(main, ["import", str(path), "-o", str(out)])
+    assert result.exit_code == 0, result.output
+    G, z, run = ganzoo.load(out), torch.randn(2, 6), Run(content[2])
+    expected = run_generator(run, z.double(), None, 2)
+    torch.testing.assert_close(G(z).double(), expected, rtol=1e-4, atol=1e-4)
+    assert ganzoo.load_discriminator(out).image_shape == (3, 8, 8)
+    config = layout.read_config(out)
+    assert (config.license, config.license_name) == ("cc-by-nc-4.0", "")
 
 
 # -- refusals --------------------------------------------------------------------------------------

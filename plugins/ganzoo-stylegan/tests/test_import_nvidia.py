@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 
-from ganzoo import models, plugins
+import ganzoo
+from ganzoo import layout, models, plugins
+from ganzoo.cli import main
 from ganzoo.errors import GanzooError, InputError
 from ganzoo.importing.importer import Converted, Network
 from ganzoo.importing.reading import read
@@ -165,6 +168,25 @@ def test_a_discriminator_of_another_kind_is_left_out(tmp_path: Path) -> None:
     assert found.discriminator is None
     assert "none of StyleGAN2's" in " ".join(found.notes)
     assert [fate.target for fate in found.fates if fate.source == "D.weight"] == [""]
+
+
+def test_the_command_makes_a_model_folder(tmp_path: Path) -> None:
+    content = snapshot()
+    path, out = tmp_path / "network-snapshot-000100.pkl", tmp_path / "faces"
+    path.write_bytes(pickle.dumps(content))
+    result = CliRunner().invoke(main, ["import", str(path), "-o", str(out)])
+    assert result.exit_code == 0, result.output
+    G, z = ganzoo.load(out), torch.randn(2, 6)
+    w = run_mapping(content["G_ema"].mapping, z.double(), None)[:, None].repeat(1, 4, 1)
+    expected = run_synthesis(content["G_ema"].synthesis, w)
+    torch.testing.assert_close(G(z).double(), expected, rtol=1e-4, atol=1e-4)
+    images = torch.randn(4, 3, 8, 8)
+    scores = run_discriminator(content["D"], images.double(), None)
+    D = ganzoo.load_discriminator(out)
+    torch.testing.assert_close(D(images).double(), scores, rtol=1e-3, atol=1e-5)
+    config = layout.read_config(out)
+    assert (config.license, config.license_name[:6]) == ("other", "NVIDIA")
+    assert config.license_link == "https://nvlabs.github.io/stylegan2-ada-pytorch/license.html"
 
 
 # -- refusals --------------------------------------------------------------------------------------

@@ -4,15 +4,20 @@ networks, restated."""
 from __future__ import annotations
 
 import math
+import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import Tensor
 from torch.nn.functional import conv2d, conv_transpose2d, one_hot
 
+import ganzoo
+from ganzoo import layout
+from ganzoo.cli import main
 from ganzoo.errors import ConfigError, InputError
 from ganzoo.importing.importer import Converted
 from tests import nvidia_tensorflow
@@ -280,6 +285,21 @@ def test_the_averaged_generator_is_taken_and_every_variable_accounted_for(tmp_pa
     notes = {fate.source: fate.note for fate in found.fates}
     assert notes["Gs.synthesis/8x8/Conv0_up/weight"] == "transposed, kernel flipped"
     assert not any(fate.target for fate in found.fates if fate.source.startswith("G."))
+
+
+def test_the_command_makes_a_model_folder(tmp_path: Path) -> None:
+    content, out = tiny(), tmp_path / "cars"
+    path = tmp_path / "network-final.pkl"
+    path.write_bytes(pickle.dumps(content, protocol=3))
+    result = CliRunner().invoke(main, ["import", str(path), "-o", str(out)])
+    assert result.exit_code == 0, result.output
+    G, z, run = ganzoo.load(out), torch.randn(2, 6), Run(content[2])
+    ws = run_mapping2(run, z.double(), None)[:, None].repeat(1, 4, 1)
+    expected = run_stylegan2(run, ws, 2, "skip", None)
+    torch.testing.assert_close(G(z).double(), expected, rtol=1e-4, atol=1e-4)
+    assert ganzoo.load_discriminator(out).image_shape == (3, 8, 8)
+    config = layout.read_config(out)
+    assert (config.license, config.license_name[:6]) == ("other", "Nvidia")
 
 
 def test_what_the_file_does_not_say_is_asked_for(tmp_path: Path) -> None:

@@ -105,25 +105,19 @@ def _is_stylegan3(G: Module) -> bool:
 
 def _stylegan3(G: Module, where: str) -> tuple[Network, list[Fate]]:
     try:
-        from ganzoo_stylegan.importing.stylegan3 import convert
-    except ImportError:
+        from ganzoo_stylegan.importing import stylegan3
+    except ImportError as error:
         raise InputError(
             f"{where} is a StyleGAN3 generator, which this version cannot import",
             "pip install --upgrade ganzoo-stylegan",
-        ) from None
+        ) from error
     tensors = G.tensors()
-    network = convert(G.state, tensors)
-    places = {_place(tensor): name for name, tensor in network.state.items() if tensor.numel()}
-    fates = []
-    for name, tensor in tensors.items():
-        target = name if name in network.state else places.get(_place(tensor), "")
-        note = "" if target else "restated in the conversion, or not needed"
-        fates.append(Fate(f"{where}.{name}", f"generator: {target}" if target else "", note))
+    network = stylegan3.convert(G.state, tensors)
+    fates = [
+        Fate(f"{where}.{name}", f"generator: {target}" if target else "")
+        for name, target in stylegan3.targets(tensors).items()
+    ]
     return network, fates
-
-
-def _place(tensor: Tensor) -> tuple[int, int]:
-    return tensor.data_ptr(), tensor.numel()
 
 
 # -- StyleGAN2 -------------------------------------------------------------------------------------

@@ -144,7 +144,7 @@ _READ = {
 _OF_USE = {
     "truncation_psi", "truncation_cutoff", "truncation_psi_val", "truncation_cutoff_val",
     "dlatent_avg_beta", "w_avg_beta", "style_mixing_prob", "dlatent_broadcast", "randomize_noise",
-    "fused_modconv", "freeze_layers", "structure", "dtype",
+    "fused_modconv", "freeze_layers", "structure", "conditioning", "dtype",
 }  # fmt: skip
 """How a network is trained or called, or computed with the same result."""
 _FIXED: dict[str, Collection[Any]] = {

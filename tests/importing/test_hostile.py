@@ -6,15 +6,17 @@ that it would show; a control proves that the same bytes do make it in Python's 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import pickle
+import resource
 import struct
 import subprocess
 import sys
 import time
 import tracemalloc
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -121,9 +123,8 @@ def test_calls_are_refused_and_named(call: Callable[[Trap], bytes], trap: Trap) 
 
 @pytest.mark.parametrize(
     "name",
-    ["REDUCE of a GLOBAL", "REDUCE of eval", "STACK_GLOBAL", "INST", "OBJ", "NEWOBJ_EX",
-     "discarded by POP"],
-)  # fmt: skip
+    ["REDUCE of a GLOBAL", "REDUCE of eval", "STACK_GLOBAL", "INST", "OBJ", "discarded by POP"],
+)
 def test_the_same_bytes_run_in_pythons_unpickler(name: str, trap: Trap) -> None:
     """The control: without it, a trap that never springs would prove nothing."""
     path = trap.set(b"\x80\x04" + CALLS[name](trap) + STOP)
@@ -249,13 +250,11 @@ def test_odd_pickles_are_refused(content: bytes, trap: Trap) -> None:
 
 def doubled(kind: bytes, levels: int) -> bytes:
     """A value of two of the value below, and so on: 2^levels leaves, in a few bytes each."""
-    out = kind + b"q\x00"
+    out, close = kind + b"q\x000", b"l" if kind == b"]" else b"t"
     for level in range(levels):
-        out += (
-            b"(h" + bytes([level]) * 1 + b"h" + bytes([level]) + (b"l" if kind == b"]" else b"t")
-            + b"q" + bytes([level + 1])
-        )  # fmt: skip
-    return out
+        below, this = bytes([level]), bytes([level + 1])
+        out += b"(h" + below + b"h" + below + close + b"q" + this + b"0"
+    return out + b"h" + bytes([levels])
 
 
 def nested(levels: int) -> bytes:
@@ -267,6 +266,21 @@ def set_of_a_list(times: int) -> bytes:
     items = b"".join(b"M" + struct.pack("<H", n) for n in range(1000))
     make = b"]q\x01(" + items + b"eq\x01" + named("builtins", "set") + b"q\x02"
     return make + b"0h\x02h\x01\x85R" * times
+
+
+@contextlib.contextmanager
+def room(size: int) -> Iterator[None]:
+    """So many bytes of address space more, and memory beyond that cannot be had."""
+    if sys.platform != "linux":
+        yield
+        return
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    former = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + size, former[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, former)
 
 
 HUGE = (1 << 62) + 5
@@ -297,16 +311,10 @@ BOMBS: dict[str, bytes] = {
 @pytest.mark.parametrize("content", BOMBS.values(), ids=BOMBS)
 def test_bombs_are_refused_in_bounded_time_and_memory(content: bytes, trap: Trap) -> None:
     path = trap.set(b"\x80\x04" + content + STOP)
-    tracemalloc.start()
     start = time.process_time()
-    try:
-        with pytest.raises(CheckpointError, match="cannot be imported"):
-            read(path)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert time.process_time() - start < 60  # tracing takes most of it
-    assert peak < 600 << 20
+    with room(1 << 30), pytest.raises(CheckpointError, match="cannot be imported"):
+        read(path)
+    assert time.process_time() - start < 20
 
 
 @pytest.mark.parametrize("kind", [b")", b"]"], ids=["tuples", "lists"])
@@ -398,7 +406,7 @@ def test_many_views_of_one_storage_are_bounded(trap: Trap) -> None:
 
 @pytest.mark.parametrize("said", [3, 5, 1 << 40, -1, 0])
 def test_a_storage_that_lies_about_its_size_is_refused(said: int, trap: Trap) -> None:
-    with pytest.raises(CheckpointError, match="another size|odd size"):
+    with pytest.raises(CheckpointError, match=r"another size|odd size"):
         read(trap.set(storage_file(view(0, (1,), (1,)), said=said)))
 
 
@@ -458,9 +466,9 @@ def test_a_payload_within_bytes_is_refused(trap: Trap) -> None:
         legacy(b"N", magic=b"\x80\x02" + payload + STOP),
         legacy(within(legacy(payload))),
     ):
-        with pytest.raises(CheckpointError, match="tries to call os.system"):
+        with pytest.raises(CheckpointError, match=r"tries to call os\.system"):
             read(trap.set(b"\x80\x02" + within(inner) + STOP))
-        with pytest.raises(CheckpointError, match="tries to call os.system"):
+        with pytest.raises(CheckpointError, match=r"tries to call os\.system"):
             read(trap.set(legacy(within(inner))))
     assert not trap.sprung
 

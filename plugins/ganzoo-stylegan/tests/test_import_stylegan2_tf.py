@@ -306,6 +306,7 @@ def test_what_the_file_does_not_say_is_asked_for(tmp_path: Path) -> None:
     G, D = stylegan2([3, 2], ada=True), critic2([3, 2], function="D_main")
     with pytest.raises(InputError, match=r"does not say the group size .* --set mbstd_group=4"):
         imported(tmp_path, (G, D, G))
+    D.settings["mbstd_group_size"] = None
     found = imported(tmp_path, (G, D, G), mbstd_group=8)
     assert found.discriminator is not None and found.discriminator.config["mbstd_group"] == 8
     with pytest.raises(ConfigError, match="mbstd_group = 0"):

@@ -111,9 +111,10 @@ def discriminator(D: TFNetwork) -> tuple[Network, list[Fate]]:
     moves = _moves(D, "discriminator")
     sizes = sizes_to(max(resolutions(D.variables), default=0), D.where)
     conv = moves.look("4x4/Conv/weight")
+    scores = len(moves.look("4x4/Dense1/bias"))  # one a class, or one
     settings: dict[str, Any] = {
         "image_shape": [moves.look("FromRGB_lod0/weight").shape[2], *sizes[-1:] * 2],
-        "num_classes": int(D.settings.get("label_size", 0)),
+        "num_classes": scores if scores > 1 else int(D.settings.get("label_size", 0)),
         "channels": [
             conv.shape[3], *(len(moves.look(f"{size}x{size}/Conv0/bias")) for size in sizes[1:])
         ],

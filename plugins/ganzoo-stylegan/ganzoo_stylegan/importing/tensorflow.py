@@ -239,7 +239,7 @@ def _statistics(
     if not channels:
         return {"mbstd_group": 0}
     usual = 4 if "D_stylegan2" in D.functions else None  # of StyleGAN2 before ADA
-    group = D.settings.get("mbstd_group_size", config.mbstd_group or usual)
+    group = D.settings.get("mbstd_group_size") or config.mbstd_group or usual
     if group is None:
         raise InputError(
             "D does not say the group size of its minibatch standard deviation",

@@ -69,6 +69,19 @@ def ganzoo_trainers() -> Iterable[Part]:
 
 
 @hookimpl
+def ganzoo_importers() -> Iterable[Part]:
+    return [
+        Part(
+            name="progan-nvidia-tf",
+            kind="importer",
+            factory="ganzoo_progan.importing.tensorflow:TensorFlowImporter",
+            summary="Pickles of the authors' TensorFlow program",
+            paper=_PAPER,
+        )
+    ]
+
+
+@hookimpl
 def ganzoo_recipes() -> Iterable[Path]:
     return sorted((_HERE / "recipes").glob("*.toml"))
 

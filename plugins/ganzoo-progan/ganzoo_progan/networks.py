@@ -32,7 +32,7 @@ from ganzoo.nn import (
     upsample_nearest,
     with_one_hot,
 )
-from ganzoo_progan.config import RESOLUTIONS, DiscriminatorConfig, GeneratorConfig, channels
+from ganzoo_progan.config import RESOLUTIONS, DiscriminatorConfig, GeneratorConfig
 
 HE = math.sqrt(2)  # the gain of layers that a (leaky) ReLU follows
 
@@ -74,8 +74,7 @@ class Generator(ganzoo.Generator):
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__(config)
-        image_channels, full, _ = config.image_shape
-        widths = [channels(r, config.fmap_base, config.fmap_max) for r in RESOLUTIONS if r <= full]
+        image_channels, widths = config.image_shape[0], config.widths
         first: list[nn.Module] = [Start(config.z_dim + config.num_classes, widths[0])]
         self.blocks = nn.ModuleList(first + [Up(a, b) for a, b in itertools.pairwise(widths)])
         self.to_rgb = nn.ModuleList(EqualizedConv2d(width, image_channels, 1) for width in widths)
@@ -150,8 +149,7 @@ class Discriminator(ganzoo.Discriminator):
 
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__(config)
-        image_channels, full, _ = config.image_shape
-        widths = [channels(r, config.fmap_base, config.fmap_max) for r in RESOLUTIONS if r <= full]
+        image_channels, widths = config.image_shape[0], config.widths
         scores = 1 + config.num_classes if config.names_classes else max(1, config.num_classes)
         last: list[nn.Module] = [Judge(widths[0], config.dense, scores, config.group_size)]
         self.blocks = nn.ModuleList(

@@ -143,6 +143,27 @@ def ganzoo_augmentations() -> Iterable[Part]:
 
 
 @hookimpl
+def ganzoo_importers() -> Iterable[Part]:
+    return [
+        Part(
+            name="stylegan-nvidia",
+            kind="importer",
+            factory="ganzoo_stylegan.importing.nvidia:NvidiaImporter",
+            summary="Pickles of stylegan2-ada-pytorch and stylegan3",
+            paper=_STYLEGAN2,
+        ),
+        Part(
+            name="stylegan-nvidia-tf",
+            kind="importer",
+            factory="ganzoo_stylegan.importing.tensorflow:TensorFlowImporter",
+            config="ganzoo_stylegan.importing.config:TensorFlowConfig",
+            summary="Pickles of StyleGAN, StyleGAN2 and StyleGAN2 with ADA for TensorFlow",
+            paper=_STYLEGAN2,
+        ),
+    ]
+
+
+@hookimpl
 def ganzoo_recipes() -> Iterable[Path]:
     return sorted((_HERE / "recipes").glob("*.toml"))
 

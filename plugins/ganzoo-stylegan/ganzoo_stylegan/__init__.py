@@ -132,6 +132,19 @@ def ganzoo_augmentations() -> Iterable[Part]:
 
 
 @hookimpl
+def ganzoo_importers() -> Iterable[Part]:
+    return [
+        Part(
+            name="rosinality-stylegan2",
+            kind="importer",
+            factory="ganzoo_stylegan.importing.rosinality2:Rosinality2",
+            config="ganzoo.configs:NoConfig",
+            summary="rosinality/stylegan2-pytorch: files of training and converted ones",
+        ),
+    ]
+
+
+@hookimpl
 def ganzoo_recipes() -> Iterable[Path]:
     return sorted((_HERE / "recipes").glob("*.toml"))
 

@@ -114,6 +114,10 @@ class Moves:
             raise InputError(f"the {self._role} has no {name}", "the file is not complete")
         return self._account.tensors[self.names[name]]
 
+    def tensors(self) -> dict[str, Tensor]:
+        """All of them, to look at."""
+        return {name: self._account.tensors[full] for name, full in self.names.items()}
+
     def shape(self, name: str) -> tuple[int, ...]:
         return tuple(self[name].shape)
 

@@ -155,6 +155,7 @@ BASES = {
     "trainer": "ganzoo.training.trainer:Trainer",
     "augmentation": "ganzoo.training.augmentation:Augmentation",
     "features": "torch.nn:Module",
+    "importer": "ganzoo.importing.importer:Importer",
 }
 CONFIG_BASES = {
     "generator": configs.GeneratorConfig,

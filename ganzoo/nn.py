@@ -94,20 +94,23 @@ def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
     return x * (x.square().mean(dim=1, keepdim=True) + eps).rsqrt()
 
 
-def minibatch_stddev(x: Tensor, group_size: int = 4, eps: float = 1e-8) -> Tensor:
-    """Append one channel, the mean standard deviation within groups of images (section 3).
+def minibatch_stddev(
+    x: Tensor, group_size: int = 4, eps: float = 1e-8, *, channels: int = 1
+) -> Tensor:
+    """Append the mean standard deviation within groups of images, as one channel (section 3).
 
-    x (N, C, H, W) -> (N, C + 1, H, W). Images i, i + M, i + 2M, … form a group, of M groups; their
-    biased deviation is averaged over channels and pixels. Where N is not divisible by `group_size`,
-    groups are of the largest divisor of N below it.
+    x (N, C, H, W) -> (N, C + channels, H, W). Images i, i + M, i + 2M, … form a group, of M groups;
+    their biased deviation is averaged over channels and pixels. Where N is not divisible by
+    `group_size`, groups are of the largest divisor of N below it. With several `channels`, each is
+    the average over that share of those of x, in their order.
     """
-    n, channels, height, width = x.shape
+    n, _, height, width = x.shape
     size = next(size for size in range(min(group_size, n), 0, -1) if n % size == 0)
-    groups = x.float().reshape(size, n // size, channels, height, width)  # (G, M, C, H, W)
+    groups = x.float().reshape(size, n // size, channels, -1, height, width)  # (G, M, F, C/F, H, W)
     variance = (groups - groups.mean(dim=0)).square().mean(dim=0)  # `var` is ten times as slow
-    deviation = (variance + eps).sqrt().mean(dim=(1, 2, 3))  # (M,)
-    channel = deviation.to(x.dtype).repeat(size)[:, None, None, None]
-    return torch.cat([x, channel.expand(n, 1, height, width)], dim=1)
+    deviation = (variance + eps).sqrt().mean(dim=(2, 3, 4))  # (M, F)
+    appended = deviation.to(x.dtype).repeat(size, 1)[:, :, None, None]
+    return torch.cat([x, appended.expand(n, channels, height, width)], dim=1)
 
 
 def with_one_hot(x: Tensor, labels: Tensor | None, num_classes: int) -> Tensor:

@@ -16,6 +16,7 @@ class StyleConfig(ganzoo.GeneratorConfig):
     """What both generators have. Resolution R has min(channel_base // R, channel_max) channels.
 
     Attributes:
+        mapping_width: of the mapping's layers before the last; w_dim if left out.
         channels: of 4x4, 8x8, … up to the full resolution, where they follow no such rule.
         style_mixing: share of training images whose later layers have the w of a second z.
         w_avg_beta: weight of the old average of w in each step of training.
@@ -25,6 +26,7 @@ class StyleConfig(ganzoo.GeneratorConfig):
     z_dim: int = 512
     w_dim: int = 512
     mapping_layers: int = 8
+    mapping_width: int | None = None
     mapping_lr_multiplier: float = 0.01
     channel_base: int = 16384
     channel_max: int = 512
@@ -35,7 +37,7 @@ class StyleConfig(ganzoo.GeneratorConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_range("w_dim", self.w_dim, 1, 65_536)
-        _check_mapping(self.mapping_layers, self.mapping_lr_multiplier)
+        _check_mapping(self.mapping_layers, self.mapping_width, self.mapping_lr_multiplier)
         _check_channels(self)
         check_range("style_mixing", self.style_mixing, 0, 1)
         check_range("w_avg_beta", self.w_avg_beta, 0, 1)
@@ -109,10 +111,12 @@ def upgrade_stylegan_discriminator(
 
 @dataclass(frozen=True)
 class StyleGAN2GeneratorConfig(StyleConfig):
-    """The defaults are the paper's configuration F; channel_base 16384 is its E. `conv_clamp` is
-    the largest absolute value after each convolution, for networks made for float16."""
+    """The defaults are the paper's configuration F; channel_base 16384 is its E. `architecture` is
+    of figure 7: "skip" (each resolution adds its image), "resnet", "orig". `conv_clamp` is the
+    largest absolute value after each convolution, for networks made for float16."""
 
     channel_base: int = 32768
+    architecture: Literal["skip", "resnet", "orig"] = "skip"
     conv_clamp: float | None = None
 
     def __post_init__(self) -> None:
@@ -124,21 +128,35 @@ class StyleGAN2GeneratorConfig(StyleConfig):
 class StyleGAN2DiscriminatorConfig(CriticConfig):
     """Attributes:
     architecture: of figure 7: "resnet", "skip" (the image enters every resolution), "orig".
-    mapping_layers, mapping_lr_multiplier, cmap_dim: of the labels' mapping; its width is that of
-        4x4 where cmap_dim is left out.
+    mbstd_channels: how many parts the channels are in whose deviations the minibatch standard
+        deviation averages; each becomes a channel.
+    mapping_layers, mapping_width, mapping_lr_multiplier, cmap_dim: of the labels' mapping, to
+        cmap_dim values, as many as 4x4 has channels if left out. Without layers it is the
+        embedding.
     conv_clamp: largest absolute value after each convolution.
     """
 
     channel_base: int = 32768
     architecture: Literal["resnet", "skip", "orig"] = "resnet"
+    mbstd_channels: int = 1
     mapping_layers: int = 8
+    mapping_width: int | None = None
     mapping_lr_multiplier: float = 0.01
     cmap_dim: int | None = None
     conv_clamp: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_mapping(self.mapping_layers, self.mapping_lr_multiplier)
+        check_range("mbstd_channels", self.mbstd_channels, 1, self.widths[0])
+        if self.widths[0] % self.mbstd_channels:
+            raise ConfigError(
+                f"mbstd_channels = {self.mbstd_channels} does not divide the {self.widths[0]}"
+                " channels of 4x4",
+                "use 1",
+            )
+        _check_mapping(
+            self.mapping_layers, self.mapping_width, self.mapping_lr_multiplier, fewest=0
+        )
         if self.cmap_dim is not None:
             check_range("cmap_dim", self.cmap_dim, 1, 65_536)
         _check_clamp(self.conv_clamp)
@@ -215,8 +233,12 @@ def _widths(config: _Config) -> list[int]:
     return [max(1, min(base // size, most)) for size in levels(config.image_shape)]
 
 
-def _check_mapping(layers: int, lr_multiplier: float) -> None:
-    check_range("mapping_layers", layers, 1, 64)
+def _check_mapping(
+    layers: int, width: int | None, lr_multiplier: float, *, fewest: int = 1
+) -> None:
+    check_range("mapping_layers", layers, fewest, 64)
+    if width is not None:
+        check_range("mapping_width", width, 1, 65_536)
     check_range("mapping_lr_multiplier", lr_multiplier, 1e-6, 1e3)
 
 

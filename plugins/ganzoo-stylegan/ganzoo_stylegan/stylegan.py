@@ -89,9 +89,10 @@ class Mapping(nn.Module):
         classes, z_dim, w_dim = config.num_classes, config.z_dim, config.w_dim
         self.embed = nn.Embedding(classes, z_dim) if classes else None
         wide, slow = z_dim * 2 if classes else z_dim, config.mapping_lr_multiplier
+        widths = [wide, *[config.mapping_width or w_dim] * (config.mapping_layers - 1), w_dim]
         self.layers = nn.ModuleList(
-            EqualizedLinear(w_dim if k else wide, w_dim, gain=HE, lr_multiplier=slow)
-            for k in range(config.mapping_layers)
+            EqualizedLinear(before, width, gain=HE, lr_multiplier=slow)
+            for before, width in itertools.pairwise(widths)
         )
 
     def forward(self, z: Tensor, labels: Tensor | None) -> Tensor:

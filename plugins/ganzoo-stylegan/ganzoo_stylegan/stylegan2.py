@@ -9,6 +9,7 @@ product with an embedding of the label (Miyato and Koyama 2018). Every weight is
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -51,26 +52,44 @@ class Generator(StyleGenerator):
             config.num_classes,
             config.w_dim,
             layers=config.mapping_layers,
+            width=config.mapping_width,
             lr_multiplier=config.mapping_lr_multiplier,
         )
         self.const = nn.Parameter(torch.randn(1, widths[0], 4, 4))
+        residual = config.architecture == "resnet"
+        gain = 1 / SQRT2 if residual else 1.0  # of both paths
         convs = [StyledConv(widths[0], widths[0], 4, config)]
         for size, before, width in zip(sizes[1:], widths, widths[1:]):
             convs.append(StyledConv(before, width, size, config, up=True))
-            convs.append(StyledConv(width, width, size, config))
+            convs.append(StyledConv(width, width, size, config, gain=gain))
         self.convs = nn.ModuleList(convs)
-        self.to_images = nn.ModuleList(ToImage(width, image_channels, config) for width in widths)
+        self.skips = nn.ModuleList(
+            Conv(before, width, 1, up=True, gain=gain, linear=True)
+            for before, width in itertools.pairwise(widths)
+            if residual
+        )
+        self.unseen = 0 if config.architecture == "skip" else len(widths) - 1
+        self.to_images = nn.ModuleList(
+            ToImage(width, image_channels, config) for width in widths[self.unseen :]
+        )
         self.register_buffer("fir", fir_kernel(gain=4), persistent=False)
         self.num_ws = len(convs) + 1
 
     def synthesis(self, ws: Tensor, *, noise: str = "const", rng: Noise | None = None) -> Tensor:
         x, image = self.const.expand(len(ws), -1, -1, -1), None  # (N, C, 4, 4)
         for layer, conv in enumerate(self.convs):
+            if layer % 2 and self.skips:  # past this resolution's convolutions
+                skipped = self.skips[layer // 2](x)
             x = conv(x, ws[:, layer], noise_map(conv.noise, layer, noise, rng))
             if layer % 2:  # the first of two convolutions of a resolution
                 continue
+            if layer and self.skips:
+                x = skipped + x
+            number = layer // 2 - self.unseen
+            if number < 0:  # of "resnet" and "orig", only the last resolution makes an image
+                continue
             # an image's layer has the w of the convolution that follows it
-            level = self.to_images[layer // 2](x, ws[:, layer + 1])
+            level = self.to_images[number](x, ws[:, layer + 1])
             with without_autocast(level):
                 image = level if image is None else fir_upsample(image, self.fir) + level
         assert image is not None
@@ -81,14 +100,23 @@ class Mapping(nn.Module):
     """z and label, each brought to unit length, to w. Without z (z_dim 0), D's map of labels."""
 
     def __init__(
-        self, z_dim: int, num_classes: int, w_dim: int, *, layers: int, lr_multiplier: float
+        self,
+        z_dim: int,
+        num_classes: int,
+        w_dim: int,
+        *,
+        layers: int,
+        lr_multiplier: float,
+        width: int | None = None,
     ) -> None:
+        """`width` is that of the layers before the last, w_dim if left out."""
         super().__init__()
         self.num_classes = num_classes
         self.embed = EqualizedLinear(num_classes, w_dim) if num_classes else None
         wide = z_dim + (w_dim if num_classes else 0)
+        widths = [wide, *[width or w_dim] * (layers - 1), w_dim]
         self.layers = nn.ModuleList(
-            EqualizedLinear(w_dim if k else wide, w_dim, lr_multiplier=lr_multiplier)
+            EqualizedLinear(widths[k], widths[k + 1], lr_multiplier=lr_multiplier)
             for k in range(layers)
         )
 
@@ -117,6 +145,7 @@ class StyledConv(nn.Module):
         config: StyleGAN2GeneratorConfig,
         *,
         up: bool = False,
+        gain: float = 1.0,
     ) -> None:
         super().__init__()
         self.affine = EqualizedLinear(config.w_dim, in_channels, bias_init=1)
@@ -124,7 +153,8 @@ class StyledConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.register_buffer("noise", torch.randn(size, size))
-        self.up, self.clamp = up, config.conv_clamp
+        self.up, self.gain = up, gain * SQRT2
+        self.clamp = None if config.conv_clamp is None else config.conv_clamp * gain
         if up:
             self.register_buffer("fir", fir_kernel(gain=4), persistent=False)
 
@@ -132,7 +162,7 @@ class StyledConv(nn.Module):
         with without_autocast(w):
             style = self.affine(w)  # (N, in)
             norms = style.square() @ self.weight.square().sum((2, 3)).T
-            demodulation = (norms + 1e-8).rsqrt() * SQRT2  # (N, out)
+            demodulation = (norms + 1e-8).rsqrt() * self.gain  # (N, out)
         x = x * style[:, :, None, None].to(x.dtype)
         if self.up:
             x = conv_transpose2d(x, self.weight.transpose(0, 1), stride=2)  # (N, out, 2H+1, 2W+1)
@@ -141,9 +171,9 @@ class StyledConv(nn.Module):
             x = conv2d(x, self.weight, padding=1)
         # one new tensor, on which the rest is done in place: at these sizes memory is what costs
         x = x * demodulation[:, :, None, None].to(x.dtype)
-        x = x.add_((self.bias * SQRT2)[:, None, None].to(x.dtype))
+        x = x.add_((self.bias * self.gain)[:, None, None].to(x.dtype))
         if noise is not None:
-            x = x.add_((noise * (self.noise_strength * SQRT2)).to(x.dtype))
+            x = x.add_((noise * (self.noise_strength * self.gain)).to(x.dtype))
         x = leaky_relu(x, 0.2, inplace=True)
         return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
@@ -194,7 +224,8 @@ class Discriminator(ganzoo.Discriminator):
             Conv(image_channels, entry, 1, clamp=clamp if k < len(entries) - 1 else None)
             for k, entry in enumerate(entries)
         )
-        self.conv = Conv(width + (config.mbstd_group > 0), width, 3, clamp=clamp)
+        self.mbstd_channels = config.mbstd_channels if config.mbstd_group else 0
+        self.conv = Conv(width + self.mbstd_channels, width, 3, clamp=clamp)
         self.dense = EqualizedLinear(width * 4 * 4, width)
         self.out_dim = (config.cmap_dim or width) if config.num_classes else 1
         self.out = EqualizedLinear(width, self.out_dim)
@@ -204,6 +235,7 @@ class Discriminator(ganzoo.Discriminator):
                 config.num_classes,
                 self.out_dim,
                 layers=config.mapping_layers,
+                width=config.mapping_width,
                 lr_multiplier=config.mapping_lr_multiplier,
             )
         self.register_buffer("fir", fir_kernel(), persistent=False)
@@ -217,7 +249,7 @@ class Discriminator(ganzoo.Discriminator):
                 image = fir_downsample(image, self.fir)
                 x = x + self.from_images[k](image)
         if self.config.mbstd_group:
-            x = minibatch_stddev(x, self.config.mbstd_group)
+            x = minibatch_stddev(x, self.config.mbstd_group, channels=self.mbstd_channels)
         x = self.conv(x)  # (N, C, 4, 4)
         with without_autocast(x):
             x = self.out(leaky_relu(self.dense(x.flatten(1).float()), 0.2) * SQRT2)  # (N, out_dim)
@@ -254,7 +286,8 @@ class Block(nn.Module):
 
 
 class Conv(nn.Module):
-    """A convolution, to half the size if `down`, with bias and leaky ReLU unless it is `linear`."""
+    """A convolution, to half the size if `down`, with bias and leaky ReLU unless it is `linear`;
+    a linear 1x1 one to twice the size if `up`."""
 
     def __init__(
         self,
@@ -262,6 +295,7 @@ class Conv(nn.Module):
         out_channels: int,
         kernel_size: int,
         *,
+        up: bool = False,
         down: bool = False,
         linear: bool = False,
         gain: float = 1.0,
@@ -273,14 +307,16 @@ class Conv(nn.Module):
         self.gain = gain if linear else gain * SQRT2
         self.scale = self.gain / math.sqrt(in_channels * kernel_size**2)
         self.clamp = None if clamp is None else clamp * gain
-        self.kernel_size, self.down = kernel_size, down
-        if down:
-            self.register_buffer("fir", fir_kernel(), persistent=False)
+        self.kernel_size, self.up, self.down = kernel_size, up, down
+        if up or down:
+            self.register_buffer("fir", fir_kernel(gain=4 if up else 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight * self.scale
         bias = None if self.bias is None else self.bias * self.gain
-        if not self.down:
+        if self.up:
+            x = fir_upsample(conv2d(x, weight, bias), self.fir)
+        elif not self.down:
             x = conv2d(x, weight, bias, padding=self.kernel_size // 2)
         elif self.kernel_size == 1:
             x = conv2d(fir_downsample(x, self.fir), weight, bias)

@@ -108,9 +108,15 @@ class Naive:
         return x
 
     def image(self, ws: Array, maps: list[Array]) -> Array:
-        clamp = self.config.conv_clamp
+        clamp, architecture = self.config.conv_clamp, self.config.architecture
         x, image = self["const"][0], np.zeros(())
         for layer in range(len(ws) - 1):
+            gain = 1.0
+            if architecture == "resnet" and layer % 2:
+                past = np.einsum("oi,ihw->ohw", self[f"skips.{layer // 2}.weight"][:, :, 0, 0], x)
+                past = upfirdn(past, up=2, pad=(2, 1), gain=4) / np.sqrt(2 * len(x))
+            elif architecture == "resnet" and layer:
+                gain = 0.5**0.5
             name = f"convs.{layer}"
             style = self.dense(ws[layer], f"{name}.affine")
             weight = self[f"{name}.weight"] * style[None, :, None, None]
@@ -120,15 +126,18 @@ class Naive:
             else:
                 x = correlate(x, weight, pad=1)
             x = x + self[f"{name}.noise_strength"] * maps[layer]
-            x = lrelu(x + self[f"{name}.bias"][:, None, None], clamp=clamp)
-            if layer % 2 == 0:
-                name = f"to_images.{layer // 2}"
+            x = lrelu(x + self[f"{name}.bias"][:, None, None], gain, clamp)
+            if architecture == "resnet" and layer and layer % 2 == 0:
+                x = x + past
+            last = layer == len(ws) - 2
+            if layer % 2 == 0 and (last or architecture == "skip"):
+                name = f"to_images.{layer // 2 if architecture == 'skip' else 0}"
                 style = self.dense(ws[layer + 1], f"{name}.affine") / np.sqrt(len(x))
                 rgb = np.einsum("oi,ihw->ohw", self[f"{name}.weight"] * style, x)
                 rgb = rgb + self[f"{name}.bias"][:, None, None]
                 if clamp is not None:
                     rgb = rgb.clip(-clamp, clamp)
-                image = rgb + (upfirdn(image, up=2, pad=(2, 1), gain=4) if layer else 0)
+                image = rgb + (upfirdn(image, up=2, pad=(2, 1), gain=4) if image.ndim else 0)
         return image
 
     def conv(self, x: Array, name: str, *, down: bool = False, clamped: bool = True,
@@ -168,8 +177,8 @@ class Naive:
         for k, x in enumerate(features):
             if group:
                 mates = np.stack(features[k % (n // group) :: n // group])
-                deviation = np.sqrt(mates.var(axis=0) + 1e-8).mean()
-                x = np.concatenate([x, np.full((1, 4, 4), deviation)])
+                parts = np.split(np.sqrt(mates.var(axis=0) + 1e-8), config.mbstd_channels)
+                x = np.concatenate([x, *(np.full((1, 4, 4), part.mean()) for part in parts)])
             x = lrelu(self.dense(self.conv(x, "conv").ravel(), "dense"))
             x = self.dense(x, "out")
             if labels is not None:
@@ -194,7 +203,10 @@ GENERATORS = {
     "plain": {"image_shape": (3, 16, 16), "channel_base": 64, "channel_max": 6},
     "conditional": {"image_shape": (1, 8, 8), "channels": (5, 3), "num_classes": 3},
     "clamped": {"image_shape": (3, 16, 16), "channels": (7, 5, 3), "conv_clamp": 0.8},
-}
+    "resnet": {"image_shape": (3, 16, 16), "channels": (7, 5, 3), "architecture": "resnet",
+               "conv_clamp": 0.8, "mapping_width": 9},
+    "orig": {"image_shape": (2, 16, 16), "channels": (4, 5, 3), "architecture": "orig"},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("settings", GENERATORS.values(), ids=GENERATORS)
@@ -233,7 +245,9 @@ CRITICS = {
     "orig, without statistics": {"image_shape": (2, 16, 16), "channels": (4, 5, 6),
                                  "architecture": "orig", "mbstd_group": 0},
     "cmap": {"image_shape": (1, 8, 8), "channels": (4, 3), "num_classes": 2, "cmap_dim": 6,
-             "conv_clamp": 0.4},
+             "conv_clamp": 0.4, "mapping_width": 5},
+    "embedding": {"image_shape": (1, 8, 8), "channels": (6, 3), "num_classes": 2,
+                  "mapping_layers": 0, "mbstd_group": 2, "mbstd_channels": 3},
 }  # fmt: skip
 
 
@@ -328,6 +342,7 @@ def test_other_sizes_are_refused(config: Any, shape: tuple[int, int, int]) -> No
         ({"w_avg_beta": -0.1}, "w_avg_beta"),
         ({"w_dim": 0}, "w_dim = 0"),
         ({"mapping_layers": 0}, "mapping_layers = 0"),
+        ({"mapping_width": 0}, "mapping_width = 0"),
         ({"conv_clamp": 0.0}, "conv_clamp"),
         ({"channels": (8, 0)}, "channels = 0"),
         ({"channel_base": 0}, "channel_base"),

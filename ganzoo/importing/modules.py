@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -133,6 +133,10 @@ class Moves:
         tensor = self[name].detach()
         tensor = tensor.float() if tensor.is_floating_point() else tensor
         self.state[target] = (tensor if change is None else change(tensor)).contiguous()
+        self.account(name, target, note)
+
+    def account(self, name: str, target: str, note: str) -> None:
+        """The tensor `name` went into our `target`, which something else also did."""
         self._account.note(Fate(self.names[name], f"{self._role}: {target}", note))
 
     def fill(self, target: str, value: Tensor) -> None:
@@ -171,3 +175,27 @@ def fixed_noise(layer: int, *shape: int) -> Tensor:
 
     numbers = philox(0, f"import/noise/{layer}").standard_normal(math.prod(shape), dtype="float32")
     return torch.from_numpy(numbers).reshape(shape)
+
+
+def trained_levels(network: Moves, levels: Sequence[Sequence[str]], asked: int | None) -> int:
+    """How many of the resolutions 4, 8, … of a growing network were trained, for a program that
+    makes all of them at the start. `levels` names tensors of each that start as zeros: those that
+    are still zero were never reached. `asked` is a resolution that the user says.
+
+    Raises:
+        InputError: `asked` is none of them, or there is nothing to tell by.
+    """
+    sizes = [4 << level for level in range(len(levels))]
+    if asked is not None:
+        if asked not in sizes:
+            raise InputError(
+                f"resolution = {asked} is not in the file", f"use {', '.join(map(str, sizes))}"
+            )
+        return sizes.index(asked) + 1
+    for level in range(len(levels), 0, -1):
+        if any(network[name].any() for name in levels[level - 1]):
+            return level
+    raise InputError(
+        "the file does not say up to which resolution it was trained (all its biases are 0)",
+        f"give --set resolution={sizes[-1]}, or a lower one",
+    )

@@ -69,6 +69,26 @@ def ganzoo_trainers() -> Iterable[Part]:
 
 
 @hookimpl
+def ganzoo_importers() -> Iterable[Part]:
+    return [
+        Part(
+            name="gan-zoo-pgan",
+            kind="importer",
+            factory="ganzoo_progan.importing.gan_zoo:GanZoo",
+            config="ganzoo_progan.importing.lookalikes_config:GanZooConfig",
+            summary="facebookresearch/pytorch_GAN_zoo: PGAN",
+        ),
+        Part(
+            name="rosinality-progan",
+            kind="importer",
+            factory="ganzoo_progan.importing.rosinality:Rosinality",
+            config="ganzoo_progan.importing.lookalikes_config:RosinalityConfig",
+            summary="rosinality/progressive-gan-pytorch: a generator saved as a whole module",
+        ),
+    ]
+
+
+@hookimpl
 def ganzoo_recipes() -> Iterable[Path]:
     return sorted((_HERE / "recipes").glob("*.toml"))
 

@@ -16,21 +16,34 @@ RESOLUTIONS = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 @dataclass(frozen=True)
 class GeneratorConfig(ganzoo.GeneratorConfig):
-    """Channels at a resolution are those of `channels`; the defaults are the paper's (table 2).
+    """Channels at a resolution are those of `channels`, or `fmaps`: of 4x4, 8x8, … up to the full
+    resolution, where they follow no such rule. The defaults are the paper's (table 2).
 
-    `normalise_latent` puts z, with the label, on a sphere.
+    `normalise_latent` puts z, with the label, on a sphere; without it, where `normalise_label` is
+    false. What other programs do in other ways: `norm_first` (the pixel norm comes before the
+    LeakyReLU), `start_bias` (of the dense layer: one number a channel, or one a pixel of each),
+    `output` (what follows the convolution to RGB).
     """
 
     image_shape: tuple[int, int, int] = (3, 32, 32)
     z_dim: int = 512
     fmap_base: int = 8192
     fmap_max: int = 512
+    fmaps: tuple[int, ...] = ()
     normalise_latent: bool = True
+    normalise_label: bool = True
+    norm_first: bool = False
+    start_bias: Literal["channel", "pixel"] = "channel"
+    output: Literal["none", "tanh"] = "none"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_size(self.image_shape)
-        check_channels(self.image_shape, self.fmap_base, self.fmap_max)
+        check_channels(self)
+
+    @property
+    def widths(self) -> list[int]:
+        """Channels at 4x4, 8x8, … up to the full resolution."""
+        return _widths(self)
 
 
 @dataclass(frozen=True)
@@ -38,33 +51,42 @@ class DiscriminatorConfig(ganzoo.DiscriminatorConfig):
     """`group_size` is that of the minibatch standard deviation: 0 leaves it out, 1 makes it a
     constant; with both, each score is that of its own image. With classes, there is a score for
     each ("scores"), or the critic does not see the label and names it ("auxiliary", as in the
-    authors' code; for the loss `ac`).
+    authors' code; for the loss `ac`). `consecutive_groups`: images beside each other are a group of
+    the minibatch standard deviation, which is unbiased (as in pytorch_GAN_zoo).
 
     `fused_scale` halves the resolution before the LeakyReLU of the
     layer, as the authors' code does by default, and not after it, as the paper's table 2 has it.
     `dense_width` is that of the dense layer before the score, by default what `channels` gives for
-    2x2, as in the authors' code."""
+    2x2, as in the authors' code (that of 4x4, where `fmaps` are given)."""
 
     image_shape: tuple[int, int, int] = (3, 32, 32)
     fmap_base: int = 8192
     fmap_max: int = 512
+    fmaps: tuple[int, ...] = ()
     group_size: int = 4
+    consecutive_groups: bool = False
     fused_scale: bool = True
     dense_width: int | None = None
     conditioning: Literal["scores", "auxiliary"] = "scores"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_size(self.image_shape)
-        check_channels(self.image_shape, self.fmap_base, self.fmap_max)
+        check_channels(self)
         check_range("group_size", self.group_size, 0, 4096)
         if self.dense_width is not None:
             check_range("dense_width", self.dense_width, 1, 65_536)
 
     @property
+    def widths(self) -> list[int]:
+        """Channels at 4x4, 8x8, … up to the full resolution."""
+        return _widths(self)
+
+    @property
     def dense(self) -> int:
         """Units of the dense layer before the score."""
-        return self.dense_width or channels(2, self.fmap_base, self.fmap_max)
+        if self.dense_width is not None or self.fmaps:
+            return self.dense_width or self.fmaps[0]
+        return channels(2, self.fmap_base, self.fmap_max)
 
     @property
     def names_classes(self) -> bool:
@@ -100,9 +122,29 @@ def check_size(image_shape: tuple[int, int, int]) -> None:
         )
 
 
-def check_channels(image_shape: tuple[int, int, int], fmap_base: int, fmap_max: int) -> None:
-    check_range("fmap_base", fmap_base, image_shape[1] // 2, 2**20)  # one channel at least
-    check_range("fmap_max", fmap_max, 1, 8192)
+def levels(image_shape: tuple[int, int, int]) -> list[int]:
+    """The resolutions 4, 8, … up to the full one."""
+    return [resolution for resolution in RESOLUTIONS if resolution <= image_shape[1]]
+
+
+def check_channels(config: GeneratorConfig | DiscriminatorConfig) -> None:
+    check_size(config.image_shape)
+    sizes = levels(config.image_shape)
+    check_range("fmap_base", config.fmap_base, sizes[-1] // 2, 2**20)  # one channel at least
+    check_range("fmap_max", config.fmap_max, 1, 8192)
+    if config.fmaps and len(config.fmaps) != len(sizes):
+        raise ConfigError(
+            f"fmaps has {len(config.fmaps)} numbers for {len(sizes)} resolutions",
+            f"give one for each of {', '.join(map(str, sizes))}, or leave it out",
+        )
+    for width in config.fmaps:
+        check_range("fmaps", width, 1, 8192)
+
+
+def _widths(config: GeneratorConfig | DiscriminatorConfig) -> list[int]:
+    if config.fmaps:
+        return list(config.fmaps)
+    return [channels(r, config.fmap_base, config.fmap_max) for r in levels(config.image_shape)]
 
 
 @dataclass(frozen=True)

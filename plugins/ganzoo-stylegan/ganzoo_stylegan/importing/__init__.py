@@ -1,1 +1,1 @@
-"""Importers of other programs' style-based networks."""
+"""Importers of other programs' checkpoints of StyleGANs."""

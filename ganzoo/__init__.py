@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ganzoo.evaluation.results import compare
     from ganzoo.gates import lint
     from ganzoo.images import Images
+    from ganzoo.importing.converting import import_checkpoint
     from ganzoo.inspection import inspect
     from ganzoo.loading import load, load_discriminator
     from ganzoo.models import Discriminator, Generator
@@ -43,6 +44,7 @@ _LAZY = {
     "audit": "ganzoo.evaluation.auditing",
     "compare": "ganzoo.evaluation.results",
     "evaluate": "ganzoo.evaluation.evaluating",
+    "import_checkpoint": "ganzoo.importing.converting",
     "inspect": "ganzoo.inspection",
     "lint": "ganzoo.gates",
     "list_models": "ganzoo.registry",
@@ -68,6 +70,7 @@ __all__ = [
     "compare",
     "evaluate",
     "hookimpl",
+    "import_checkpoint",
     "inspect",
     "lint",
     "list_models",

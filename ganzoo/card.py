@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ganzoo import card_findings, energy, files, layout
+from ganzoo import card_findings, card_origin, energy, files, layout
 from ganzoo.errors import CheckpointError
 from ganzoo.markdown import Facts, code, prose, table
 
@@ -129,7 +129,9 @@ def make_card(folder: Path, *, load: str = "./", signed: bool = False) -> ModelC
     intro = [_banner(overrides), _what(model, arch, data), _picture(folder)]
     card.intro = "\n\n".join(filter(None, intro))
     card.sections["Use"] = _use(model, load)
-    if training.facts:
+    if origin := training.get("imported", default={}):
+        card.sections["Where it comes from"] = card_origin.imported(Facts(origin))
+    elif training.facts:
         card.sections["How it was trained"] = _training(training)
     card.sections["Data"] = _data(model, training, data)
     if metrics:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import tomllib
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -74,6 +75,14 @@ def check_square(image_shape: tuple[int, int, int], sizes: Sequence[int]) -> Non
             f"image_shape = {list(image_shape)} does not suit this network",
             f"use a square of {', '.join(map(str, sizes))} (--set data.resolution=…)",
         )
+
+
+def toml_value(text: str) -> Any:
+    """The value in `--set KEY=VALUE`: TOML, or a bare word such as `norm=layer`."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except ValueError:  # of TOML, or of a number with thousands of digits
+        return text
 
 
 # -- to and from plain data --------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import keyword
 from typing import Any
 
 import click
@@ -25,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("evaluate", "Measure a model: FID, KID, precision, recall, density, coverage."),
     "audit": ("audit", "Audit a model: copied training images, classes left out, leaks."),
     "compare": ("evaluate", "Compare models by their recorded results, best first."),
+    "import": ("importing", "Import another program's checkpoint as a model folder."),
     "parts": ("plugins", "List the parts that recipes are made of."),
     "plugins": ("plugins", "List the installed plugins, the broken ones with their cause."),
     "check": ("check", "Check a plugin against the contract that plugins keep."),
@@ -96,7 +98,8 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"{__name__}.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name)
+        name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        command: click.Command = getattr(module, name)
         return command
 
     def resolve_command(

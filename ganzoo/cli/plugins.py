@@ -27,12 +27,17 @@ def plugins(as_json: bool) -> None:
             "version": plugin.version,
             "state": plugin.state,
             "parts": sum(part.plugin == plugin.name for part in owned),
+            "importers": [
+                part.part.name
+                for part in owned
+                if part.plugin == plugin.name and part.part.kind == "importer"
+            ],
             "models": sum(entry.plugin == plugin.distribution for entry in entries),
             "error": plugin.error,
         }
         for plugin in loaded.found
     ]
-    columns = ["name", "distribution", "version", "state", "parts", "models", "error"]
+    columns = ["name", "distribution", "version", "state", "parts", "importers", "models", "error"]
     print_rows(rows, columns, as_json=as_json)
 
 
@@ -59,6 +64,7 @@ def parts(kind: str | None, as_json: bool) -> None:
             "paper": owned.part.paper,
         }
         for owned in plugins.load().parts.all(kind)
+        if kind or owned.part.kind != "importer"  # no recipe is made of these
     ]
     print_rows(rows, ["kind", "name", "plugin", "provides", "requires", "summary"], as_json=as_json)
     if not as_json:

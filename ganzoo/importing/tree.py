@@ -2,14 +2,18 @@
 
 Its leaves are None, bool, int, float, complex, str, bytes and `torch.Tensor` (on the CPU, memory of
 its own, the file's dtype; NumPy arrays and parameters become tensors, NumPy scalars numbers). Its
-nodes are list, tuple, dict (whatever mapping the file had), frozenset and `Record`. Nothing in it
-can be called, and nothing that the file names was imported or run.
+nodes are list, tuple, dict (whatever mapping the file had), set, frozenset and `Record`. Nothing
+in it can be called, and nothing that the file names was imported or run. A node may hold itself, by
+way of others: walk a tree of anyone's with `tensors` or `records`, which meet each node once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +38,11 @@ class Record:
         return self.state.get(key, default) if isinstance(self.state, dict) else default
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference(Record):
+    """A class or function that the file names and does not call."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A file as it was read.
@@ -50,3 +59,45 @@ class Checkpoint:
     sha256: str
     container: Literal["pickle", "torch-legacy", "torch-zip", "safetensors"]
     root: Any
+
+
+def children(node: Any) -> Iterator[tuple[str, Any]]:
+    """What a node holds, with names: keys, places, and those of a record's parts."""
+    if isinstance(node, Record):
+        yield from ((f"args.{i}", value) for i, value in enumerate(node.args))
+        yield from node.kwargs.items()
+        if isinstance(node.state, dict):
+            yield from ((str(name), value) for name, value in node.state.items())
+        elif node.state is not None:
+            yield "state", node.state
+    elif isinstance(node, dict):
+        yield from ((str(name), value) for name, value in node.items())
+    elif isinstance(node, (list, tuple)):
+        yield from ((str(i), value) for i, value in enumerate(node))
+    elif isinstance(node, (set, frozenset)):
+        yield from (("", value) for value in node)
+
+
+def nodes(root: Any) -> Iterator[tuple[str, Any]]:
+    """(dotted path, value) of everything in a tree, in the file's order, each node once."""
+    seen: set[int] = set()
+    waiting = [("", root)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, (Record, Tensor, dict, list, tuple, set, frozenset)):
+            if id(value) in seen:
+                continue
+            seen.add(id(value))
+        yield path, value
+        prefix = f"{path}." if path else ""
+        waiting += reversed([(f"{prefix}{name}", child) for name, child in children(value)])
+
+
+def tensors(root: Any) -> Iterator[tuple[str, Tensor]]:
+    """(dotted path, tensor) of every tensor in a tree, each once."""
+    return ((path, value) for path, value in nodes(root) if isinstance(value, Tensor))
+
+
+def records(root: Any) -> Iterator[tuple[str, Record]]:
+    """(dotted path, record) of every record in a tree, each once."""
+    return ((path, value) for path, value in nodes(root) if isinstance(value, Record))

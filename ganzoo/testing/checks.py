@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo.errors import GanzooError
-from ganzoo.testing import artifacts, capabilities, declarations, networks, training
+from ganzoo.testing import artifacts, capabilities, declarations, importers, networks, training
 from ganzoo.testing.results import Result
 from ganzoo.testing.subject import BuiltTarget, Subject, Target
 
@@ -146,7 +146,7 @@ CHECKS: list[Check] = [
     Check(declarations.config_round_trip, ("part",), gate=True),
     Check(declarations.unknown_settings_refused, ("part",)),
     # What its parts do, built.
-    Check(networks.builds, BUILT, gate=True),
+    Check(networks.builds, (*BUILT, "importer"), gate=True),
     Check(networks.seeded_weights, BUILT),
     Check(networks.images, ("generator",), gate=True),
     Check(networks.scores, ("discriminator",), gate=True),
@@ -154,6 +154,7 @@ CHECKS: list[Check] = [
     Check(networks.follows_device, (*NETWORKS, "features")),
     Check(networks.random_state_untouched, (*NETWORKS, "features"), gate=True),
     Check(networks.same_image_in_any_batch, ("generator",), gate=True),
+    Check(importers.recognises_its_own, ("importer",)),
     # Every capability that they declare, measured.
     Check(capabilities.conditional, NETWORKS, provides={"conditional"}),
     Check(capabilities.w_space, ("generator",), provides={"w-space"}),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ganzoo import plugins
-from ganzoo.configs import check_range, config_from_dict, config_to_dict
+from ganzoo.configs import check_range, config_from_dict, config_to_dict, toml_value
 from ganzoo.errors import ConfigError, DataError, NotFoundError, nearest
 from ganzoo.evaluation.protocol import METRICS
 from ganzoo.parts import Part, check_compatible
@@ -285,7 +285,7 @@ class Recipe:
                 table = table.setdefault(key, {})
                 if not isinstance(table, dict):
                     raise ConfigError(f"--set {setting}: {key!r} is no table", "check the key")
-            value = _toml_value(text.strip())
+            value = toml_value(text.strip())
             if keys == ["data", "source"] and value != table.get("source"):
                 for known in SAID_OF_DATA:
                     table.pop(known, None)  # of the former data
@@ -388,13 +388,6 @@ class ResolvedRecipe:
             table, _, last = key.rpartition(".")
             (document[table] if table else document).pop(last, None)
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
-
-
-def _toml_value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except ValueError:  # of TOML, or of a number with thousands of digits
-        return text  # a bare word, such as norm=layer
 
 
 def _set(table: Mapping[str, Any]) -> dict[str, Any]:

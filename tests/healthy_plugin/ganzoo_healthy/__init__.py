@@ -86,6 +86,20 @@ def ganzoo_features() -> Iterable[Part]:
 
 
 @hookimpl
+def ganzoo_importers() -> Iterable[Part]:
+    return [
+        Part(
+            name="healthy",
+            kind="importer",
+            factory="ganzoo_healthy.importing:HealthyImporter",
+            config="ganzoo_healthy.config:ImporterConfig",
+            tiny={"classes": 0},
+            summary="checkpoints of someone/healthy-trainer",
+        )
+    ]
+
+
+@hookimpl
 def ganzoo_recipes() -> Iterable[Path]:
     return sorted((_HERE / "recipes").glob("*.toml"))
 

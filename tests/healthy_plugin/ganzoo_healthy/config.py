@@ -31,3 +31,10 @@ class LossConfig:
 @dataclass(frozen=True)
 class AugmentationConfig:
     p: float = 0.5
+
+
+@dataclass(frozen=True)
+class ImporterConfig:
+    """`classes`: how many of the inputs of the first layer are labels; -1 where it is not said."""
+
+    classes: int = -1

@@ -1,0 +1,41 @@
+"""What a file may ask for while it is read: steps, memory, depth. All are bounded, by its size."""
+
+from __future__ import annotations
+
+MOST_STEPS = 2_000_000
+"""Operations of all pickles of a file, and items that these copy."""
+DEEPEST = 200
+"""Levels of the tree that a file makes."""
+MOST_NESTED = 2
+"""Pickles within a pickle: a plain pickle holds a tensor's storage as a file of torch's own."""
+LONGEST_TEXT = 1 << 24
+LONGEST_INTEGER = 256
+"""Bytes."""
+
+
+class Unreadable(Exception):
+    """What is wrong with a file, and what to do; `reading.read` says of which."""
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        self.problem, self.remedy = problem, remedy
+        super().__init__(problem)
+
+
+class Budget:
+    """What is left to a file of `size` bytes; one for all pickles in it."""
+
+    def __init__(self, size: int) -> None:
+        self.steps = MOST_STEPS
+        self.memory = 4 * size + (1 << 20)
+        self.nested = 0
+
+    def spend(self, steps: int = 1) -> None:
+        self.steps -= steps
+        if self.steps < 0:
+            raise Unreadable(f"it takes more than {MOST_STEPS:,} steps to read")
+
+    def allocate(self, size: int) -> None:
+        """Before memory is taken for the values of a tensor, or the copy of a text."""
+        self.memory -= size
+        if self.memory < 0:
+            raise Unreadable("its tensors take several times the memory that the file has bytes")

@@ -1,0 +1,95 @@
+"""Another program's file -> an inert tree. What it is shows in its bytes, not in its name."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+from ganzoo import weights
+from ganzoo.errors import CheckpointError, GanzooError, InputError, NotFoundError
+from ganzoo.importing import torchfiles
+from ganzoo.importing.limits import Budget, Unreadable
+from ganzoo.importing.opcodes import Source
+from ganzoo.importing.pickles import Machine, check_tree
+from ganzoo.importing.tree import Checkpoint
+
+Container = Literal["pickle", "torch-legacy", "torch-zip", "safetensors"]
+
+_OTHERS = {
+    b"\x89HDF\r\n\x1a\n": "an HDF5 file, as Keras writes them",
+    b"\x93NUMPY": "a NumPy array, no checkpoint",
+    b"\x1f\x8b": "compressed by gzip: unpack it first",
+    b"BZh": "compressed by bzip2: unpack it first",
+    b"\xfd7zXZ\x00": "compressed by xz: unpack it first",
+    b"7z\xbc\xaf\x27\x1c": "an archive of 7-Zip: unpack it first",
+    b"<!DOCTYPE": "a web page: the download failed",
+    b"<html": "a web page: the download failed",
+    b"version https://git-lfs": "a pointer of Git LFS, not the file: fetch it with git lfs pull",
+    b"\x89PNG": "an image",
+}
+
+
+def read(path: str | Path) -> Checkpoint:
+    """Read a pickle, a file of `torch.save` or a safetensors file, without running anything.
+
+    Nothing that the file names is imported or called, whatever it says; time and memory are bounded
+    by its size.
+
+    Raises:
+        NotFoundError: there is no such file.
+        CheckpointError: one line: it is damaged, no checkpoint, or tries something.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder", "give the checkpoint file in it")
+    if not path.is_file():
+        raise NotFoundError(f"there is no file {path}", "check the path")
+    with open(path, "rb") as file:
+        data = bytearray(path.stat().st_size)
+        filled = file.readinto(data)
+    if filled != len(data):
+        raise CheckpointError(f"{path} changed while it was read", "try again")
+    digest = hashlib.sha256(data).hexdigest()
+    try:
+        container, root = _tree(data, path)
+        check_tree(root)
+    except Unreadable as error:
+        remedy = error.remedy or "get the file afresh, or from its author as safetensors"
+        raise CheckpointError(f"{path} cannot be imported: {error.problem}", remedy) from error
+    return Checkpoint(path.name, len(data), digest, container, root)
+
+
+def _tree(data: bytearray, path: Path) -> tuple[Container, Any]:
+    if not data:
+        raise Unreadable("it is empty")
+    for start, what in _OTHERS.items():
+        if data.startswith(start):
+            raise Unreadable(f"it is {what}", "give a checkpoint of torch's, or a pickle")
+    budget = Budget(len(data))
+    if data.startswith(b"PK\x03\x04"):
+        return "torch-zip", torchfiles.read_zip(data, budget)
+    if data[257:262] == b"ustar":
+        raise Unreadable("it is a tar archive", "unpack it, and give the checkpoint in it")
+    if data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data):
+        return "safetensors", _safetensors(path)
+    source = Source(data)
+    root = Machine(budget).run(source)
+    if root == torchfiles.MAGIC and type(root) is int:
+        return "torch-legacy", torchfiles.read_legacy_rest(source, budget)
+    if source.left:
+        raise Unreadable("something stands behind the end of its pickle")
+    return "pickle", root
+
+
+def _safetensors(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        weights.read_header(path)
+        return load_file(path)
+    except GanzooError as error:
+        raise Unreadable(error.problem, error.remedy) from error
+    except SafetensorError as error:
+        raise Unreadable(f"it is damaged: {error}") from error

@@ -55,18 +55,17 @@ class Found:
 def prefixes(root: Any) -> dict[str, str]:
     """Role -> the prefix of its tensors' names in the file. A state dict that does not say whose it
     is is a generator's."""
-    if isinstance(root, Mapping):
-        for wrapper in WRAPPERS:
-            if isinstance(root.get(wrapper), (Mapping, Record)):
-                return {r: f"{wrapper}.{p}" for r, p in prefixes(root[wrapper]).items()}
+    start, found = "", {}
+    for wrapper in WRAPPERS:
+        if isinstance(root, Mapping) and isinstance(root.get(wrapper), (Mapping, Record)):
+            start, root = f"{start}{wrapper}.", root[wrapper]
     names = [name for name, _ in tensors_of(root)]
-    found = {}
     for role, keys in NETWORKS.items():
         for key in (f"{key}{end}" for key in keys for end in ("", "_state_dict")):
             for prefix in (f"{key}.", f"module.{key}."):
                 if role not in found and any(name.startswith(prefix) for name in names):
-                    found[role] = prefix
-    return found or {"generator": ""}
+                    found[role] = start + prefix
+    return found or {"generator": start}
 
 
 def modules_of(tensors: Mapping[str, Tensor]) -> list[Found] | None:

@@ -11,40 +11,19 @@ from torch import Tensor
 
 from ganzoo.errors import InputError
 from ganzoo.importing.importer import Fate
-from ganzoo.importing.tree import Record
+from ganzoo.importing.tree import Record, tensors
 
 _MODULE = ("_parameters", "_buffers", "_modules")
 
 
-def tensors_of(tree: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+def tensors_of(tree: Any) -> Iterator[tuple[str, Tensor]]:
     """Every tensor of a tree with its dotted name, in the file's order.
 
     A module that was saved whole has the names of its state dict: parameters, buffers and modules
     in it are not levels of their own.
     """
-    if isinstance(tree, Tensor):
-        yield name, tree
-        return
-    if isinstance(tree, Record):
-        items: Any = tree.state.items() if isinstance(tree.state, dict) else ()
-        for position, value in enumerate(tree.args):
-            yield from tensors_of(value, _joined(name, f"args.{position}"))
-        for key, value in tree.kwargs.items():
-            yield from tensors_of(value, _joined(name, key))
-    elif isinstance(tree, Mapping):
-        items = tree.items()
-    elif isinstance(tree, (list, tuple)):
-        items = enumerate(tree)
-    else:
-        return
-    is_module = isinstance(tree, Record) and all(key in (tree.state or ()) for key in _MODULE)
-    for key, value in items:
-        inner = is_module and key in _MODULE
-        yield from tensors_of(value, name if inner else _joined(name, str(key)))
-
-
-def _joined(name: str, key: str) -> str:
-    return f"{name}.{key}" if name else key
+    for path, tensor in tensors(tree):
+        yield ".".join(part for part in path.split(".") if part not in _MODULE), tensor
 
 
 class Account:
@@ -116,7 +95,7 @@ class Moves:
 
     def tensors(self) -> dict[str, Tensor]:
         """All of them, to look at."""
-        return {name: self._account.tensors[full] for name, full in self.names.items()}
+        return {name: self[name] for name in self.names}
 
     def shape(self, name: str) -> tuple[int, ...]:
         return tuple(self[name].shape)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ganzoo.errors import InputError
 from ganzoo.importing.importer import Fate
-from ganzoo.importing.tree import Record, tensors
+from ganzoo.importing.tree import Record, children
 
 _MODULE = ("_parameters", "_buffers", "_modules")
 
@@ -22,8 +22,19 @@ def tensors_of(tree: Any) -> Iterator[tuple[str, Tensor]]:
     A module that was saved whole has the names of its state dict: parameters, buffers and modules
     in it are not levels of their own.
     """
-    for path, tensor in tensors(tree):
-        yield ".".join(part for part in path.split(".") if part not in _MODULE), tensor
+    seen: set[int] = set()  # of nodes: a tensor may well have two names
+    waiting = [("", tree)]
+    while waiting:
+        name, node = waiting.pop()
+        if isinstance(node, Tensor):
+            yield name, node
+        elif id(node) not in seen:
+            seen.add(id(node))
+            below = [
+                (name if isinstance(node, Record) and key in _MODULE else f"{name}.{key}", child)
+                for key, child in children(node)
+            ]
+            waiting += reversed([(path.removeprefix("."), child) for path, child in below])
 
 
 class Account:

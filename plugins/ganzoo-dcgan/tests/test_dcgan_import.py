@@ -110,7 +110,7 @@ def test_both_networks_of_one_file(keys: tuple[str, str]) -> None:
 
 def test_a_label_behind_z() -> None:
     theirs = randomised(ExampleGenerator(5 + 3, 2, 1, ups=3), seed=0)
-    converted = Example(ExampleConfig(num_classes=3)).convert(checkpoint(theirs.state_dict()))
+    converted = Example(ExampleConfig(classes=3)).convert(checkpoint(theirs.state_dict()))
     G, z, labels = (
         network("generator", converted.generator),
         torch.randn(2, 5),
@@ -120,7 +120,7 @@ def test_a_label_behind_z() -> None:
         expected = theirs(torch.cat([z, nn.functional.one_hot(labels, 3)], dim=1))
         torch.testing.assert_close(G(z, labels), expected, rtol=0, atol=1e-4)
     with pytest.raises(InputError, match="has 8 numbers"):
-        Example(ExampleConfig(num_classes=8)).convert(checkpoint(theirs.state_dict()))
+        Example(ExampleConfig(classes=8)).convert(checkpoint(theirs.state_dict()))
 
 
 def test_other_stacks_are_not_taken_for_the_example() -> None:

@@ -201,7 +201,7 @@ def test_gan_zoo_without_gains_and_with_labels() -> None:
     root = zoo_file(theirs, critic, "with", equalizedlR=False)
     with pytest.raises(InputError, match="--set output=none"):
         GanZoo().convert(checkpoint(root))
-    converted = GanZoo(GanZooConfig(output="none", num_classes=3)).convert(checkpoint(root))
+    converted = GanZoo(GanZooConfig(output="none", classes=3)).convert(checkpoint(root))
     assert converted.discriminator is None and "left out" in converted.notes[0]
     z, labels = torch.randn(3, 5), torch.tensor([0, 2, 1])
     with torch.no_grad():

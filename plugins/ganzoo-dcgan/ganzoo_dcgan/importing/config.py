@@ -10,14 +10,14 @@ from ganzoo.configs import check_range
 
 @dataclass(frozen=True)
 class ExampleConfig:
-    """`num_classes`: how many of the input's numbers are a one-hot label, behind z (and, in D,
+    """`classes`: how many of the input's numbers are a one-hot label, behind z (and, in D,
     behind the image's channels); the file does not say, and the program of the examples has none.
     """
 
-    num_classes: int = 0
+    classes: int = 0
 
     def __post_init__(self) -> None:
-        check_range("num_classes", self.num_classes, 0, 1_000_000)
+        check_range("classes", self.classes, 0, 1_000_000)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from ganzoo.importing.importer import Converted, Importer
 from ganzoo.importing.layers import Found, is_plain_dcgan, modules_of, prefixes
 from ganzoo.importing.modules import Account
-from ganzoo.importing.tree import Checkpoint, Record
+from ganzoo.importing.tree import Checkpoint
 from ganzoo_dcgan.importing import stack
 from ganzoo_dcgan.importing.config import ExampleConfig
 
@@ -32,7 +32,7 @@ class Example(Importer):
 
     def convert(self, checkpoint: Checkpoint) -> Converted:
         account = Account(checkpoint.root)
-        where, classes = prefixes(checkpoint.root), self.config.num_classes
+        where, classes = prefixes(checkpoint.root), self.config.classes
         G = account.network("generator", where["generator"], without=("module",))
         found = _modules(checkpoint, "generator") or []
         generator = stack.generator(G, *stack.split(found), num_classes=classes, output="tanh")
@@ -59,8 +59,6 @@ class Example(Importer):
 
 def _modules(checkpoint: Checkpoint, role: str) -> list[Found] | None:
     root = checkpoint.root
-    if isinstance(root, Record):
-        return None
     prefix = prefixes(root).get(role)
     if prefix is None:
         return None

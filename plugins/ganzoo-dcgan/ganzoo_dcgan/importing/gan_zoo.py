@@ -32,7 +32,7 @@ class GanZoo(Importer):
     def convert(self, checkpoint: Checkpoint) -> Converted:
         root, account = checkpoint.root, Account(checkpoint.root)
         settings = gan_zoo.settings(root) or {}
-        classes = self.config.num_classes
+        classes = self.config.classes
         G, D = gan_zoo.generator(root, account), gan_zoo.discriminator(root, account)
         generator = stack.generator(
             G,

@@ -27,7 +27,7 @@ def generator(
     z_dim = shapes[0][0] - num_classes
     if z_dim < 1:
         raise InputError(
-            f"num_classes = {num_classes}, but the generator's input has {shapes[0][0]} numbers",
+            f"classes = {num_classes}, but the generator's input has {shapes[0][0]} numbers",
             "count the classes again",
         )
     width = shapes[-1][0]

@@ -38,7 +38,7 @@ class GanZoo(Importer):
         generator = _generator(G, settings, self.config)
         shape, discriminator = list(generator.config["image_shape"]), None
         if D is not None:
-            if not self.config.num_classes:
+            if not self.config.classes:
                 discriminator = gan_zoo.progressive_discriminator(D, settings, shape)
             if discriminator is None:
                 account.drop("netD.", "a discriminator that also names classes")
@@ -57,16 +57,16 @@ def _generator(G: Moves, settings: Mapping[str, Any], asked: GanZooConfig) -> Ne
         )
     scales, layers = G.count("toRGBLayers.{}.weight"), gan_zoo.Equalised(G, settings)
     inputs, width = G.shape("formatLayer.weight")[1], G.shape("groupScale0.0.weight")[0]
-    if asked.num_classes >= inputs:
+    if asked.classes >= inputs:
         raise InputError(
-            f"num_classes = {asked.num_classes}, but the generator's input has {inputs} numbers",
+            f"classes = {asked.classes}, but the generator's input has {inputs} numbers",
             "count the classes again",
         )
     size = 4 << (scales - 1)
     config = {
         "image_shape": [G.shape("toRGBLayers.0.weight")[0], size, size],
-        "num_classes": asked.num_classes,
-        "z_dim": inputs - asked.num_classes,
+        "num_classes": asked.classes,
+        "z_dim": inputs - asked.classes,
         "fmaps": [G.shape(f"toRGBLayers.{k}.weight")[1] for k in range(scales)],
         "start_bias": "pixel",
         "output": gan_zoo.output(settings, asked.output),

@@ -12,13 +12,13 @@ from ganzoo.configs import check_range
 class GanZooConfig:
     """`output`: what follows the last convolution, where the file does not have the criterion of
     training that says so ("tanh" for DCGAN and MSE, "none" for WGANGP and Logistic).
-    `num_classes`: how many of the input's numbers are a one-hot label, behind z."""
+    `classes`: how many of the input's numbers are a one-hot label, behind z."""
 
     output: Literal["tanh", "none"] | None = None
-    num_classes: int = 0
+    classes: int = 0
 
     def __post_init__(self) -> None:
-        check_range("num_classes", self.num_classes, 0, 1_000_000)
+        check_range("classes", self.classes, 0, 1_000_000)
 
 
 @dataclass(frozen=True)

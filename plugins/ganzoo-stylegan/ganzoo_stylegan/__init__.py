@@ -141,6 +141,20 @@ def ganzoo_importers() -> Iterable[Part]:
             config="ganzoo.configs:NoConfig",
             summary="rosinality/stylegan2-pytorch: files of training and converted ones",
         ),
+        Part(
+            name="rosinality-stylegan",
+            kind="importer",
+            factory="ganzoo_stylegan.importing.rosinality:Rosinality",
+            config="ganzoo_stylegan.importing.rosinality_config:RosinalityConfig",
+            summary="rosinality/style-based-gan-pytorch: files of training and of one generator",
+        ),
+        Part(
+            name="gan-zoo-stylegan",
+            kind="importer",
+            factory="ganzoo_stylegan.importing.gan_zoo:GanZoo",
+            config="ganzoo_stylegan.importing.rosinality_config:GanZooConfig",
+            summary="facebookresearch/pytorch_GAN_zoo: StyleGAN",
+        ),
     ]
 
 

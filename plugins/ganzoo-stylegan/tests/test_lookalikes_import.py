@@ -6,7 +6,9 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -358,12 +360,19 @@ class ZooDiscriminator(nn.Module):
 
 
 class BaseConfig:
-    """As the program's: attributes, and nothing else."""
+    """As the program's, of its name: attributes, and nothing else."""
+
+    __module__ = "models.utils.config"
 
 
 @pytest.mark.parametrize("prefix", ["", "module."])
 @pytest.mark.parametrize(("criterion", "channels"), [("Logistic", 3), ("MSE", 1)])
-def test_gan_zoo(tmp_path: Path, prefix: str, criterion: str, channels: int) -> None:
+def test_gan_zoo(
+    tmp_path: Path, prefix: str, criterion: str, channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "models", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "models.utils", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "models.utils.config", SimpleNamespace(BaseConfig=BaseConfig))
     widths = [8, 6, 4]
     theirs = randomised(ZooGenerator(7, widths, channels))
     theirs.mapping.FC[0].module.weight.data *= 100  # stored for a hundredth of the rate

@@ -37,7 +37,7 @@ def members(data: bytearray) -> dict[str, Member]:
         raise Unreadable("its archive is damaged") from error
     folders = {name.partition("/")[0] for name in found}
     if len(folders) != 1 or any("/" not in name for name in found):
-        raise Unreadable("its archive has not one folder, as torch's archives have")
+        raise Unreadable("it is a zip archive, but none of torch's: not all is in one folder")
     return {name.partition("/")[2]: member for name, member in found.items()}
 
 

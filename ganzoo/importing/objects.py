@@ -220,7 +220,7 @@ def _load_from_bytes(machine: Machine, data: Any) -> Any:
     if budget.nested == MOST_NESTED:
         raise Unreadable("it holds files within files within files")
     budget.nested += 1
-    value = torchfiles.read_legacy(Source(_same_bytes(data)), budget, within=True)
+    value = torchfiles.read_legacy(Source(_same_bytes(data)), budget)
     budget.nested -= 1
     return value
 

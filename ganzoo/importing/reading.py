@@ -75,7 +75,7 @@ def _tree(data: bytearray, path: Path) -> tuple[Container, Any]:
         return "safetensors", _safetensors(path)
     source = Source(data)
     root = Machine(budget).run(source)
-    if root == torchfiles.MAGIC and type(root) is int:
+    if type(root) is int and root == torchfiles.MAGIC:
         return "torch-legacy", torchfiles.read_legacy_rest(source, budget)
     if source.left:
         raise Unreadable("something stands behind the end of its pickle")

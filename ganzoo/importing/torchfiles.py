@@ -25,7 +25,7 @@ def read_zip(data: bytearray, budget: Budget) -> Any:
     if "constants.pkl" in found or any(name.startswith("code/") for name in found):
         raise Unreadable("it is a TorchScript program", "give the checkpoint it was made from")
     if "data.pkl" not in found or "version" not in found:
-        raise Unreadable("it is a zip archive, and none of torch's")
+        raise Unreadable("it is a zip archive, but none of torch's")
     if "byteorder" in found and bytes(archives.content(data, found["byteorder"])) != b"little":
         raise Unreadable("it was written on a big-endian machine", "save it on another one")
     blocks: dict[str, Block] = {}
@@ -50,20 +50,18 @@ def read_zip(data: bytearray, budget: Budget) -> Any:
     return root
 
 
-def read_legacy(source: Source, budget: Budget, *, within: bool = False) -> Any:
-    """The tree of a file of the older format, whose values follow its pickles.
-
-    Args:
-        within: it stands within another pickle, and holds a storage.
-    """
-    if Machine(budget).run(source) != MAGIC:
+def read_legacy(source: Source, budget: Budget) -> Any:
+    """The tree of a file of the older format, whose values follow its pickles."""
+    magic = Machine(budget).run(source)
+    if type(magic) is not int or magic != MAGIC:
         raise Unreadable("it is no file of torch's")
     return read_legacy_rest(source, budget)
 
 
 def read_legacy_rest(source: Source, budget: Budget) -> Any:
     """The same, behind its first pickle."""
-    if Machine(budget).run(source) != _PROTOCOL:
+    version = Machine(budget).run(source)
+    if type(version) is not int or version != _PROTOCOL:
         raise Unreadable("it is of a version of torch's format that is not known")
     system = Machine(budget).run(source)
     if type(system) is not dict or system.get("little_endian") is not True:
@@ -96,10 +94,14 @@ def read_legacy_rest(source: Source, budget: Budget) -> Any:
 
     root = Machine(budget, persistent).run(source)
     keys = Machine(budget).run(source)
-    if type(keys) is not list or set(map(str, keys)) != set(blocks) or len(keys) != len(blocks):
+    if (
+        type(keys) is not list
+        or any(type(key) is not str for key in keys)
+        or sorted(keys) != sorted(blocks)
+    ):
         raise Unreadable("its list of storages is not that of its tensors")
     for key in keys:
-        block, itemsize = blocks[str(key)]
+        block, itemsize = blocks[key]
         if source.number("<q") * itemsize != block.size:
             raise Unreadable(f"the storage {key!r} has another size than the file says")
         if block.size > source.left:

@@ -52,14 +52,14 @@ def ganzoo_discriminators() -> Iterable[Part]:
 def ganzoo_importers() -> Iterable[Part]:
     return [
         Part(
-            name="pytorch-dcgan",
+            name="dcgan-pytorch",
             kind="importer",
             factory="ganzoo_dcgan.importing.example:Example",
             config="ganzoo_dcgan.importing.config:ExampleConfig",
             summary="The DCGAN of PyTorch's examples and tutorial, of 16 to 128 pixels",
         ),
         Part(
-            name="gan-zoo-dcgan",
+            name="dcgan-gan-zoo",
             kind="importer",
             factory="ganzoo_dcgan.importing.gan_zoo:GanZoo",
             config="ganzoo_dcgan.importing.config:GanZooConfig",

@@ -341,6 +341,14 @@ def test_without_classes_there_is_no_head_for_them() -> None:
     assert len(asked.blocks[0].score.weight) == 1
 
 
+def test_channels_may_be_given() -> None:
+    G, D = make_G(fmaps=(5, 9, 4)), make_D(fmaps=(5, 9, 4))
+    assert [layer.weight.shape[1] for layer in G.to_rgb] == [5, 9, 4]
+    assert [layer.conv.weight.shape[0] for layer in D.from_rgb] == [5, 9, 4]
+    assert D.config.dense == 5 and make_D(fmaps=(5, 9, 4), dense_width=6).config.dense == 6
+    assert D(G(latents(4))).shape == (4,)
+
+
 # -- bad input -------------------------------------------------------------------------------------
 
 
@@ -355,3 +363,11 @@ def test_a_resolution_without_channels_is_refused() -> None:
     with pytest.raises(ConfigError, match="fmap_base = 100 is out of range: use 512"):
         GeneratorConfig(image_shape=(3, 1024, 1024), fmap_base=100)
     GeneratorConfig(image_shape=(3, 1024, 1024), fmap_base=512)
+
+
+@pytest.mark.parametrize("config", [GeneratorConfig, DiscriminatorConfig])
+def test_channels_that_do_not_fit_are_refused(config: Any) -> None:
+    with pytest.raises(ConfigError, match=r"fmaps has 2 numbers for 3 resolutions: .* 4, 8, 16"):
+        config((3, 16, 16), fmaps=(5, 9))
+    with pytest.raises(ConfigError, match="fmaps = 0 is out of range"):
+        config((3, 16, 16), fmaps=(5, 0, 4))

@@ -135,25 +135,40 @@ def ganzoo_augmentations() -> Iterable[Part]:
 def ganzoo_importers() -> Iterable[Part]:
     return [
         Part(
-            name="rosinality-stylegan2",
+            name="stylegan2-rosinality",
             kind="importer",
             factory="ganzoo_stylegan.importing.rosinality2:Rosinality2",
             config="ganzoo.configs:NoConfig",
             summary="rosinality/stylegan2-pytorch: files of training and converted ones",
         ),
         Part(
-            name="rosinality-stylegan",
+            name="stylegan-rosinality",
             kind="importer",
             factory="ganzoo_stylegan.importing.rosinality:Rosinality",
             config="ganzoo_stylegan.importing.rosinality_config:RosinalityConfig",
             summary="rosinality/style-based-gan-pytorch: files of training and of one generator",
         ),
         Part(
-            name="gan-zoo-stylegan",
+            name="stylegan-gan-zoo",
             kind="importer",
             factory="ganzoo_stylegan.importing.gan_zoo:GanZoo",
             config="ganzoo_stylegan.importing.rosinality_config:GanZooConfig",
             summary="facebookresearch/pytorch_GAN_zoo: StyleGAN",
+        ),
+        Part(
+            name="stylegan-nvidia",
+            kind="importer",
+            factory="ganzoo_stylegan.importing.nvidia:NvidiaImporter",
+            summary="Pickles of stylegan2-ada-pytorch and stylegan3",
+            paper=_STYLEGAN2,
+        ),
+        Part(
+            name="stylegan-nvidia-tf",
+            kind="importer",
+            factory="ganzoo_stylegan.importing.tensorflow:TensorFlowImporter",
+            config="ganzoo_stylegan.importing.config:TensorFlowConfig",
+            summary="Pickles of StyleGAN, StyleGAN2 and StyleGAN2 with ADA for TensorFlow",
+            paper=_STYLEGAN2,
         ),
     ]
 

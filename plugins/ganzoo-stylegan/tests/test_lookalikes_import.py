@@ -224,7 +224,7 @@ def test_rosinality(tmp_path: Path, form: str, fused_from: int, activated: bool)
         root = {f"module.{k}": v for k, v in root.items()}
     made = imported(tmp_path, root)
     G, z = made.generator, torch.randn(5, 8)
-    assert made.family == "rosinality-stylegan" and G.image_shape == (3, 32, 32)
+    assert made.family == "stylegan-rosinality" and G.image_shape == (3, 32, 32)
     w = theirs.style(normed(z))
     same(G.mapping(z)[:, 0], w, 1e-5)
     noise = [G.layers[2 * k].noise[None, None] for k in range(4)]
@@ -391,7 +391,7 @@ def test_gan_zoo(
         },
     )
     G, z = made.generator, torch.randn(3, 7)
-    assert made.family == "gan-zoo-stylegan" and G.image_shape == (channels, 16, 16)
+    assert made.family == "stylegan-gan-zoo" and G.image_shape == (channels, 16, 16)
     w = theirs.w(z)
     same(G.mapping(z)[:, 0], w, 1e-5)
     noise = [layer.noise[None, None] for layer in G.layers]
@@ -525,7 +525,7 @@ def test_rosinality_stylegan2(tmp_path: Path, form: str) -> None:
         }
     made = imported(tmp_path, state if form == "bare" else root)
     G, z = made.generator, torch.randn(3, 8)
-    assert made.family == "rosinality-stylegan2" and G.image_shape == (3, 16, 16)
+    assert made.family == "stylegan2-rosinality" and G.image_shape == (3, 16, 16)
     w = theirs.w(z)
     same(G.mapping(z)[:, 0], w, 1e-5)
     noise = [conv.noise[None, None] for conv in G.convs]

@@ -353,6 +353,11 @@ def test_bad_settings_are_refused(settings: dict[str, Any], problem: str) -> Non
         StyleGAN2GeneratorConfig(**{"image_shape": (3, 8, 8), **settings})
 
 
+def test_statistics_divide_the_channels() -> None:
+    with pytest.raises(ConfigError, match="mbstd_channels = 4 does not divide the 6 channels"):
+        StyleGAN2DiscriminatorConfig((3, 8, 8), channels=(6, 3), mbstd_channels=4)
+
+
 # -- options ---------------------------------------------------------------------------------------
 
 

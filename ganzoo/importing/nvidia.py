@@ -1,0 +1,208 @@
+"""How NVIDIA's programs pickle networks, as the restricted reader gives them.
+
+PyTorch (stylegan2-ada-pytorch, stylegan3): each module is a call of `_reconstruct_persistent_obj`,
+with one argument: the name of its class, the source code of that, which is never run here, and the
+attributes. TensorFlow (ProGAN, StyleGAN, StyleGAN2): a tuple G, D, Gs of objects `Network`, whose
+state has the settings that differ from the defaults, and the variables by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganzoo.errors import InputError
+from ganzoo.importing.importer import Fate
+from ganzoo.importing.moves import Source
+from ganzoo.importing.tree import Record
+
+# -- PyTorch ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module of a file. `source` is the text of the program that had its class."""
+
+    class_name: str
+    source: str
+    state: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, node: Any) -> Module | None:
+        """The module that a node of the tree is; None where it is none."""
+        if not isinstance(node, Record):
+            return None
+        found = cls(node.name, "", entries(node.state))
+        if node.name == "_reconstruct_persistent_obj" and len(node.args) == 1:
+            meta = entries(node.args[0])
+            texts = [meta.get(key) for key in ("class_name", "module_src")]
+            name, source = (text if isinstance(text, str) else "" for text in texts)
+            found = cls(name, source, entries(meta.get("state")))
+        return found if "_modules" in found.state else None
+
+    @property
+    def children(self) -> dict[str, Module]:
+        found = {name: Module.of(node) for name, node in entries(self.state["_modules"]).items()}
+        return {str(name): module for name, module in found.items() if module is not None}
+
+    def modules(self) -> dict[str, Module]:
+        """All modules below it, by their dotted names; one that is met again only the first time
+        (a file may hold modules that hold themselves)."""
+        found: dict[str, Module] = {}
+        waiting, seen = [("", self)], {id(self.state)}
+        while waiting:
+            prefix, module = waiting.pop(0)
+            for name, child in module.children.items():
+                if id(child.state) not in seen:
+                    seen.add(id(child.state))
+                    found[prefix + name] = child
+                    waiting.append((f"{prefix}{name}.", child))
+        return found
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Its parameters and buffers, and those below it, by their dotted names."""
+        found = {}
+        for name, module in {"": self, **self.modules()}.items():
+            for key in ("_parameters", "_buffers"):
+                for own, value in entries(module.state.get(key)).items():
+                    if isinstance(value, Tensor):
+                        found[f"{name}.{own}" if name else str(own)] = value
+        return found
+
+    def sources(self) -> dict[str, Source]:
+        return {name: Source(tensor, name) for name, tensor in self.tensors().items()}
+
+    def attribute(self, name: str, kind: type | tuple[type, ...], where: str) -> Any:
+        """An attribute of this type.
+
+        Raises:
+            InputError: there is none; `where` names the module.
+        """
+        value = self.state.get(name)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise InputError(
+                f"{where} has no attribute {name!r} that says what the network is",
+                "only files of stylegan2-ada-pytorch and stylegan3 are understood",
+            )
+        return value
+
+
+def entries(node: Any) -> Mapping[Any, Any]:
+    """A mapping of the file, empty where the node is none."""
+    return node if isinstance(node, dict) else {}
+
+
+# -- TensorFlow ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TFNetwork:
+    """A network of a file, its components included.
+
+    Attributes:
+        where: "G", "D" or "Gs".
+        functions: that built it and its components.
+        settings: those that were given; the others have the program's defaults.
+        variables: by name; those of a component start with its name and a slash.
+    """
+
+    where: str
+    functions: frozenset[str]
+    settings: Mapping[str, Any]
+    variables: Mapping[str, Tensor]
+
+    @classmethod
+    def of(cls, node: Any, where: str, *, component: bool = False) -> TFNetwork | None:
+        """The network that a node of the tree is; None where it is none. A component has none."""
+        state = entries(node.state) if isinstance(node, Record) and node.name == "Network" else {}
+        variables, function = state.get("variables"), state.get("build_func_name")
+        if not isinstance(variables, list) or not isinstance(function, str):
+            return None
+        functions, settings, found = {function}, dict(entries(state.get("static_kwargs"))), {}
+        for item in variables:
+            if not (isinstance(item, (tuple, list)) and len(item) == 2):
+                return None
+            if not isinstance(item[1], (Tensor, int, float)):
+                return None
+            found[str(item[0])] = torch.as_tensor(item[1])
+        for name, below in entries(state.get("components")).items():
+            part = None if component else cls.of(below, where, component=True)
+            if part is None:
+                return None
+            functions |= part.functions
+            settings |= part.settings
+            found |= {f"{name}/{key}": value for key, value in part.variables.items()}
+        return cls(where, frozenset(functions), settings, found)
+
+    def check(
+        self,
+        functions: Collection[str],
+        fixed: Mapping[str, Collection[Any]],
+        read: Collection[str],
+    ) -> None:
+        """Refuse what is not understood.
+
+        Args:
+            functions: that may have built it.
+            fixed: setting -> the values that it may have.
+            read: settings whose values are used, or do not matter.
+        """
+        for function in self.functions - set(functions):
+            raise InputError(
+                f"{self.where} was built by {function!r}",
+                f"only networks of {', '.join(sorted(functions))} can be imported",
+            )
+        for name, value in self.settings.items():
+            if name not in fixed and name not in read:
+                raise InputError(
+                    f"{self.where} has the setting {name} = {value!r}, which is not known here",
+                    "a changed network cannot be imported",
+                )
+            value = value.tolist() if isinstance(value, Tensor) else value
+            value = list(value) if isinstance(value, tuple) else value
+            if name in fixed and value not in fixed[name]:
+                usual = " or ".join(repr(option) for option in fixed[name])
+                raise InputError(
+                    f"{self.where} has {name} = {value!r}", f"only {usual} can be imported"
+                )
+
+
+def tf_networks(root: Any) -> tuple[TFNetwork, TFNetwork, TFNetwork] | None:
+    """G, D and Gs, the average of G, of a file of this form; None for others."""
+    if not (isinstance(root, (tuple, list)) and len(root) == 3):
+        return None
+    G, D, Gs = (TFNetwork.of(node, name) for node, name in zip(root, ("G", "D", "Gs")))
+    return None if G is None or D is None or Gs is None else (G, D, Gs)
+
+
+def resolutions(names: Collection[str]) -> list[int]:
+    """The resolutions of TensorFlow's names, "64x64/Conv1/weight", in ascending order."""
+    heads = (part for name in names for part in name.split("/")[:-1])
+    sizes = {part.partition("x")[0] for part in heads if part.partition("x")[2].isdecimal()}
+    return sorted(int(size) for size in sizes if size.isdecimal())
+
+
+def unused(where: str, names: Collection[str], note: str) -> list[Fate]:
+    """The fates of the tensors of a network that is not taken over."""
+    return [Fate(f"{where}.{name}", "", note) for name in names]
+
+
+# -- changes of tensors, and what they are called in notes -----------------------------------------
+
+
+def conv_weight(weight: Tensor) -> Tensor:
+    """(kh, kw, in, out) -> (out, in, kh, kw)."""
+    return weight.permute(3, 2, 0, 1)
+
+
+def flipped_conv_weight(weight: Tensor) -> Tensor:
+    """(kh, kw, in, out) -> (out, in, kh, kw), turned by half a circle."""
+    return conv_weight(weight).flip(2, 3)
+
+
+TRANSPOSED = "transposed"
+FLIPPED = "transposed, kernel flipped"

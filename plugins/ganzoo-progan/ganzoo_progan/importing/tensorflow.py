@@ -1,0 +1,160 @@
+"""Pickles of the authors' program, tkarras/progressive_growing_of_gans: (G, D, Gs).
+
+The files of its TensorFlow version are read; those of the Theano version before it are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from ganzoo.errors import InputError
+from ganzoo.importing.importer import Converted, Fate, Importer, Network
+from ganzoo.importing.moves import Moves, Source
+from ganzoo.importing.nvidia import (
+    FLIPPED,
+    TRANSPOSED,
+    TFNetwork,
+    conv_weight,
+    entries,
+    resolutions,
+    tf_networks,
+    unused,
+)
+from ganzoo.importing.tree import Checkpoint, Record
+from ganzoo_progan.config import RESOLUTIONS
+
+PROGRAM, LICENSE = "tkarras/progressive_growing_of_gans", "cc-by-nc-4.0"
+
+_READ = {
+    "num_channels", "resolution", "label_size", "latent_size", "fmap_base", "fmap_decay",
+    "fmap_max", "normalize_latents", "fused_scale", "mbstd_group_size",
+}  # fmt: skip
+_OF_USE = {"structure", "dtype", "is_template_graph"}
+_FIXED: dict[str, Collection[Any]] = {
+    "use_wscale": [True],
+    "use_pixelnorm": [True],
+    "pixelnorm_epsilon": [1e-8],
+    "use_leakyrelu": [True],
+}
+
+
+class TensorFlowImporter(Importer):
+    """(G, D, Gs), of which Gs and D are taken."""
+
+    def recognises(self, checkpoint: Checkpoint) -> bool:
+        found = tf_networks(checkpoint.root)
+        if found is None:
+            return _is_theano(checkpoint.root)
+        return "4x4/Dense/weight" in found[2].variables
+
+    def convert(self, checkpoint: Checkpoint) -> Converted:
+        if _is_theano(checkpoint.root):
+            raise InputError(
+                "the file is of ProGAN's Theano version, which cannot be imported",
+                "use the same network of its TensorFlow version",
+            )
+        found = tf_networks(checkpoint.root)
+        if found is None:
+            raise InputError("the file is no tuple of networks G, D, Gs", "it cannot be imported")
+        G, D, Gs = found
+        generator, fates = _generator(Gs)
+        discriminator, more = _discriminator(D)
+        fates = fates + more + unused("G", G.variables, "not averaged")
+        return Converted(PROGRAM, generator, discriminator, tuple(fates), LICENSE)
+
+
+def _is_theano(root: Any) -> bool:
+    """Its networks have their parameters in one list, without names."""
+    items = root if isinstance(root, (tuple, list)) else (root,)
+    return any(isinstance(item, Record) and "param_values" in entries(item.state) for item in items)
+
+
+def _generator(Gs: TFNetwork) -> tuple[Network, list[Fate]]:
+    Gs.check({"G_paper"}, _FIXED, _READ | _OF_USE)
+    moves, sizes = _moves(Gs, "generator"), _sizes(Gs)
+    inputs, _ = moves.look("4x4/Dense/weight").shape
+    classes = int(Gs.settings.get("label_size", 0))
+    last = [f"{size}x{size}/Conv{'1' if size > 4 else ''}" for size in sizes]
+    settings: dict[str, Any] = {
+        "image_shape": [len(moves.look("ToRGB_lod0/bias")), *sizes[-1:] * 2],
+        "num_classes": classes,
+        "z_dim": inputs - classes,
+        "fmaps": [len(moves.look(f"{name}/bias")) for name in last],
+        "normalise_latent": bool(Gs.settings.get("normalize_latents", True)),
+    }
+    moves.move("4x4/Dense/weight", "blocks.0.dense.weight", lambda t: t.T, TRANSPOSED)
+    moves.move("4x4/Dense/bias", "blocks.0.bias")
+    _conv(moves, "4x4/Conv", "blocks.0.conv")
+    for level, size in enumerate(sizes):
+        if level:
+            fused, ours = f"{size}x{size}/Conv0_up", f"blocks.{level}.conv0"
+            if f"{fused}/weight" in moves:  # a transposed convolution, stored (kh, kw, out, in)
+                moves.move(
+                    f"{fused}/weight",
+                    f"{ours}.weight",
+                    lambda weight: weight.permute(2, 3, 0, 1).flip(2, 3),
+                    FLIPPED,
+                )
+                moves.move(f"{fused}/bias", f"{ours}.bias")
+            else:
+                _conv(moves, f"{size}x{size}/Conv0", ours)
+            _conv(moves, f"{size}x{size}/Conv1", f"blocks.{level}.conv1")
+        _conv(moves, f"ToRGB_lod{len(sizes) - 1 - level}", f"to_rgb.{level}")
+    return moves.network("progan", settings), moves.fates
+
+
+def _discriminator(D: TFNetwork) -> tuple[Network, list[Fate]]:
+    D.check({"D_paper"}, _FIXED, _READ | _OF_USE)
+    moves, sizes = _moves(D, "discriminator"), _sizes(D)
+    conv = moves.look("4x4/Conv/weight")  # (3, 3, in, out)
+    classes = len(moves.look("4x4/Dense1/bias")) - 1
+    fused = any(name.endswith("/Conv1_down/weight") for name in D.variables)
+    settings: dict[str, Any] = {
+        "image_shape": [moves.look("FromRGB_lod0/weight").shape[2], *sizes[-1:] * 2],
+        "num_classes": classes,
+        "fmaps": [
+            conv.shape[3], *(len(moves.look(f"{size}x{size}/Conv0/bias")) for size in sizes[1:])
+        ],
+        "group_size": int(D.settings.get("mbstd_group_size", 4)),
+        "fused_scale": fused,
+        "dense_width": len(moves.look("4x4/Dense0/bias")),
+        "conditioning": "auxiliary" if classes else "scores",
+    }  # fmt: skip
+    if conv.shape[2] == conv.shape[3]:
+        settings["group_size"] = 0
+    for level, size in enumerate(sizes):
+        if level:
+            _conv(moves, f"{size}x{size}/Conv0", f"blocks.{level}.conv0")
+            down = "Conv1_down" if fused else "Conv1"
+            _conv(moves, f"{size}x{size}/{down}", f"blocks.{level}.conv1")
+        _conv(moves, f"FromRGB_lod{len(sizes) - 1 - level}", f"from_rgb.{level}.conv")
+    _conv(moves, "4x4/Conv", "blocks.0.conv")
+    for theirs, ours in (("4x4/Dense0", "blocks.0.dense"), ("4x4/Dense1", "blocks.0.score")):
+        moves.move(f"{theirs}/weight", f"{ours}.weight", lambda t: t.T, TRANSPOSED)
+        moves.move(f"{theirs}/bias", f"{ours}.bias")
+    return moves.network("progan", settings), moves.fates
+
+
+def _conv(moves: Moves, theirs: str, ours: str) -> None:
+    moves.move(f"{theirs}/weight", f"{ours}.weight", conv_weight, TRANSPOSED)
+    moves.move(f"{theirs}/bias", f"{ours}.bias")
+
+
+def _sizes(network: TFNetwork) -> list[int]:
+    found = resolutions(network.variables)
+    if not found or found != [size for size in RESOLUTIONS if size <= found[-1]]:
+        raise InputError(
+            f"{network.where} has layers of {', '.join(map(str, found)) or 'no'} pixels",
+            "only networks from 4 to at most 1024 pixels can be imported",
+        )
+    return found
+
+
+def _moves(network: TFNetwork, role: str) -> Moves:
+    moves = Moves(
+        network.where, role, {name: Source(t, name) for name, t in network.variables.items()}
+    )
+    if "lod" in moves:
+        moves.drop(["lod"], "an option here (lod)")
+    return moves

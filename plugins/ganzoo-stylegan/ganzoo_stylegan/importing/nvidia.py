@@ -1,0 +1,282 @@
+"""Pickles of NVIDIA's PyTorch programs: stylegan2-ada-pytorch, and stylegan3 for both of its
+generators.
+
+A file says what its networks are by the attributes of their modules; defaults, which differ between
+the two programs, are never needed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ganzoo.errors import InputError
+from ganzoo.importing.importer import Converted, Fate, Importer, Network
+from ganzoo.importing.moves import Moves
+from ganzoo.importing.nvidia import Module, entries, unused
+from ganzoo.importing.tree import Checkpoint
+from ganzoo_stylegan.importing import stylegan2
+
+ADA, STYLEGAN3 = "NVlabs/stylegan2-ada-pytorch", "NVlabs/stylegan3"
+LICENSES = {
+    ADA: (
+        "NVIDIA Source Code License for StyleGAN2 with Adaptive Discriminator Augmentation",
+        "https://nvlabs.github.io/stylegan2-ada-pytorch/license.html",
+    ),
+    STYLEGAN3: (
+        "NVIDIA Source Code License for StyleGAN3",
+        "https://github.com/NVlabs/stylegan3/blob/main/LICENSE.txt",
+    ),
+}
+"""The program -> the licence of its code and networks, which is for non-commercial use only."""
+WHOLE_BATCH = 4096
+"""Stands for "the whole batch" as a group of the minibatch standard deviation: its largest."""
+
+
+class NvidiaImporter(Importer):
+    """{"G_ema", "G", "D", …}, of which G_ema alone is enough."""
+
+    def recognises(self, checkpoint: Checkpoint) -> bool:
+        found = _networks(checkpoint.root)
+        names = (set(found[key].children) for key in ("G_ema", "G") if key in found)
+        return any({"mapping", "synthesis"} <= children for children in names)
+
+    def convert(self, checkpoint: Checkpoint) -> Converted:
+        found = _networks(checkpoint.root)
+        name = next((key for key in ("G_ema", "G") if key in found), None)
+        if name is None:
+            raise InputError("the file has no generator G_ema or G", "it cannot be imported")
+        G, D = found[name], found.get("D")
+        program = _program(G)
+        notes = [] if name == "G_ema" else ["The file has no averaged generator: this is G."]
+        if _is_stylegan3(G):
+            generator, fates = _stylegan3(G, name)
+        else:
+            generator, fates = _generator(G, name)
+            if "w_avg" not in G.children["mapping"].tensors():
+                notes.append("The file has no average w: truncation draws towards zero.")
+        discriminator = None
+        if D is not None and _is_stylegan2_discriminator(D):
+            discriminator, more = _discriminator(D)
+            fates += more
+        elif D is not None:
+            fates += unused("D", D.tensors(), "no discriminator of StyleGAN2")
+            notes.append("Its discriminator is none of StyleGAN2's, and was left out.")
+        if any(module.state.get("use_fp16") is True for module in G.modules().values()):
+            notes.append(
+                "The program computes its higher resolutions in float16; here everything is in"
+                " float32, and images differ by rounding."
+            )
+        for key, module in found.items():
+            if key not in (name, "D"):
+                fates += unused(key, module.tensors(), "training only")
+        # the file contains the source code of its networks, and with it the notice of its owner
+        license, url = LICENSES[program] if "NVIDIA" in G.source else ("", "")
+        return Converted(
+            program, generator, discriminator, tuple(fates), license, url, tuple(notes)
+        )
+
+
+def _networks(root: Any) -> dict[str, Module]:
+    modules = {str(key): Module.of(node) for key, node in entries(root).items()}
+    return {key: module for key, module in modules.items() if module is not None}
+
+
+def _program(G: Module) -> str:
+    """Both programs have a StyleGAN2 of the same names; the settings of the later one are flat."""
+    given = entries(G.state.get("_init_kwargs"))
+    if "synthesis_kwargs" in given or "mapping_kwargs" in given:
+        return ADA
+    flat = {"channel_base", "channel_max", "num_fp16_res", "conv_clamp"} & set(given)
+    later = flat or "fused_modconv_default" in G.source or _is_stylegan3(G)
+    return STYLEGAN3 if later else ADA
+
+
+# -- StyleGAN3 -------------------------------------------------------------------------------------
+
+
+def _is_stylegan3(G: Module) -> bool:
+    """Its synthesis starts with Fourier features, not with a constant of 4x4."""
+    return "input" in G.children["synthesis"].children
+
+
+def _stylegan3(G: Module, where: str) -> tuple[Network, list[Fate]]:
+    try:
+        from ganzoo_stylegan.importing import stylegan3
+    except ImportError as error:
+        raise InputError(
+            f"{where} is a StyleGAN3 generator, which this version cannot import",
+            "pip install --upgrade ganzoo-stylegan",
+        ) from error
+    tensors = G.tensors()
+    network = stylegan3.convert(G.state, tensors)
+    fates = [
+        Fate(f"{where}.{name}", f"generator: {target}" if target else "")
+        for name, target in stylegan3.targets(tensors).items()
+    ]
+    return network, fates
+
+
+# -- StyleGAN2 -------------------------------------------------------------------------------------
+
+
+def _generator(G: Module, where: str) -> tuple[Network, list[Fate]]:
+    number = {name: G.attribute(name, int, where) for name in (
+        "z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")}  # fmt: skip
+    tensors, mapping = G.tensors(), G.children["mapping"]
+    sizes = stylegan2.sizes_to(number["img_resolution"], where)
+    blocks = [f"synthesis.b{size}" for size in sizes]
+    modules = G.modules()
+    moves = Moves(where, "generator", G.sources())
+    _drop_filters(moves, tensors)
+    _check_layers(modules, where)
+    layers = mapping.attribute("num_layers", int, f"{where}.mapping")
+    settings = {
+        "image_shape": [number["img_channels"], *[number["img_resolution"]] * 2],
+        "num_classes": number["c_dim"],
+        "z_dim": number["z_dim"],
+        "w_dim": number["w_dim"],
+        **stylegan2.mapping_settings(tensors, layers, number["w_dim"]),
+        "mapping_lr_multiplier": _lr_multiplier(modules, layers, where),
+        "channels": stylegan2.widths(tensors, [f"{block}.conv1" for block in blocks], where),
+        "architecture": _the_one(modules, blocks, "architecture", where),
+        "conv_clamp": _clamp(
+            modules, [f"{b}.{part}" for b in blocks for part in ("conv0", "conv1", "torgb")], where
+        ),
+    }
+    beta = mapping.state.get("w_avg_beta")
+    if isinstance(beta, float):
+        settings["w_avg_beta"] = beta
+    layers_of_noise = [f"{block}.conv1" for block in blocks]
+    noise = _the_one(modules, layers_of_noise, "use_noise", where)
+    return stylegan2.generator(moves, settings, noise=bool(noise)), moves.fates
+
+
+def _is_stylegan2_discriminator(D: Module) -> bool:
+    last = D.children.get("b4")
+    return last is not None and {"conv", "fc", "out"} <= set(last.children)
+
+
+def _discriminator(D: Module) -> tuple[Network, list[Fate]]:
+    c_dim, resolution, channels = (
+        D.attribute(name, int, "D") for name in ("c_dim", "img_resolution", "img_channels")
+    )
+    tensors, modules = D.tensors(), D.modules()
+    sizes = stylegan2.sizes_to(resolution, "D")
+    blocks = [f"b{size}" for size in sizes]
+    moves = Moves("D", "discriminator", D.sources())
+    _drop_filters(moves, tensors)
+    _check_layers(modules, "D")
+    convs = [f"b{size}.conv0" for size in sizes[1:]]
+    settings = {
+        "image_shape": [channels, resolution, resolution],
+        "num_classes": c_dim,
+        "channels": stylegan2.widths(tensors, ["b4.conv", *convs], "D"),
+        "architecture": _the_one(modules, blocks, "architecture", "D"),
+        "conv_clamp": _clamp(
+            modules,
+            [
+                "b4.conv",
+                *(f"b{s}.{part}" for s in sizes[1:] for part in ("fromrgb", "conv0", "conv1")),
+            ],
+            "D",
+        ),
+        **_statistics(modules),
+    }
+    if c_dim:
+        cmap_dim = modules["b4"].attribute("cmap_dim", int, "D.b4")
+        if "mapping" not in D.children:
+            raise InputError(
+                "D has classes, but no mapping", "a changed network cannot be imported"
+            )
+        layers = D.children["mapping"].attribute("num_layers", int, "D.mapping")
+        settings |= {"cmap_dim": cmap_dim, **stylegan2.mapping_settings(tensors, layers, cmap_dim)}
+        settings["mapping_lr_multiplier"] = _lr_multiplier(modules, layers, "D")
+    return stylegan2.discriminator(moves, settings), moves.fates
+
+
+def _statistics(modules: Mapping[str, Module]) -> dict[str, int]:
+    """Of the minibatch standard deviation, which some have not."""
+    module = modules.get("b4.mbstd")
+    if module is None:
+        return {"mbstd_group": 0}
+    group = module.state.get("group_size")
+    return {
+        "mbstd_group": WHOLE_BATCH if group is None else group,
+        "mbstd_channels": module.attribute("num_channels", int, "D.b4.mbstd"),
+    }
+
+
+# -- what layers say of themselves -----------------------------------------------------------------
+
+
+def _drop_filters(moves: Moves, tensors: Mapping[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if name.rpartition(".")[2] == "resample_filter":
+            if not stylegan2.is_fir(tensor):
+                raise InputError(
+                    f"{moves.where}.{name} is another filter than [1, 3, 3, 1]",
+                    "only networks with that filter can be imported",
+                )
+            moves.drop([name], "[1, 3, 3, 1], which ours has too")
+
+
+LINEAR = {"embed", "affine", "skip", "out"}
+"""Layers that no activation follows."""
+
+
+def _check_layers(modules: Mapping[str, Module], where: str) -> None:
+    """Refuse layers that are scaled or activated in another way than ours."""
+    for name, module in modules.items():
+        kind = "linear" if name.rpartition(".")[2] in LINEAR else "lrelu"
+        activation = module.state.get("activation", kind)
+        if activation != kind:
+            raise InputError(
+                f"{where}.{name} has the activation {activation!r}",
+                f"only {kind!r} can be imported there",
+            )
+        gain, weight = module.state.get("weight_gain"), module.tensors().get("weight")
+        if isinstance(gain, float) and weight is not None:
+            expected = float(module.state.get("bias_gain", 1)) / math.sqrt(weight[0].numel())
+            if not math.isclose(gain, expected, rel_tol=1e-4):
+                raise InputError(
+                    f"{where}.{name} scales its weight by {gain:g}, the original by {expected:g}",
+                    "a changed network cannot be imported",
+                )
+
+
+def _lr_multiplier(modules: Mapping[str, Module], layers: int, where: str) -> float:
+    if not layers:
+        return 1.0
+    names = [f"mapping.fc{k}" for k in range(layers)]
+    return float(_the_one(modules, names, "bias_gain", where))
+
+
+def _the_one(
+    modules: Mapping[str, Module], names: Iterable[str], attribute: str, where: str
+) -> Any:
+    """The value that an attribute has in all of these modules."""
+    name, value = "", None
+    for name_here in names:
+        if name_here not in modules or attribute not in modules[name_here].state:
+            raise InputError(
+                f"{where}.{name_here} does not say its {attribute}",
+                "only files of stylegan2-ada-pytorch and stylegan3 are understood",
+            )
+        here = modules[name_here].state[attribute]
+        if name and here != value:
+            raise InputError(
+                f"{where}.{name} has {attribute} {value!r}, {where}.{name_here} {here!r}",
+                "only networks where it is the same can be imported",
+            )
+        name, value = name_here, here
+    return value
+
+
+def _clamp(modules: Mapping[str, Module], names: Iterable[str], where: str) -> float | None:
+    """The clamp of the layers of these names that there are."""
+    value = _the_one(modules, [name for name in names if name in modules], "conv_clamp", where)
+    return None if value is None else float(value)

@@ -1,0 +1,272 @@
+"""Pickles of NVIDIA's TensorFlow programs: StyleGAN, StyleGAN2 and StyleGAN2 with ADA.
+
+What a variable is follows from its name and shape. Settings that are not in a file have the
+defaults of its program; a setting that changes the network otherwise is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from ganzoo.errors import InputError
+from ganzoo.importing.importer import Converted, Fate, Importer, Network
+from ganzoo.importing.moves import Moves, Source
+from ganzoo.importing.nvidia import (
+    FLIPPED,
+    TRANSPOSED,
+    TFNetwork,
+    conv_weight,
+    flipped_conv_weight,
+    resolutions,
+    tf_networks,
+    unused,
+)
+from ganzoo.importing.tree import Checkpoint
+from ganzoo_stylegan.importing import stylegan, stylegan2
+from ganzoo_stylegan.importing.config import TensorFlowConfig
+
+STYLEGAN, STYLEGAN2, ADA = "NVlabs/stylegan", "NVlabs/stylegan2", "NVlabs/stylegan2-ada"
+LICENSES = {
+    STYLEGAN: ("cc-by-nc-4.0", ""),
+    STYLEGAN2: ("Nvidia Source Code License-NC", "https://nvlabs.github.io/stylegan2/license.html"),
+    ADA: ("Nvidia Source Code License-NC", "https://nvlabs.github.io/stylegan2-ada/license.html"),
+}
+"""The program -> the licence of its code and networks, which is for non-commercial use only."""
+
+
+class TensorFlowImporter(Importer):
+    """(G, D, Gs), of which Gs and D are taken."""
+
+    config: TensorFlowConfig
+
+    def recognises(self, checkpoint: Checkpoint) -> bool:
+        found = tf_networks(checkpoint.root)
+        return found is not None and any(
+            name.startswith("synthesis/") for name in found[2].variables
+        )
+
+    def convert(self, checkpoint: Checkpoint) -> Converted:
+        found = tf_networks(checkpoint.root)
+        if found is None:
+            raise InputError("the file is no tuple of networks G, D, Gs", "it cannot be imported")
+        G, D, Gs = found
+        if "synthesis/4x4/Const/StyleMod/weight" in Gs.variables:
+            program = STYLEGAN
+            generator, fates = stylegan.generator(Gs)
+            discriminator, more = stylegan.discriminator(D)
+        else:
+            program = ADA if "D_main" in D.functions else STYLEGAN2
+            generator, fates = _generator(Gs)
+            discriminator, more = _discriminator(D, self.config)
+        fates = fates + more + unused("G", G.variables, "not averaged")
+        notes = ["The program truncates w by default; here it is asked for (truncation)."]
+        if "dlatent_avg" not in Gs.variables:
+            notes = ["The file has no average w: truncation draws towards zero."]
+        license, url = LICENSES[program]
+        return Converted(
+            program, generator, discriminator, tuple(fates), license, url, tuple(notes)
+        )
+
+
+# -- StyleGAN2, with the names of PyTorch ----------------------------------------------------------
+
+
+class _Rule(NamedTuple):
+    """A name of PyTorch's made of one of TensorFlow's, and how the tensor changes."""
+
+    pattern: str
+    name: str | Callable[[re.Match[str]], str]
+    change: Callable[[Tensor], Tensor] | None = None
+    note: str = ""
+
+
+def _layer(name: str, theirs: str, *, flip: bool = False) -> list[_Rule]:
+    """The rules of a convolution `theirs` (a pattern), to `name`."""
+    weight = (flipped_conv_weight, FLIPPED) if flip else (conv_weight, TRANSPOSED)
+    return [
+        _Rule(f"{theirs}/weight", f"{name}.weight", *weight),
+        _Rule(f"{theirs}/bias", f"{name}.bias"),
+        _Rule(f"{theirs}/noise_strength", f"{name}.noise_strength"),
+        _Rule(f"{theirs}/mod_weight", f"{name}.affine.weight", lambda t: t.T, TRANSPOSED),
+        _Rule(f"{theirs}/mod_bias", f"{name}.affine.bias", lambda t: t + 1, "1 added"),
+    ]
+
+
+def _dense(name: str, theirs: str) -> list[_Rule]:
+    return [
+        _Rule(f"{theirs}/weight", f"{name}.weight", lambda t: t.T, TRANSPOSED),
+        _Rule(f"{theirs}/bias", f"{name}.bias"),
+    ]
+
+
+def _noise_name(match: re.Match[str]) -> str:
+    """Noise maps are numbered through: 0 at 4x4, then two a resolution."""
+    number = int(match[1])
+    block = 4 << (number + 1) // 2
+    return f"synthesis.b{block}.conv{1 if number % 2 == 0 else 0}.noise_const"
+
+
+_SQUARE = r"(\d+)x\1"
+_GENERATOR = [
+    _Rule("dlatent_avg", "mapping.w_avg"),
+    *_dense("mapping.embed", "mapping/LabelEmbed"),
+    *_dense(r"mapping.fc\1", r"mapping/Dense(\d+)"),
+    _Rule("synthesis/4x4/Const/const", "synthesis.b4.const", lambda t: t.squeeze(0)),
+    _Rule(r"synthesis/noise(\d+)", _noise_name, lambda t: t.flatten(0, 2), "reshaped"),
+    *_layer("synthesis.b4.conv1", "synthesis/4x4/Conv"),
+    *_layer(r"synthesis.b\1.conv0", rf"synthesis/{_SQUARE}/Conv0_up", flip=True),
+    *_layer(r"synthesis.b\1.conv1", rf"synthesis/{_SQUARE}/Conv1"),
+    *_layer(r"synthesis.b\1.torgb", rf"synthesis/{_SQUARE}/ToRGB"),
+    *_layer(r"synthesis.b\1.skip", rf"synthesis/{_SQUARE}/Skip", flip=True),
+]
+_DISCRIMINATOR = [
+    *_layer(r"b\1.fromrgb", rf"{_SQUARE}/FromRGB"),
+    *_layer("b4.conv", "4x4/Conv"),
+    *_layer(r"b\1.conv0", rf"{_SQUARE}/Conv0"),
+    *_layer(r"b\1.conv1", rf"{_SQUARE}/Conv1_down"),
+    *_layer(r"b\1.skip", rf"{_SQUARE}/Skip"),
+    *_dense("b4.fc", "4x4/Dense0"),
+    *_dense("b4.out", "Output"),
+    *_dense("mapping.embed", "LabelEmbed"),
+    *_dense(r"mapping.fc\1", r"Mapping(\d+)"),
+]
+
+_READ = {
+    "num_channels", "resolution", "label_size", "latent_size", "dlatent_size", "fmap_base",
+    "fmap_decay", "fmap_min", "fmap_max", "mapping_layers", "mapping_fmaps", "mapping_lrmul",
+    "label_fmaps", "mapping_label_fmaps", "architecture", "use_noise", "num_fp16_res", "conv_clamp",
+    "mbstd_group_size", "mbstd_num_features",
+}  # fmt: skip
+_OF_USE = {
+    "truncation_psi", "truncation_cutoff", "truncation_psi_val", "truncation_cutoff_val",
+    "dlatent_avg_beta", "w_avg_beta", "style_mixing_prob", "dlatent_broadcast", "randomize_noise",
+    "fused_modconv", "freeze_layers", "structure", "conditioning", "dtype",
+}  # fmt: skip
+"""How a network is trained or called, or computed with the same result."""
+_FIXED: dict[str, Collection[Any]] = {
+    "nonlinearity": ["lrelu"],
+    "mapping_nonlinearity": ["lrelu"],
+    "normalize_latents": [True],
+    "resample_kernel": [[1, 3, 3, 1]],
+    "mapping_func": ["G_mapping"],
+    "synthesis_func": ["G_synthesis", "G_synthesis_stylegan2"],
+}
+
+
+def _generator(Gs: TFNetwork) -> tuple[Network, list[Fate]]:
+    names = {"G_main", "G_mapping", "G_synthesis", "G_synthesis_stylegan2"}
+    Gs.check(names, _FIXED, _READ | _OF_USE)
+    if "mapping/LabelConcat/weight" in Gs.variables:
+        raise InputError(
+            f"{Gs.where} is conditional in the way of StyleGAN2 before ADA",
+            "only its unconditional networks can be imported",
+        )
+    moves = _moves(Gs, "generator", _GENERATOR)
+    sizes = stylegan2.sizes_to(max(resolutions(Gs.variables), default=0), Gs.where)
+    tensors = moves.tensors()
+    layers = sum(re.fullmatch(r"mapping\.fc\d+\.weight", name) is not None for name in tensors)
+    w_dim = len(moves.look(f"mapping.fc{layers - 1}.bias")) if layers else 0
+    embed = tensors.get("mapping.embed.weight")
+    image_channels = len(moves.look(f"synthesis.b{sizes[-1]}.torgb.bias"))
+    settings = {
+        "image_shape": [image_channels, sizes[-1], sizes[-1]],
+        "num_classes": 0 if embed is None else embed.shape[1],
+        "z_dim": moves.look("mapping.fc0.weight").shape[1] - (0 if embed is None else len(embed)),
+        "w_dim": w_dim,
+        **stylegan2.mapping_settings(tensors, layers, w_dim),
+        "mapping_lr_multiplier": float(Gs.settings.get("mapping_lrmul", 0.01)),
+        "channels": stylegan2.widths(tensors, [f"synthesis.b{s}.conv1" for s in sizes], Gs.where),
+        "architecture": _architecture(tensors, "torgb"),
+        "conv_clamp": _number(Gs.settings.get("conv_clamp")),
+    }
+    noise = bool(Gs.settings.get("use_noise", True))
+    return stylegan2.generator(moves, settings, noise=noise), moves.fates
+
+
+def _discriminator(D: TFNetwork, config: TensorFlowConfig) -> tuple[Network, list[Fate]]:
+    D.check({"D_main", "D_stylegan2"}, _FIXED, _READ | _OF_USE)
+    moves = _moves(D, "discriminator", _DISCRIMINATOR)
+    sizes = stylegan2.sizes_to(max(resolutions(D.variables), default=0), D.where)
+    tensors = moves.tensors()
+    settings = {
+        "image_shape": [moves.look(f"b{sizes[-1]}.fromrgb.weight").shape[1], *sizes[-1:] * 2],
+        "channels": stylegan2.widths(
+            tensors, ["b4.conv", *(f"b{size}.conv0" for size in sizes[1:])], D.where
+        ),
+        "architecture": _architecture(tensors, "fromrgb"),
+        "conv_clamp": _number(D.settings.get("conv_clamp")),
+        **_statistics(D, tensors, config),
+    }
+    if "mapping.embed.weight" in tensors:
+        cmap_dim, classes = tensors["mapping.embed.weight"].shape
+        layers = sum(re.fullmatch(r"mapping\.fc\d+\.weight", name) is not None for name in tensors)
+        if layers:
+            cmap_dim = len(moves.look(f"mapping.fc{layers - 1}.bias"))
+        if layers and "mapping_lrmul" not in D.settings:
+            raise InputError("D does not say its mapping_lrmul", "it cannot be imported")
+        settings |= {
+            "num_classes": classes,
+            "cmap_dim": cmap_dim,
+            **stylegan2.mapping_settings(tensors, layers, cmap_dim),
+            "mapping_lr_multiplier": float(D.settings.get("mapping_lrmul", 1)),
+        }
+    elif D.settings.get("label_size"):
+        raise InputError(
+            "D is conditional in the way of StyleGAN2 before ADA",
+            "only its unconditional networks can be imported",
+        )
+    return stylegan2.discriminator(moves, settings), moves.fates
+
+
+def _architecture(tensors: Collection[str], image: str) -> str:
+    """What figure 7 calls a network with these layers; `image` is the layer to or from images."""
+    if any(name.endswith(".skip.weight") for name in tensors):
+        return "resnet"
+    entries = sum(name.endswith(f".{image}.weight") for name in tensors)
+    return "skip" if entries > 1 else "orig"
+
+
+def _statistics(
+    D: TFNetwork, tensors: Mapping[str, Tensor], config: TensorFlowConfig
+) -> dict[str, int]:
+    """Of the minibatch standard deviation: its channels are what the last convolution has more."""
+    conv = tensors["b4.conv.weight"]
+    channels = conv.shape[1] - len(conv)
+    if not channels:
+        return {"mbstd_group": 0}
+    usual = 4 if "D_stylegan2" in D.functions else None  # of StyleGAN2 before ADA
+    group = D.settings.get("mbstd_group_size", config.mbstd_group or usual)
+    if group is None:
+        raise InputError(
+            "D does not say the group size of its minibatch standard deviation",
+            "--set mbstd_group=4, or what it was trained with",
+        )
+    return {"mbstd_group": int(group), "mbstd_channels": channels}
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _moves(network: TFNetwork, role: str, rules: list[_Rule]) -> Moves:
+    """The variables under PyTorch's names."""
+    found = {}
+    for name, tensor in network.variables.items():
+        for rule in rules:
+            match = re.fullmatch(rule.pattern, name)
+            if match is None:
+                continue
+            target = match.expand(rule.name) if isinstance(rule.name, str) else rule.name(match)
+            changed = tensor if rule.change is None else rule.change(tensor)
+            found[target] = Source(changed, name, rule.note)
+            break
+        else:
+            raise InputError(
+                f"{network.where} has a variable {name!r}, which StyleGAN2's networks do not have",
+                "only StyleGAN2 (configurations E and F) and its version with ADA can be imported",
+            )
+    return Moves(network.where, role, found)

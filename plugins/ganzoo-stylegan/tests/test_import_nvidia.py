@@ -1,0 +1,305 @@
+"""Pickles like those of stylegan2-ada-pytorch and stylegan3, against their networks, restated."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import ganzoo_stylegan.importing
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import Tensor
+
+import ganzoo
+from ganzoo import layout, models, plugins
+from ganzoo.cli import main
+from ganzoo.errors import GanzooError, InputError
+from ganzoo.importing.importer import Converted, Network
+from ganzoo.importing.reading import read
+from tests.nvidia_pytorch import (
+    EasyDict,
+    Obj,
+    discriminator,
+    generator,
+    name_modules,
+    run_discriminator,
+    run_mapping,
+    run_synthesis,
+    truncated,
+)
+
+
+@pytest.fixture(autouse=True)
+def program(monkeypatch: pytest.MonkeyPatch) -> None:
+    name_modules(monkeypatch)
+
+
+def imported(folder: Path, content: Any, *, protocol: int = 4) -> Converted:
+    path = folder / "network-snapshot.pkl"
+    path.write_bytes(pickle.dumps(content, protocol=protocol))
+    importer = plugins.load().parts.get("importer", "stylegan-nvidia").build()
+    found = read(path)
+    assert importer.recognises(found)
+    return importer.convert(found)
+
+
+def built(kind: str, network: Network | None) -> Any:
+    assert network is not None
+    part = plugins.load().parts.get(kind, network.part)
+    module = models.build(part, part.make_config(network.config))
+    module.load_state_dict(network.state)
+    return module.eval().requires_grad_(False)
+
+
+GENERATORS: dict[str, dict[str, Any]] = {
+    "skip, clamped": {"widths": [7, 5, 3], "clamp": 0.8},
+    "resnet, conditional": {"widths": [7, 5, 3], "architecture": "resnet", "c": 3, "clamp": 256},
+    "resnet, clamped": {"widths": [7, 5, 3], "architecture": "resnet", "clamp": 0.5},
+    "orig": {"widths": [4, 6, 5], "architecture": "orig", "image": 1, "lr": 0.5},
+    "stylegan3's": {"widths": [9, 9, 4, 3], "flat": True, "clamp": 256, "layers": 3, "hidden": 8},
+    "stylegan3's, conditional": {"widths": [6, 3], "flat": True, "c": 2, "w": 8},
+}
+
+
+@pytest.mark.parametrize("settings", GENERATORS.values(), ids=GENERATORS)
+@pytest.mark.parametrize("key", ["G_ema", "G"])
+def test_images_are_those_of_the_program(
+    tmp_path: Path, key: str, settings: dict[str, Any]
+) -> None:
+    torch.manual_seed(0)
+    theirs = generator(**settings)
+    found = imported(tmp_path, {key: theirs})
+    G = built("generator", found.generator)
+    z, labels = torch.randn(3, theirs.z_dim), None
+    if theirs.c_dim:
+        labels = torch.tensor([1, 0, 1])
+    w = run_mapping(theirs.mapping, z.double(), labels)
+    torch.testing.assert_close(G.mapping(z, labels)[:, 0].double(), w, rtol=0, atol=1e-5)
+    for psi, cutoff, noise in ((1, None, "const"), (0.6, 2, "const"), (0.3, None, "none")):
+        ws = truncated(theirs.mapping, w, psi, cutoff)
+        expected = run_synthesis(theirs.synthesis, ws, noise)
+        images = G(z, labels, truncation=psi, truncation_cutoff=cutoff, noise=noise)
+        torch.testing.assert_close(images.double(), expected, rtol=1e-4, atol=1e-4)
+    flat = settings.get("flat", False)
+    assert found.program == f"NVlabs/{'stylegan3' if flat else 'stylegan2-ada-pytorch'}"
+    assert found.license.startswith("NVIDIA Source Code License for StyleGAN3" if flat else
+                                    "NVIDIA Source Code License for StyleGAN2")  # fmt: skip
+    assert found.license_url.startswith("https://")
+    assert any("not averaged" in n or "no averaged" in n for n in found.notes) == (key == "G")
+
+
+CRITICS: dict[str, dict[str, Any]] = {
+    "resnet": {"widths": [7, 5, 3], "clamp": 256},
+    "resnet, clamped": {"widths": [6, 5, 3], "clamp": 0.5, "group": None, "statistics": 2},
+    "skip, clamped": {"widths": [7, 5, 3], "clamp": 0.4, "architecture": "skip"},
+    "orig, conditional": {"widths": [7, 5], "architecture": "orig", "c": 3, "cmap": 6, "group": 2},
+    "conditional": {"widths": [4, 5, 3], "c": 3, "cmap": 4, "hidden": 9},
+    "without statistics": {"widths": [4, 3], "statistics": 0, "image": 1},
+}
+
+
+@pytest.mark.parametrize("settings", CRITICS.values(), ids=CRITICS)
+@pytest.mark.parametrize("frozen", [False, True])
+def test_scores_are_those_of_the_program(
+    tmp_path: Path, frozen: bool, settings: dict[str, Any]
+) -> None:
+    torch.manual_seed(0)
+    theirs = discriminator(**settings)
+    full = theirs.img_resolution
+    if frozen:
+        block = theirs.state["_modules"][f"b{full}"]
+        block.fromrgb.freeze()
+        block.conv0.freeze()
+        theirs.b4.fc.freeze()
+    G = generator(widths=settings["widths"], c=settings.get("c", 0), image=theirs.img_channels)
+    found = imported(tmp_path, {"G": G, "D": theirs, "G_ema": G}, protocol=3)
+    D = built("discriminator", found.discriminator)
+    images = torch.randn(8, theirs.img_channels, full, full)
+    labels = torch.tensor([0, 1, 2, 2, 1, 0, 0, 1]) if theirs.c_dim else None
+    expected = run_discriminator(theirs, images.double(), labels)
+    torch.testing.assert_close(D(images, labels).double(), expected, rtol=1e-3, atol=1e-5)
+
+
+def snapshot(**more: Any) -> dict[str, Any]:
+    torch.manual_seed(0)
+    return {
+        "training_set_kwargs": EasyDict(class_name="training.dataset.ImageFolderDataset"),
+        "G": generator(widths=[4, 3]), "D": discriminator(widths=[4, 3]),
+        "G_ema": generator(widths=[4, 3]), "augment_pipe": None, **more,
+    }  # fmt: skip
+
+
+def test_the_averaged_generator_is_taken_and_every_tensor_accounted_for(tmp_path: Path) -> None:
+    content = snapshot()
+    pipe = Obj("AugmentPipe")
+    pipe.buffer("p", torch.zeros(()))
+    content["augment_pipe"] = pipe
+    found = imported(tmp_path, content)
+    const = content["G_ema"].synthesis.b4.const.detach()
+    assert torch.equal(found.generator.state["const"][0], const)
+    count = {key: content[key].tensors() for key in ("G", "D", "G_ema", "augment_pipe")}
+    for key, number in count.items():
+        mine = [fate for fate in found.fates if fate.source.startswith(f"{key}.")]
+        assert len({fate.source for fate in mine}) == len(mine) == number, key
+    fates = {fate.source: fate for fate in found.fates}
+    assert fates["G_ema.synthesis.b8.conv1.weight"].target == "generator: convs.2.weight"
+    assert fates["D.b4.out.bias"].target == "discriminator: out.bias"
+    assert fates["G.mapping.w_avg"].target == "" and fates["augment_pipe.p"].target == ""
+    assert "float16" in " ".join(found.notes)
+
+
+def test_without_noise_maps_images_are_the_same(tmp_path: Path) -> None:
+    content = snapshot()
+    for block in content["G_ema"].synthesis.state["_modules"].values():
+        for layer in (block.state["_modules"][k] for k in ("conv0", "conv1") if hasattr(block, k)):
+            layer.state["use_noise"] = False
+            del layer.state["_parameters"]["noise_strength"], layer.state["_buffers"]["noise_const"]
+    G = built("generator", imported(tmp_path, content).generator)
+    z = torch.randn(2, 6)
+    w = run_mapping(content["G_ema"].mapping, z.double(), None)[:, None].repeat(1, 4, 1)
+    expected = run_synthesis(content["G_ema"].synthesis, w, "none")
+    torch.testing.assert_close(G(z).double(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_discriminator_of_another_kind_is_left_out(tmp_path: Path) -> None:
+    other = Obj("ProjectedDiscriminator", c_dim=0)
+    other.parameter("weight", 3, 3)
+    found = imported(tmp_path, snapshot(D=other))
+    assert found.discriminator is None
+    assert "none of StyleGAN2's" in " ".join(found.notes)
+    assert [fate.target for fate in found.fates if fate.source == "D.weight"] == [""]
+
+
+def stylegan3() -> Obj:
+    """A root whose synthesis starts with Fourier features."""
+    G, synthesis, features = generator(widths=[4, 3], flat=True), Obj("S"), Obj("SynthesisInput")
+    features.buffer("freqs", torch.ones(2, 2))
+    synthesis.add(input=features)
+    G.add(synthesis=synthesis)
+    return G
+
+
+def test_a_generator_of_stylegan3_goes_to_its_converter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def convert(state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Network:
+        seen.update(state=state, tensors=tensors)
+        return Network("stylegan3", {}, {})
+
+    def targets(names: Iterable[str]) -> dict[str, str]:
+        return {name: "input.freqs" if "freqs" in name else "" for name in names}
+
+    converter = ModuleType("ganzoo_stylegan.importing.stylegan3")
+    converter.convert, converter.targets = convert, targets
+    monkeypatch.setitem(sys.modules, converter.__name__, converter)
+    monkeypatch.setattr(ganzoo_stylegan.importing, "stylegan3", converter, raising=False)
+    found = imported(tmp_path, snapshot(G_ema=stylegan3()))
+    assert (found.program, found.generator.part) == ("NVlabs/stylegan3", "stylegan3")
+    assert found.discriminator is not None and found.discriminator.part == "stylegan2"
+    assert seen["state"]["z_dim"] == 6
+    assert torch.equal(seen["tensors"]["synthesis.input.freqs"], torch.ones(2, 2))
+    fates = {fate.source: fate.target for fate in found.fates}
+    assert fates["G_ema.synthesis.input.freqs"] == "generator: input.freqs"
+    assert fates["G_ema.mapping.w_avg"] == ""
+
+
+def test_without_the_converter_a_generator_of_stylegan3_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ganzoo_stylegan.importing.stylegan3", None)
+    monkeypatch.delattr(ganzoo_stylegan.importing, "stylegan3", raising=False)
+    with pytest.raises(InputError, match="G_ema is a StyleGAN3 generator, which this version"):
+        imported(tmp_path, snapshot(G_ema=stylegan3()))
+
+
+def test_the_command_makes_a_model_folder(tmp_path: Path) -> None:
+    content = snapshot()
+    path, out = tmp_path / "network-snapshot-000100.pkl", tmp_path / "faces"
+    path.write_bytes(pickle.dumps(content))
+    result = CliRunner().invoke(main, ["import", str(path), "-o", str(out)])
+    assert result.exit_code == 0, result.output
+    G, z = ganzoo.load(out), torch.randn(2, 6)
+    w = run_mapping(content["G_ema"].mapping, z.double(), None)[:, None].repeat(1, 4, 1)
+    expected = run_synthesis(content["G_ema"].synthesis, w)
+    torch.testing.assert_close(G(z).double(), expected, rtol=1e-4, atol=1e-4)
+    images = torch.randn(4, 3, 8, 8)
+    scores = run_discriminator(content["D"], images.double(), None)
+    D = ganzoo.load_discriminator(out)
+    torch.testing.assert_close(D(images).double(), scores, rtol=1e-3, atol=1e-5)
+    config = layout.read_config(out)
+    assert (config.license, config.license_name[:6]) == ("other", "NVIDIA")
+    assert config.license_link == "https://nvlabs.github.io/stylegan2-ada-pytorch/license.html"
+
+
+# -- refusals --------------------------------------------------------------------------------------
+
+
+def filtered(content: Any) -> None:
+    content["G_ema"].synthesis.b8.conv0.buffer("resample_filter", torch.ones(4, 4) / 16)
+
+
+def swish(content: Any) -> None:
+    content["G_ema"].synthesis.b4.conv1.state["activation"] = "swish"
+
+
+def rescaled(content: Any) -> None:
+    content["D"].b8.conv1.state["weight_gain"] = 1.0
+
+
+def two_clamps(content: Any) -> None:
+    content["G_ema"].synthesis.b8.torgb.state["conv_clamp"] = 256
+
+
+def a_tensor_more(content: Any) -> None:
+    content["G_ema"].synthesis.b8.conv1.parameter("attention", 3)
+
+
+def a_tensor_less(content: Any) -> None:
+    del content["G_ema"].synthesis.b8.conv1.state["_parameters"]["bias"]
+
+
+def silent(content: Any) -> None:
+    del content["G_ema"].state["z_dim"]
+
+
+def small(content: Any) -> None:
+    content["G_ema"].state["img_resolution"] = 4
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (filtered, r"G_ema\.synthesis\.b8\.conv0\.resample_filter is another filter"),
+        (swish, r"G_ema\.synthesis\.b4\.conv1 has the activation 'swish': only 'lrelu'"),
+        (rescaled, r"D\.b8\.conv1 scales its weight by 1, the original by 0\.19"),
+        (two_clamps, r"b8\.conv1 has conv_clamp None, .*b8\.torgb 256"),
+        (a_tensor_more, r"'synthesis\.b8\.conv1\.attention' that the original"),
+        (a_tensor_less, r"G_ema lacks the tensor 'synthesis\.b8\.conv1\.bias'"),
+        (silent, r"G_ema has no attribute 'z_dim'"),
+        (small, r"images of 4 pixels a side: only 8, 16"),
+    ],
+)
+def test_what_ours_is_not_is_refused(tmp_path: Path, change: Any, problem: str) -> None:
+    content = snapshot()
+    change(content)
+    with pytest.raises(InputError, match=problem) as error:
+        imported(tmp_path, content)
+    assert "\n" not in str(error.value)
+
+
+def test_other_pickles_are_not_recognised(tmp_path: Path) -> None:
+    importer = plugins.load().parts.get("importer", "stylegan-nvidia").build()
+    path = tmp_path / "other.pkl"
+    for content in ({}, [], {"G_ema": {"a": torch.zeros(1)}}, {"D": discriminator(widths=[4, 3])}):
+        path.write_bytes(pickle.dumps(content))
+        assert not importer.recognises(read(path))
+    path.write_bytes(pickle.dumps({"D": discriminator(widths=[4, 3])}))
+    with pytest.raises(GanzooError, match="no generator G_ema or G"):
+        importer.convert(read(path))

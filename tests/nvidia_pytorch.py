@@ -169,11 +169,8 @@ def generator(*, widths: list[int], z: int = 6, c: int = 0, w: int = 5, image: i
     num_ws = 2 * len(widths)
     given = EasyDict(z_dim=z, c_dim=c, w_dim=w)
     synthesis_kwargs = EasyDict(channel_base=999, channel_max=7, num_fp16_res=4, conv_clamp=clamp)
-    if flat:
-        given.update(synthesis_kwargs, mapping_kwargs=EasyDict(num_layers=layers))
-        del given["mapping_kwargs"]
-    else:
-        given.update(mapping_kwargs=EasyDict(num_layers=layers), synthesis_kwargs=synthesis_kwargs)
+    given["mapping_kwargs"] = EasyDict(num_layers=layers)
+    given.update(synthesis_kwargs if flat else {"synthesis_kwargs": synthesis_kwargs})
     G = Obj("Generator", z_dim=z, c_dim=c, w_dim=w, img_resolution=full, img_channels=image,
             num_ws=num_ws, _init_args=(), _init_kwargs=given)  # fmt: skip
     G.add(synthesis=synthesis, mapping=mapping(z, c, w, num_ws, layers, lr, hidden or w))

@@ -138,7 +138,7 @@ def test_the_averaged_generator_is_taken_and_every_tensor_accounted_for(tmp_path
     content = snapshot()
     pipe = Obj("AugmentPipe")
     pipe.buffer("p", torch.zeros(()))
-    content["augment_pipe"] = pipe
+    content |= {"augment_pipe": pipe, "statistics": {"mean": [torch.zeros(2)]}}
     found = imported(tmp_path, content)
     const = content["G_ema"].synthesis.b4.const.detach()
     assert torch.equal(found.generator.state["const"][0], const)
@@ -150,6 +150,7 @@ def test_the_averaged_generator_is_taken_and_every_tensor_accounted_for(tmp_path
     assert fates["G_ema.synthesis.b8.conv1.weight"].target == "generator: convs.2.weight"
     assert fates["D.b4.out.bias"].target == "discriminator: out.bias"
     assert fates["G.mapping.w_avg"].target == "" and fates["augment_pipe.p"].target == ""
+    assert fates["statistics.mean.0"].target == ""
     assert "float16" in " ".join(found.notes)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from ganzoo.errors import InputError
+from ganzoo.importing import tree
 from ganzoo.importing.importer import Converted, Fate, Importer, Network
 from ganzoo.importing.moves import Moves
 from ganzoo.importing.nvidia import Module, entries, unused
@@ -40,15 +41,16 @@ class NvidiaImporter(Importer):
     """{"G_ema", "G", "D", …}, of which G_ema alone is enough."""
 
     def recognises(self, checkpoint: Checkpoint) -> bool:
-        found = _networks(checkpoint.root)
-        names = (set(found[key].children) for key in ("G_ema", "G") if key in found)
-        return any({"mapping", "synthesis"} <= children for children in names)
+        return _chosen(_networks(checkpoint.root)) is not None
 
     def convert(self, checkpoint: Checkpoint) -> Converted:
         found = _networks(checkpoint.root)
-        name = next((key for key in ("G_ema", "G") if key in found), None)
+        name = _chosen(found)
         if name is None:
-            raise InputError("the file has no generator G_ema or G", "it cannot be imported")
+            raise InputError(
+                "the file has no generator G_ema or G with a mapping and a synthesis",
+                "only files of stylegan2-ada-pytorch and stylegan3 can be imported",
+            )
         G, D = found[name], found.get("D")
         program = _program(G)
         notes = [] if name == "G_ema" else ["The file has no averaged generator: this is G."]
@@ -73,6 +75,9 @@ class NvidiaImporter(Importer):
         for key, module in found.items():
             if key not in (name, "D"):
                 fates += unused(key, module.tensors(), "training only")
+        for key, node in entries(checkpoint.root).items():
+            if key not in found:
+                fates += unused(str(key), [path for path, _ in tree.tensors(node)], "of no network")
         # the file contains the source code of its networks, and with it the notice of its owner
         license, url = LICENSES[program] if "NVIDIA" in G.source else ("", "")
         return Converted(
@@ -85,11 +90,18 @@ def _networks(root: Any) -> dict[str, Module]:
     return {key: module for key, module in modules.items() if module is not None}
 
 
+def _chosen(networks: Mapping[str, Module]) -> str | None:
+    """The name of the generator to take, the averaged one if it is there."""
+    for name in ("G_ema", "G"):
+        if name in networks and {"mapping", "synthesis"} <= set(networks[name].children):
+            return name
+    return None
+
+
 def _program(G: Module) -> str:
-    """Both programs have a StyleGAN2 of the same names; the settings of the later one are flat."""
+    """Both programs have a StyleGAN2 of the same names; the later one is given the settings of its
+    synthesis one by one."""
     given = entries(G.state.get("_init_kwargs"))
-    if "synthesis_kwargs" in given or "mapping_kwargs" in given:
-        return ADA
     flat = {"channel_base", "channel_max", "num_fp16_res", "conv_clamp"} & set(given)
     later = flat or "fused_modconv_default" in G.source or _is_stylegan3(G)
     return STYLEGAN3 if later else ADA
@@ -111,11 +123,11 @@ def _stylegan3(G: Module, where: str) -> tuple[Network, list[Fate]]:
             f"{where} is a StyleGAN3 generator, which this version cannot import",
             "pip install --upgrade ganzoo-stylegan",
         ) from error
-    tensors = G.tensors()
-    network = stylegan3.convert(G.state, tensors)
+    found = G.tensors()
+    network = stylegan3.convert(G.state, found)
     fates = [
         Fate(f"{where}.{name}", f"generator: {target}" if target else "")
-        for name, target in stylegan3.targets(tensors).items()
+        for name, target in stylegan3.targets(found).items()
     ]
     return network, fates
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ganzoo.cli.output import json_option, note, print_facts, print_rows
-from ganzoo.errors import InputError, printable
+from ganzoo.errors import printable
 
 
 @click.command("import")
@@ -101,6 +101,6 @@ def _list_families(as_json: bool) -> None:
         }
         for owned in plugins.load().parts.all("importer")
     ]
-    if not rows and not as_json:
-        raise InputError("no installed plugin imports checkpoints", "pip install 'ganzoo[all]'")
     print_rows(rows, ["family", "plugin", "settings", "summary"], as_json=as_json)
+    if not rows:
+        note("no installed plugin imports checkpoints: pip install 'ganzoo[all]'")

@@ -143,6 +143,20 @@ def progressive_discriminator(
     return Network("progan", settings, D.state)
 
 
+def check_classes(config: Mapping[str, Any], asked: int) -> None:
+    """
+    Raises:
+        InputError: a label is among the numbers of the generator's input, and nobody says so.
+    """
+    numbers = config.get("categoryVectorDim", 0)
+    if isinstance(numbers, int) and numbers > 0 and not asked:
+        raise InputError(
+            f"{numbers} numbers of the generator's input are a label",
+            f"give --set classes={numbers} if it is one of {numbers} classes; several attributes"
+            " in one label cannot be converted",
+        )
+
+
 def check_faded(config: Mapping[str, Any]) -> list[str]:
     """A note where the file was written while its last resolution was blended in."""
     alpha = config.get("alpha", 0)

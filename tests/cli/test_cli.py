@@ -177,6 +177,7 @@ def test_plugins_and_parts(ganzoo, model):
         "version": "1.2",
         "state": "ok",
         "parts": 2,
+        "importers": [],
         "models": 1,
         "error": "",
     }

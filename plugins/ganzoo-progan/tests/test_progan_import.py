@@ -215,6 +215,7 @@ def test_gan_zoo_without_gains_and_with_labels() -> None:
     [
         ({"leakyReluLeak": 0.1}, "slope 0.1"),
         ({"perChannelNormalization": False}, "without pixel norm"),
+        ({"categoryVectorDim": 3}, "--set classes=3"),
     ],
 )
 def test_gan_zoo_that_ours_cannot_express(config: dict[str, Any], message: str) -> None:

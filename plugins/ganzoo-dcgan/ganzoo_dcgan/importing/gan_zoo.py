@@ -33,6 +33,7 @@ class GanZoo(Importer):
         root, account = checkpoint.root, Account(checkpoint.root)
         settings = gan_zoo.settings(root) or {}
         classes = self.config.classes
+        gan_zoo.check_classes(settings, classes)
         G, D = gan_zoo.generator(root, account), gan_zoo.discriminator(root, account)
         generator = stack.generator(
             G,

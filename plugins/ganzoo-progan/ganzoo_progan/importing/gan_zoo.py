@@ -33,7 +33,9 @@ class GanZoo(Importer):
 
     def convert(self, checkpoint: Checkpoint) -> Converted:
         root, account = checkpoint.root, Account(checkpoint.root)
-        settings, notes = gan_zoo.settings(root) or {}, []
+        notes: list[str] = []
+        settings = gan_zoo.settings(root) or {}
+        gan_zoo.check_classes(settings, self.config.classes)
         G, D = gan_zoo.generator(root, account), gan_zoo.discriminator(root, account)
         generator = _generator(G, settings, self.config)
         shape, discriminator = list(generator.config["image_shape"]), None

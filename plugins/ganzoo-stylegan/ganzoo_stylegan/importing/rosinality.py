@@ -29,7 +29,7 @@ from ganzoo.importing.tree import Checkpoint
 from ganzoo_stylegan.config import StyleGANGeneratorConfig
 from ganzoo_stylegan.importing.rosinality_config import RosinalityConfig
 from ganzoo_stylegan.importing.w_avg import NOTE, average_w
-from ganzoo_stylegan.stylegan import Generator
+from ganzoo_stylegan.stylegan import Mapping as MappingNetwork
 
 PROGRAM = "rosinality/style-based-gan-pytorch"
 GENERATOR = ("generator.progression.0.conv1.input", "generator.to_rgb.0.conv.weight_orig")
@@ -124,7 +124,7 @@ def _generator(G: Moves, resolution: int | None, notes: list[str]) -> Network:
             G.drop(name.removesuffix("_orig"), "computed from weight_orig")
     shape = (config["image_shape"][0], size, size)
     ours = StyleGANGeneratorConfig(**{**config, "image_shape": shape, "channels": tuple(widths)})
-    G.fill("w_avg", average_w(Generator(ours), G.state, z_dim))
+    G.fill("w_avg", average_w(MappingNetwork(ours), G.state, z_dim))
     return Network("stylegan", config, G.state)
 
 

@@ -17,9 +17,8 @@ from ganzoo.importing.importer import Converted, Importer, Network
 from ganzoo.importing.modules import Account, Moves, fixed_noise, is_state
 from ganzoo.importing.tree import Checkpoint
 from ganzoo.nn import fir_kernel
-from ganzoo_stylegan.config import StyleGAN2GeneratorConfig
 from ganzoo_stylegan.importing.w_avg import NOTE, average_w
-from ganzoo_stylegan.stylegan2 import Generator
+from ganzoo_stylegan.stylegan2 import Mapping as MappingNetwork
 
 GENERATOR = ("input.input", "conv1.conv.modulation.weight", "to_rgb1.conv.weight")
 DISCRIMINATOR = ("convs.0.0.weight", "final_conv.0.weight", "final_linear.1.weight")
@@ -111,10 +110,9 @@ def _generator(G: Moves, notes: list[str]) -> Network:
     if "noises.noise_0" not in G:
         notes.append("The file has no noise maps: those of noise='const' were drawn at the import.")
     if "w_avg" not in G.state:
-        ours = StyleGAN2GeneratorConfig(
-            **{**config, "image_shape": (3, size, size), "channels": tuple(config["channels"])}
-        )
-        G.fill("w_avg", average_w(Generator(ours), G.state, ours.z_dim))
+        z_dim, w_dim = config["z_dim"], config["w_dim"]
+        mapper = MappingNetwork(z_dim, 0, w_dim, layers=depth, lr_multiplier=0.01)
+        G.fill("w_avg", average_w(mapper, G.state, z_dim))
         notes.append(NOTE)
     return Network("stylegan2", config, G.state)
 

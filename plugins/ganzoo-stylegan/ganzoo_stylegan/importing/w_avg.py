@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganzoo import rng
-from ganzoo_stylegan.styles import StyleGenerator
 
 COUNT = 10_000
 NOTE = (
@@ -18,11 +17,13 @@ NOTE = (
 
 
 @torch.no_grad()
-def average_w(G: StyleGenerator, state: Mapping[str, Tensor], z_dim: int) -> Tensor:
-    """The mean w (w_dim,) of the same 10,000 latents each time, through the mapping in `state`."""
+def average_w(mapper: nn.Module, state: Mapping[str, Tensor], z_dim: int) -> Tensor:
+    """The mean w (w_dim,) of the same 10,000 latents each time, by `mapper` with its weights in the
+    generator's `state`."""
     start = "mapper."
-    mapping = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
-    G.mapper.load_state_dict(mapping)
+    mapper.load_state_dict(
+        {name.removeprefix(start): w for name, w in state.items() if name.startswith(start)}
+    )
     z = torch.from_numpy(rng.latents(range(COUNT), z_dim))
-    average: Tensor = G.mapper(z, None).mean(0)
+    average: Tensor = mapper(z, None).mean(0)
     return average

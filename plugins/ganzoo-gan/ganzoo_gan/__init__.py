@@ -37,7 +37,7 @@ def ganzoo_generators() -> Iterable[Part]:
                 "layers": [
                     {"kind": "linear", "width": 32},
                     {"kind": "leaky-relu"},
-                    {"kind": "linear", "width": 64},
+                    {"kind": "linear", "width": 0},
                     {"kind": "tanh"},
                 ],
             },

@@ -23,7 +23,7 @@ class Generator(ganzoo.Generator):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__(config)
         self.code = Code(config.num_classes, config.embedding_dim) if config.num_classes else None
-        self.layers = sequence(config.layers, config.start)
+        self.layers = sequence(config.filled, config.start)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         self.check_labels(labels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import ganzoo
@@ -22,7 +22,8 @@ class Layer:
     Attributes:
         kind: "reshape" makes `width` square maps of a vector, "flatten" a vector of maps,
             "upsample" four pixels of each; the others are PyTorch's.
-        width: units, channels or maps, of a linear layer, a convolution or a reshape.
+        width: units, channels or maps, of a linear layer, a convolution or a reshape. A generator's
+            linear layer of width 0 has as many units as the image has numbers.
         kernel, stride, padding, output_padding: of a convolution.
         bias: whether a linear layer or a convolution has one.
         eps: of a batch norm.
@@ -52,7 +53,7 @@ class Layer:
     slope: float = 0.2
 
     def __post_init__(self) -> None:
-        needs_width = self.kind in (*WEIGHTED, "reshape")
+        needs_width = self.kind in ("conv", "conv-transpose", "reshape")
         check_range("width", self.width, 1 if needs_width else 0, 65_536)
         for name, low, high in (
             ("kernel", 1, 64), ("stride", 1, 64), ("padding", 0, 64), ("output_padding", 0, 63),
@@ -112,20 +113,29 @@ class GeneratorConfig(ganzoo.GeneratorConfig):
     learned, of `embedding_dim` numbers.
     """
 
-    layers: tuple[Layer, ...] = (Layer("linear", 784), Layer("tanh"))
+    layers: tuple[Layer, ...] = (Layer("linear", 0), Layer("tanh"))
     conditioning: Literal["last", "first", "product"] = "last"
     embedding_dim: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_range("embedding_dim", self.embedding_dim, 0, 65_536)
-        *_, (_, _, made) = [(None, None, self.start), *shapes(self.layers, self.start)]
+        *_, (_, _, made) = [(None, None, self.start), *shapes(self.filled, self.start)]
         if made != self.image_shape and made != (math.prod(self.image_shape),):
             raise ConfigError(
                 f"layers make {' x '.join(map(str, made))} numbers of z, and"
                 f" image_shape is {list(self.image_shape)}",
                 "make the two agree",
             )
+
+    @property
+    def filled(self) -> tuple[Layer, ...]:
+        """`layers`, with the width of each."""
+        numbers = math.prod(self.image_shape)
+        return tuple(
+            replace(layer, width=numbers) if layer.kind == "linear" and not layer.width else layer
+            for layer in self.layers
+        )
 
     @property
     def start(self) -> Shape:

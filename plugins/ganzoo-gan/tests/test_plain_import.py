@@ -326,6 +326,17 @@ def test_a_convolutional_discriminator(tmp_path: Path) -> None:
     same(made.discriminator(x).sigmoid(), D(x).detach().flatten())
 
 
+def test_a_discriminator_alone_is_told_from_a_generator(tmp_path: Path) -> None:
+    convolutions = nn.Sequential(
+        nn.Conv2d(3, 8, 4, 2, 1, bias=False), nn.LeakyReLU(0.2), nn.Conv2d(8, 16, 4, 2, 1),
+        nn.BatchNorm2d(16), nn.LeakyReLU(0.2), nn.Conv2d(16, 1, 4),
+    )  # fmt: skip
+    linear = nn.Sequential(nn.Linear(64, 8), nn.LeakyReLU(0.2), nn.Linear(8, 1))
+    for D in (convolutions, linear):
+        with pytest.raises(InputError, match="has a discriminator, and no generator"):
+            imported(tmp_path, D.state_dict())
+
+
 def test_branches_and_other_layers_are_not_taken_for_plain(tmp_path: Path) -> None:
     linear = nn.Linear(4, 4).state_dict()
     for root in (

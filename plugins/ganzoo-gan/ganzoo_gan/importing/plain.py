@@ -19,7 +19,7 @@ from ganzoo.importing.modules import Account, Moves, scaled
 from ganzoo.importing.tree import Checkpoint
 from ganzoo_gan.importing import known
 from ganzoo_gan.importing.config import PlainConfig
-from ganzoo_gan.importing.stack import Questions, Stack, critic, generator, is_chain
+from ganzoo_gan.importing.stack import Questions, Stack, critic, generator, is_chain, is_critic
 
 NORM = ("weight", "bias", "running_mean", "running_var")
 
@@ -48,6 +48,10 @@ class Plain(Importer):
         if found is None or not is_chain(found):
             raise InputError(
                 "the generator is not one layer after another", "another importer may know it"
+            )
+        if is_critic(found):
+            raise InputError(
+                "the file has a discriminator, and no generator", "import the generator's file"
             )
         config, notes = known.settings(found, self.config)
         questions = Questions()

@@ -82,6 +82,17 @@ def is_chain(found: list[Found]) -> bool:
     return True
 
 
+def is_critic(found: list[Found]) -> bool:
+    """Whether a chain goes from an image to a score: it ends with one unit, or starts with an
+    ordinary convolution of few channels."""
+    weighted = [module for module in _body(found) if module.kind != "batch-norm"]
+    first, second, last = weighted[0], weighted[1], weighted[-1]
+    if first.kind == "conv":
+        wide, few = first.weight[:2]
+        return few <= 4 < wide and wide in second.weight[:2]
+    return last.kind == "linear" and last.weight[0] == 1
+
+
 def _body(found: list[Found]) -> list[Found]:
     return [module for module in found if module.kind != "embedding"]
 

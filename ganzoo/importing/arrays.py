@@ -45,12 +45,13 @@ def values(data: Any, dtype: Any, shape: Any, order: Any, budget: Budget) -> Ten
     return torch.from_numpy(np.ascontiguousarray(flat.reshape(shape, order=order)).reshape(shape))
 
 
-def scalar(dtype: Any, data: Any) -> Any:
-    """A NumPy scalar as a number of Python's."""
+def scalar(dtype: Any, data: Any, budget: Budget) -> Any:
+    """A NumPy scalar as a number of Python's, or a text."""
     if type(data) is str:
         data = data.encode("latin-1")
     if type(data) is not bytes:
         raise Unreadable("a number in it has no value")
+    budget.allocate(len(data))
     text = _dtype_code(dtype)
     if re.fullmatch(r"[SU]\d{1,6}", text):
         return data.rstrip(b"\0") if text[0] == "S" else data.decode("utf-32-le").rstrip("\0")

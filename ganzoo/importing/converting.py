@@ -15,13 +15,15 @@ from torch import Tensor
 import ganzoo
 from ganzoo import checkpoint, layout, metadata, plugins, weights
 from ganzoo.configs import config_to_dict, toml_value
-from ganzoo.errors import CheckpointError, ConfigError, GanzooError, InputError
-from ganzoo.importing.importer import Converted, Importer, Network
+from ganzoo.errors import CheckpointError, ConfigError, GanzooError, InputError, printable
+from ganzoo.importing.importer import Converted, Fate, Importer, Network
 from ganzoo.importing.reading import read
-from ganzoo.importing.tree import Checkpoint, Record
-from ganzoo.parts import OwnedPart, Part, check_compatible
+from ganzoo.importing.tree import Checkpoint, Record, label
+from ganzoo.parts import OwnedPart
 
-TENSORS_SHOWN = 3
+MOST_TENSORS = 6000
+"""Their fates go into training.json, which is read as a whole."""
+_MOST_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,16 @@ def convert(
             f" ({type(error).__name__}: {error})",
             f"is it of that family? if so, tell the authors of {owned.distribution}",
         ) from error
-    converted, networks = _built(converted, path)
+    converted, networks = _built(_printable(converted, path), path)
     return Conversion(path, found, owned.part.name, config_to_dict(config), converted, *networks)
+
+
+def _printable(converted: Converted, path: Path) -> Converted:
+    """Names of tensors are anyone's text: as it can be printed and written."""
+    if len(converted.fates) > MOST_TENSORS:
+        raise CheckpointError(f"{path} has {len(converted.fates):,} tensors", "is it of a GAN?")
+    fates = (Fate(*(printable(text, longest=200) for text in fate)) for fate in converted.fates)
+    return replace(converted, fates=tuple(fates))
 
 
 def _settings(given: Mapping[str, Any] | Iterable[str] | None) -> dict[str, Any]:
@@ -186,11 +196,9 @@ def _node(node: Any) -> str:
     if isinstance(node, Tensor):
         return f"a tensor {list(node.shape)}"
     if isinstance(node, dict):
-        tensors = {name: value for name, value in node.items() if isinstance(value, Tensor)}
-        shown = tensors if tensors and len(tensors) == len(node) else node
         names = [
-            f"{name} {list(value.shape)}" if isinstance(value, Tensor) else str(name)
-            for name, value in list(shown.items())[: 4 * TENSORS_SHOWN]
+            f"{label(name)[:60]}{f' {list(value.shape)}' if isinstance(value, Tensor) else ''}"
+            for name, value in list(node.items())[:_MOST_SHOWN]
         ]
         more = ", …" if len(node) > len(names) else ""
         return f"{len(node)} entries: {', '.join(names)}{more}" if names else "an empty dict"
@@ -201,7 +209,6 @@ def _node(node: Any) -> str:
 
 def _built(converted: Converted, path: Path) -> tuple[Converted, tuple[Any, Any]]:
     """The networks with their weights, checked strictly: every tensor, no other, each finite."""
-    chosen: dict[str, tuple[Part, Any]] = {}
     modules: list[Any] = []
     notes = list(converted.notes)
     for role, network in (
@@ -212,7 +219,6 @@ def _built(converted: Converted, path: Path) -> tuple[Converted, tuple[Any, Any]
             continue
         part = plugins.load().parts.get(role, network.part)
         config = part.make_config(network.config)
-        chosen[role] = (part, config)
         state = {name: _as_stored(tensor) for name, tensor in network.state.items()}
         if any(tensor.dtype == torch.float64 for tensor in network.state.values()):
             notes.append(f"The {role}'s float64 values were rounded to float32.")
@@ -225,8 +231,15 @@ def _built(converted: Converted, path: Path) -> tuple[Converted, tuple[Any, Any]
                 error.problem, "the file is of a variant that its importer does not know"
             ) from error
         modules.append(module.eval().requires_grad_(False))
-    check_compatible(chosen, lambda role: ())
     generator, discriminator = modules
+    if discriminator is not None:
+        for fact in ("image_shape", "num_classes"):
+            ours, theirs = (getattr(network.config, fact) for network in modules)
+            if ours != theirs:
+                raise CheckpointError(
+                    f"{path}: {fact} is {ours} of the generator, {theirs} of the discriminator",
+                    "the file is of a variant that its importer does not know",
+                )
     images = generator(*_inputs(generator))
     if not bool(images.isfinite().all()):
         raise CheckpointError(
@@ -315,7 +328,7 @@ def _record(conversion: Conversion, *, settled: bool) -> dict[str, Any]:
     converted, found = conversion.converted, conversion.checkpoint
     return {
         "program": converted.program,
-        "file": found.name,
+        "file": printable(found.name, longest=300),
         "sha256": found.sha256,
         "size": found.size,
         "container": found.container,

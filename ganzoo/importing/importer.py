@@ -16,7 +16,12 @@ from ganzoo.importing.tree import Checkpoint
 
 
 class Importer:
-    """Base of every importer. Its config, a frozen dataclass, holds what users may have to say."""
+    """Base of every importer. Its config, a frozen dataclass, holds what users may have to say.
+
+    Every field of the config has a default, since files are recognised with the default config, and
+    its module imports no torch, since importers are listed without it. A file's values may be of
+    any type, and a tree may hold itself: `tree.tensors` and `tree.records` walk it safely.
+    """
 
     def __init__(self, config: Any) -> None:
         self.config = config

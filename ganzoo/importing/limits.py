@@ -9,6 +9,7 @@ DEEPEST = 200
 MOST_NESTED = 2
 """Pickles within a pickle: a plain pickle holds a tensor's storage as a file of torch's own."""
 LONGEST_TEXT = 1 << 24
+LONGEST_NAME = 300
 LONGEST_INTEGER = 256
 """Bytes."""
 
@@ -35,7 +36,7 @@ class Budget:
             raise Unreadable(f"it takes more than {MOST_STEPS:,} steps to read")
 
     def allocate(self, size: int) -> None:
-        """Before memory is taken for the values of a tensor, or the copy of a text."""
+        """Memory that is taken for the values of a tensor, for a text or for bytes."""
         self.memory -= size
         if self.memory < 0:
-            raise Unreadable("its tensors take several times the memory that the file has bytes")
+            raise Unreadable("its values take several times the memory that the file has bytes")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ganzoo.importing import arrays, storages
-from ganzoo.importing.limits import MOST_NESTED, Unreadable
+from ganzoo.importing.limits import LONGEST_NAME, MOST_NESTED, Unreadable
 from ganzoo.importing.tree import Record, Reference
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ def check_name(module: str, name: str) -> None:
     Raises:
         Unreadable: names the function.
     """
+    if len(module) > LONGEST_NAME or len(name) > LONGEST_NAME:
+        raise Unreadable("it asks for something with a very long name")
     if not _MODULE.fullmatch(module) or not _NAME.fullmatch(name):
         raise Unreadable(
             f"it asks for {module[:80]}.{name[:80]}, which is no plain name",
@@ -143,10 +145,12 @@ def _reconstructor(machine: Machine, cls: Any, base: Any, state: Any) -> Any:
     if not isinstance(cls, Reference) or not isinstance(base, Reference):
         _odd("an object")
     plain = base.name == "object" or state is None
-    return machine.made(cls, () if plain else (state,))
+    return _new(machine, cls, *(() if plain else (state,)))
 
 
 def _new(machine: Machine, cls: Any, *args: Any) -> Any:
+    if not isinstance(cls, Reference) or cls.module in ("copyreg", "copy_reg"):
+        _odd("an object")  # one such call within another would nest without end
     return machine.made(cls, args)
 
 
@@ -205,7 +209,9 @@ def _parameter(machine: Machine, data: Any, *_: Any) -> Tensor:
 
 def _from_type(machine: Machine, function: Any, cls: Any, args: Any, state: Any) -> Any:
     """A tensor with attributes of its own, which are left out."""
-    if not isinstance(function, Reference) or type(args) is not tuple:
+    if not isinstance(function, Reference) or function.module != "torch._utils":
+        _odd("a tensor")
+    if type(args) is not tuple:
         _odd("a tensor")
     tensor = machine.made(function, args)
     return _parameter(machine, tensor)
@@ -233,7 +239,7 @@ def _size(machine: Machine, size: Any = ()) -> tuple[Any, ...]:
 
 
 def _device(machine: Machine, kind: Any, index: Any = None) -> str:
-    if type(kind) is not str or type(index) not in (int, type(None)):
+    if type(kind) is not str or len(kind) > 20 or type(index) not in (int, type(None)):
         _odd("a device")
     return kind if index is None else f"{kind}:{index}"
 
@@ -263,7 +269,7 @@ def _from_buffer(
 
 
 def _scalar(machine: Machine, dtype: Any, data: Any) -> Any:
-    return arrays.scalar(dtype, data)
+    return arrays.scalar(dtype, data, machine.budget)
 
 
 TABLE: dict[tuple[str, str], Callable[..., Any]] = {

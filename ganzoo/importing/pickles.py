@@ -44,6 +44,8 @@ class Machine:
                 self.budget.spend()
                 if name == "STOP":
                     break
+                if type(argument) in (str, bytes):
+                    self.budget.allocate(len(argument))
                 if name not in _OPERATIONS:
                     raise Unreadable(f"it uses the operation {name}, which no checkpoint needs")
                 _OPERATIONS[name](self, argument)
@@ -66,9 +68,12 @@ class Machine:
         """What a call of a class or function gives: an inert value."""
         make = objects.TABLE.get((cls.module, cls.name))
         if make is None:
+            if cls.module == "torch._utils":
+                raise Unreadable(f"it holds a tensor of a kind that is not read ({cls.name})")
             return Record(cls.module, cls.name, args, kwargs or {})
         if kwargs:
             raise Unreadable(f"it calls {cls.module}.{cls.name} in an odd way")
+        self.budget.spend(len(args))  # a tuple of the memo may be passed again and again
         return make(self, *args)
 
     def awaits_values(self, array: Tensor) -> Tensor:
@@ -184,6 +189,7 @@ class Machine:
             raise Unreadable("it calls what is no class and no function")
         if type(args) is not tuple or type(kwargs) not in (dict, type(None)):
             raise Unreadable(_DAMAGED)
+        self.budget.spend(len(kwargs or ()))
         if any(type(name) is not str for name in kwargs or ()):
             raise Unreadable(_DAMAGED)
         self._push(self.made(cls, args, kwargs))

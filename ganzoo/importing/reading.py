@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from ganzoo.importing import torchfiles
 from ganzoo.importing.limits import Budget, Unreadable
 from ganzoo.importing.opcodes import Source
 from ganzoo.importing.pickles import Machine, check_tree
+from ganzoo.importing.storages import DTYPES, Block, Storage, tensor
 from ganzoo.importing.tree import Checkpoint
 
 Container = Literal["pickle", "torch-legacy", "torch-zip", "safetensors"]
@@ -72,7 +74,7 @@ def _tree(data: bytearray, path: Path) -> tuple[Container, Any]:
     if data[257:262] == b"ustar":
         raise Unreadable("it is a tar archive", "unpack it, and give the checkpoint in it")
     if data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data):
-        return "safetensors", _safetensors(path)
+        return "safetensors", _safetensors(data, path, budget)
     source = Source(data)
     root = Machine(budget).run(source)
     if type(root) is int and root == torchfiles.MAGIC:
@@ -82,14 +84,16 @@ def _tree(data: bytearray, path: Path) -> tuple[Container, Any]:
     return "pickle", root
 
 
-def _safetensors(path: Path) -> dict[str, Any]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
+def _safetensors(data: bytearray, path: Path, budget: Budget) -> dict[str, Any]:
     try:
-        weights.read_header(path)
-        return load_file(path)
+        header = weights.read_header(path, largest=weights.LARGEST_STATE_HEADER)
     except GanzooError as error:
         raise Unreadable(error.problem, error.remedy) from error
-    except SafetensorError as error:
-        raise Unreadable(f"it is damaged: {error}") from error
+    block = Block(len(data), memoryview(data))
+    out = {}
+    for name, (kind, shape, start) in header.items():
+        dtype = DTYPES[kind]
+        storage = Storage(block, dtype, start, math.prod(shape) * dtype.itemsize)
+        stride = tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
+        out[name] = tensor(storage, 0, shape, stride, budget)
+    return out

@@ -86,6 +86,8 @@ def tensor(
     if any(type(n) is not int or not 0 <= n < _LARGEST for n in (offset, *size, *stride)):
         raise Unreadable("a tensor in it has an odd shape")
     numel = math.prod(size)
+    if math.prod(n or 1 for n in size) >= 1 << 60:  # of an empty one, torch multiplies these too
+        raise Unreadable("a tensor in it has an odd shape")
     if numel > 0 and any(n > 1 and step == 0 for n, step in zip(size, stride)):
         raise Unreadable("a tensor in it repeats its values")
     span = sum((n - 1) * step for n, step in zip(size, stride)) + 1 if numel else 0

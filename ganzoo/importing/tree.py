@@ -61,17 +61,25 @@ class Checkpoint:
     root: Any
 
 
+def label(key: Any) -> str:
+    """A key of a mapping as text, cut where it is long. A tuple or record may hold anything: of it,
+    the type is told."""
+    if isinstance(key, (str, int, float, type(None))):
+        return str(key)[:200]
+    return type(key).__name__
+
+
 def children(node: Any) -> Iterator[tuple[str, Any]]:
     """What a node holds, with names: keys, places, and those of a record's parts."""
     if isinstance(node, Record):
         yield from ((f"args.{i}", value) for i, value in enumerate(node.args))
-        yield from node.kwargs.items()
+        yield from ((label(name), value) for name, value in node.kwargs.items())
         if isinstance(node.state, dict):
-            yield from ((str(name), value) for name, value in node.state.items())
+            yield from ((label(name), value) for name, value in node.state.items())
         elif node.state is not None:
             yield "state", node.state
     elif isinstance(node, dict):
-        yield from ((str(name), value) for name, value in node.items())
+        yield from ((label(name), value) for name, value in node.items())
     elif isinstance(node, (list, tuple)):
         yield from ((str(i), value) for i, value in enumerate(node))
     elif isinstance(node, (set, frozenset)):
@@ -81,16 +89,17 @@ def children(node: Any) -> Iterator[tuple[str, Any]]:
 def nodes(root: Any) -> Iterator[tuple[str, Any]]:
     """(dotted path, value) of everything in a tree, in the file's order, each node once."""
     seen: set[int] = set()
-    waiting = [("", root)]
+    waiting = [("", "", root)]
     while waiting:
-        path, value = waiting.pop()
+        prefix, name, value = waiting.pop()
+        path = prefix + name
         if isinstance(value, (Record, Tensor, dict, list, tuple, set, frozenset)):
             if id(value) in seen:
                 continue
             seen.add(id(value))
         yield path, value
-        prefix = f"{path}." if path else ""
-        waiting += reversed([(f"{prefix}{name}", child) for name, child in children(value)])
+        below = f"{path}." if path else ""
+        waiting += reversed([(below, name, child) for name, child in children(value)])
 
 
 def tensors(root: Any) -> Iterator[tuple[str, Tensor]]:

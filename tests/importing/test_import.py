@@ -20,6 +20,7 @@ from ganzoo import checkpoint, gates, layout, plugins
 from ganzoo.cli import main
 from ganzoo.errors import CheckpointError, ConfigError, InputError, NotFoundError
 from ganzoo.importing import converting
+from ganzoo.importing.importer import Fate
 from ganzoo.models import build
 
 pytestmark = pytest.mark.usefixtures("healthy_parts")
@@ -150,6 +151,35 @@ def test_a_report_alone_writes_nothing(file: Path, tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_names_of_tensors_are_anyones_text(content: dict[str, Any], tmp_path: Path) -> None:
+    odd = {f"extra\ud800\x1b[2J{'x' * 500}.steps": torch.zeros(1)}
+    path = tmp_path / "net.pt"
+    torch.save({**content, "G": {**content["G"], **odd}}, path)
+    words = (path, "--set", "classes=0", "--report")
+    assert "which the model has not" in refused(*words)  # `refused` sees one line
+    torch.save({**content, "D": None}, path)
+    assert "cannot be converted by the importer" in refused(*words)
+
+
+def test_fates_are_printable(file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    importer = type(plugins.load().parts.get("importer", "healthy").build())
+    convert = importer.convert
+
+    def with_odd_names(self: Any, checkpoint: Any) -> Any:
+        made = convert(self, checkpoint)
+        odd = Fate("\ud800\x1b[2J" + "x" * 9000, "", "a | b\n<script>")
+        return replace(made, fates=(*made.fates, odd))
+
+    monkeypatch.setattr(importer, "convert", with_odd_names)
+    words = ("--set", "classes=0", "--license", "mit")
+    result = run(file, "-o", tmp_path / "m", *words, "--report", "--json")
+    assert result.exit_code == 0, result.output
+    last = json.loads(result.stdout)[-1]
+    assert last["source"].startswith("\\ud800\\x1b[2J") and len(last["source"]) < 300
+    assert checkpoint.verify(tmp_path / "m") == []
+    assert "<script>" not in (tmp_path / "m" / "README.md").read_text()
+
+
 def test_families_are_listed(tmp_path: Path) -> None:
     (row,) = [r for r in json.loads(run("--families", "--json").stdout) if r["family"] == "healthy"]
     assert row["plugin"] == "ganzoo-healthy" and row["settings"] == {"classes": -1}
@@ -167,7 +197,7 @@ def refused(*words: object) -> str:
     result = run(*words)
     assert result.exit_code == 1, result.output
     (line,) = result.stderr.splitlines()
-    assert line.startswith("error: ")
+    assert line.startswith("error: ") and line.isprintable()
     return line
 
 

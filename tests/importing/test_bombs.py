@@ -1,0 +1,154 @@
+"""Small files that ask for much: refused in bounded time and memory, or as small as they are."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import struct
+import sys
+import time
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ganzoo.errors import CheckpointError
+from ganzoo.importing.reading import read
+from ganzoo.importing.tree import nodes
+from tests.importing.handwritten import (
+    STOP,
+    Trap,
+    legacy,
+    named,
+    text,
+)
+
+
+def doubled(kind: bytes, levels: int) -> bytes:
+    """A value of two of the value below, and so on: 2^levels leaves, in a few bytes each."""
+    out, close = kind + b"q\x000", b"l" if kind == b"]" else b"t"
+    for level in range(levels):
+        below, this = bytes([level]), bytes([level + 1])
+        out += b"(h" + below + b"h" + below + close + b"q" + this + b"0"
+    return out + b"h" + bytes([levels])
+
+
+def nested(levels: int) -> bytes:
+    return b"]" * levels + b"a" * (levels - 1)
+
+
+def set_of_a_list(times: int) -> bytes:
+    """A list of a thousand numbers, of which a set is made again and again."""
+    items = b"".join(b"M" + struct.pack("<H", n) for n in range(1000))
+    make = b"]q\x01(" + items + b"eq\x01" + named("builtins", "set") + b"q\x02"
+    return make + b"0h\x02h\x01\x85R" * times
+
+
+@contextlib.contextmanager
+def room(size: int) -> Iterator[None]:
+    """So many bytes of address space more, and memory beyond that cannot be had."""
+    if sys.platform != "linux":
+        yield
+        return
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    former = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + size, former[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, former)
+
+
+HUGE = (1 << 62) + 5
+BOMBS: dict[str, bytes] = {
+    "a number of 2 GB": b"\x8b" + struct.pack("<i", (1 << 31) - 1) + b"\x01",
+    "a number of negative size": b"\x8b" + struct.pack("<i", -1),
+    "a number of a million digits": b"L" + b"9" * 1_000_000 + b"L\n",
+    "bytes of 4 EB": b"\x8e" + struct.pack("<Q", HUGE),
+    "a text of 4 EB": b"\x8d" + struct.pack("<Q", HUGE),
+    "a byte array of 4 EB": b"\x96" + struct.pack("<Q", HUGE),
+    "a text of 4 GB": b"X" + struct.pack("<I", (1 << 32) - 1),
+    "a text of negative size": b"T" + struct.pack("<i", -5),
+    "a hundred thousand lists in each other": nested(100_000),
+    "a hundred thousand tuples in each other": b")" + b"\x85" * 100_000,
+    "a hundred thousand records in each other": (
+        named("m", "f") + b"q\x000N" + b"".join([b"\x85q\x010h\x00h\x01R"] * 100_000)
+    ),
+    "three million values": b"(" + b"}" * 3_000_000 + b"l",
+    "three million marks": b"(" * 3_000_000 + b"N",
+    "copies of a list": set_of_a_list(100_000),
+    "calls with a long tuple": (
+        named("torch._utils", "_rebuild_parameter") + b"q\x000" + b"("
+        + named("numpy.core.multiarray", "_reconstruct") + named("numpy", "ndarray") + b"K\x00\x85"
+        + b"C\x01b\x87R(K\x01)" + named("numpy", "dtype") + text("f4") + b"\x85R\x89C\x00tb"
+        + b"K\x01" * 100_000 + b"tq\x010" + b"h\x00h\x01R0" * 300_000 + b"N"
+    ),
+    "objects within calls": (
+        b"(" + named("copyreg", "__newobj__") * 900 + named("m", "f") + b"tq\x000"
+        + named("copyreg", "__newobj__") + b"q\x01" + b"0h\x01h\x00R" * 300_000
+    ),
+    "copies of a device's name": (
+        named("torch", "device") + b"q\x000" + text("c" * 1_000_000) + b"K\x01\x86q\x010("
+        + b"h\x00h\x01R" * 300_000 + b"l"
+    ),
+    "copies of a NumPy text": (
+        named("numpy.core.multiarray", "scalar") + b"q\x000(" + named("numpy", "dtype")
+        + text("S99999") + b"\x85RB" + struct.pack("<I", 99999) + b"x" * 99999 + b"tq\x010("
+        + b"h\x00h\x01R" * 300_000 + b"l"
+    ),
+    "a long name, asked for again and again": (
+        text("m" * 1_000_000) + b"q\x000" + text("f") + b"q\x010("
+        + b"h\x00h\x01\x93" * 300_000 + b"l"
+    ),
+    "a file within, read again and again": (
+        named("torch.storage", "_load_from_bytes") + b"q\x000"
+        + (lambda data: b"B" + struct.pack("<I", len(data)) + data)(
+            legacy(b"B" + struct.pack("<I", 1_000_000) + bytes(1_000_000)))
+        + b"\x85q\x010(" + b"h\x00h\x01R" * 100_000 + b"l"
+    ),
+    "copies of a text": (
+        text("x" * 100_000) + b"q\x00" + named("_codecs", "encode") + b"q\x01"
+        + b"0h\x01h\x00\x85R" * 10_000
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("content", BOMBS.values(), ids=BOMBS)
+def test_bombs_are_refused_in_bounded_time_and_memory(content: bytes, trap: Trap) -> None:
+    path = trap.set(b"\x80\x04" + content + STOP)
+    start = time.process_time()
+    with room(1 << 30), pytest.raises(CheckpointError, match="cannot be imported"):
+        read(path)
+    assert time.process_time() - start < 20
+
+
+@pytest.mark.parametrize("kind", [b")", b"]"], ids=["tuples", "lists"])
+def test_a_billion_laughs_are_as_small_as_their_file(kind: bytes, trap: Trap) -> None:
+    start = time.process_time()
+    root = read(trap.set(b"\x80\x02" + doubled(kind, 100) + STOP)).root
+    assert len(list(nodes(root))) == 101
+    assert time.process_time() - start < 2
+
+
+def test_a_record_as_a_key_is_not_printed(trap: Trap) -> None:
+    """Its text would be one of 2^60 items."""
+    content = named("m", "Net") + b")R" + doubled(b")", 60) + b"b" + b"q\xc80}h\xc8Ns"
+    root = read(trap.set(b"\x80\x02" + content + STOP)).root
+    assert [path for path, _ in nodes(root)] == ["", "Record"]
+
+
+def test_paths_are_cut_where_keys_are_long(trap: Trap) -> None:
+    content = text("k" * 100_000) + b"q\x000" + b"}h\x00" * 100 + b"N" + b"s" * 100
+    start = time.process_time()
+    paths = [path for path, _ in nodes(read(trap.set(content + STOP)).root)]
+    assert len(paths) == 101 and max(map(len, paths)) < 25_000
+    assert time.process_time() - start < 2
+
+
+def test_a_memo_of_a_large_index_takes_no_memory(trap: Trap) -> None:
+    content = b"\x80\x02Nr\xff\xff\xff\xff" + b"0j\xff\xff\xff\xff" + STOP
+    tracemalloc.start()
+    assert read(trap.set(content)).root is None
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()

@@ -34,8 +34,9 @@ class TFNetwork:
     def __getstate__(self) -> dict[str, Any]:
         return {
             "version": 4, "name": "net", "static_kwargs": self.settings,
-            "components": self.components, "build_module_src": "raise SystemExit",
-            "build_func_name": self.function, "variables": list(self.variables.items()),
+            "build_module_src": "raise SystemExit", "build_func_name": self.function,
+            "variables": list(self.variables.items()),
+            **({"components": self.components} if self.components else {}),
         }  # fmt: skip
 
     def all(self) -> dict[str, np.ndarray]:

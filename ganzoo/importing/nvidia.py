@@ -8,6 +8,7 @@ state has the settings that differ from the defaults, and the variables by name.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -96,6 +97,11 @@ def entries(node: Any) -> Mapping[Any, Any]:
     return node if isinstance(node, dict) else {}
 
 
+def shown(value: Any) -> str:
+    """A value of anyone's file in a message: short, however large or nested it is."""
+    return reprlib.repr(value)
+
+
 # -- TensorFlow ------------------------------------------------------------------------------------
 
 
@@ -126,9 +132,10 @@ class TFNetwork:
         for item in variables:
             if not (isinstance(item, (tuple, list)) and len(item) == 2):
                 return None
-            if not isinstance(item[1], (Tensor, int, float)):
+            name, value = item
+            if not isinstance(name, str) or not isinstance(value, (Tensor, int, float)):
                 return None
-            found[str(item[0])] = torch.as_tensor(item[1])
+            found[name] = torch.as_tensor(value)
         for name, below in entries(state.get("components")).items():
             part = None if component else cls.of(below, where, component=True)
             if part is None:
@@ -159,7 +166,7 @@ class TFNetwork:
         for name, value in self.settings.items():
             if name not in fixed and name not in read:
                 raise InputError(
-                    f"{self.where} has the setting {name} = {value!r}, which is not known here",
+                    f"{self.where} has the setting {name} = {shown(value)}, which is not known",
                     "a changed network cannot be imported",
                 )
             value = value.tolist() if isinstance(value, Tensor) else value
@@ -167,7 +174,7 @@ class TFNetwork:
             if name in fixed and value not in fixed[name]:
                 usual = " or ".join(repr(option) for option in fixed[name])
                 raise InputError(
-                    f"{self.where} has {name} = {value!r}", f"only {usual} can be imported"
+                    f"{self.where} has {name} = {shown(value)}", f"only {usual} can be imported"
                 )
 
 

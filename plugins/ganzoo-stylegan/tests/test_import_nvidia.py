@@ -254,6 +254,13 @@ def rescaled(content: Any) -> None:
     content["D"].b8.conv1.state["weight_gain"] = 1.0
 
 
+def laughing(content: Any) -> None:
+    value: Any = []
+    for _ in range(60):  # 2^60 items, if it were written out
+        value = [value, value]
+    content["G_ema"].synthesis.b8.torgb.state["conv_clamp"] = value
+
+
 def two_clamps(content: Any) -> None:
     content["G_ema"].synthesis.b8.torgb.state["conv_clamp"] = 256
 
@@ -281,6 +288,7 @@ def small(content: Any) -> None:
         (swish, r"G_ema\.synthesis\.b4\.conv1 has the activation 'swish': only 'lrelu'"),
         (rescaled, r"D\.b8\.conv1 scales its weight by 1, the original by 0\.19"),
         (two_clamps, r"b8\.conv1 has conv_clamp None, .*b8\.torgb 256"),
+        (laughing, r"G_ema\.synthesis\.b8\.torgb has conv_clamp \[\["),
         (a_tensor_more, r"'synthesis\.b8\.conv1\.attention' that the original"),
         (a_tensor_less, r"G_ema lacks the tensor 'synthesis\.b8\.conv1\.bias'"),
         (silent, r"G_ema has no attribute 'z_dim'"),

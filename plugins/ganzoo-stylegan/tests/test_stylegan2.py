@@ -300,6 +300,14 @@ def test_gradients_are_those_of_weights_that_are_modulated_for_each_image() -> N
         assert (ours - theirs).norm() < 1e-4 * theirs.norm(), name
 
 
+@pytest.mark.parametrize("architecture", ["skip", "resnet", "orig"])
+def test_samples_of_many_images_are_of_the_same_network(architecture: Any) -> None:
+    settings = {**SMALL, **GENERATORS["resnet"], "architecture": architecture}
+    G = random_network(Generator, StyleGAN2GeneratorConfig(**settings)).requires_grad_(False)
+    images = G(G.latents(range(40))).clamp(-1, 1)
+    torch.testing.assert_close(G.sample(40).as_subclass(Tensor), images, rtol=1e-4, atol=1e-4)
+
+
 # -- sizes -----------------------------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ from ganzoo.errors import InputError
 from ganzoo.importing import tree
 from ganzoo.importing.importer import Converted, Fate, Importer, Network
 from ganzoo.importing.moves import Moves
-from ganzoo.importing.nvidia import Module, entries, unused
+from ganzoo.importing.nvidia import Module, entries, shown, unused
 from ganzoo.importing.tree import Checkpoint
 from ganzoo_stylegan.importing import stylegan2
 
@@ -247,7 +247,7 @@ def _check_layers(modules: Mapping[str, Module], where: str) -> None:
         activation = module.state.get("activation", kind)
         if activation != kind:
             raise InputError(
-                f"{where}.{name} has the activation {activation!r}",
+                f"{where}.{name} has the activation {shown(activation)}",
                 f"only {kind!r} can be imported there",
             )
         gain, weight = module.state.get("weight_gain"), module.tensors().get("weight")
@@ -279,6 +279,10 @@ def _the_one(
                 "only files of stylegan2-ada-pytorch and stylegan3 are understood",
             )
         here = modules[name_here].state[attribute]
+        if not isinstance(here, (str, int, float, type(None))):
+            raise InputError(
+                f"{where}.{name_here} has {attribute} {shown(here)}", "it cannot be imported"
+            )
         if name and here != value:
             raise InputError(
                 f"{where}.{name} has {attribute} {value!r}, {where}.{name_here} {here!r}",

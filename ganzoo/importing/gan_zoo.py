@@ -48,9 +48,9 @@ def drop_rest(root: Mapping[str, Any], account: Account) -> list[str]:
     averaged = isinstance(root.get("avgG"), Mapping) and root["avgG"]
     if averaged:
         account.drop("netG.", "the generator before averaging")
-    for key in root:
-        if key not in ("netG", "netD", "avgG"):
-            account.drop(f"{key}.", "not of a network, but of the training")
+    for name in account.tensors:
+        if not name.startswith(("netG.", "netD.", "avgG.")):
+            account.drop(name, "not of a network, but of the training")
     return [] if averaged else ["The file has no averaged generator: this is the trained one."]
 
 

@@ -18,8 +18,9 @@ from ganzoo.importing.layers import Found, is_plain_dcgan, modules_of, prefixes
 from ganzoo.importing.modules import Account, Moves, scaled
 from ganzoo.importing.tree import Checkpoint
 from ganzoo_gan.importing import known
+from ganzoo_gan.importing.chain import Questions, Stack, is_chain, is_critic
 from ganzoo_gan.importing.config import PlainConfig
-from ganzoo_gan.importing.stack import Questions, Stack, critic, generator, is_chain, is_critic
+from ganzoo_gan.importing.stack import critic, generator
 
 NORM = ("weight", "bias", "running_mean", "running_var")
 

@@ -4,109 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 from ganzoo.configs import config_to_dict
 from ganzoo.errors import InputError
 from ganzoo.importing.layers import Found
+from ganzoo_gan.importing.chain import Questions, Stack, body_of, is_square
 from ganzoo_gan.importing.config import PlainConfig
 from ganzoo_gan.importing.known import is_upsampling_dcgan
 from ganzoo_gan.sequential_config import Layer
-
-
-class Questions:
-    """What has to be said of a file, all of it asked for at once."""
-
-    def __init__(self) -> None:
-        self._lacking: dict[str, str] = {}
-
-    def add(self, what: str, remedy: str) -> None:
-        self._lacking[what] = remedy
-
-    def ask(self, otherwise: str = "") -> None:
-        """
-        Raises:
-            InputError: something is lacking.
-        """
-        if self._lacking:
-            remedies = " ".join(self._lacking.values())
-            raise InputError(
-                f"the file does not say {', '.join(self._lacking)}",
-                f"give {remedies}{otherwise}",
-            )
-
-
-@dataclass
-class Stack:
-    """A network of ours: its config, and the place in it of each module of theirs."""
-
-    settings: dict[str, Any] = field(default_factory=dict)
-    layers: list[Layer] = field(default_factory=list)
-    places: dict[Found, int] = field(default_factory=dict)
-    embedding: Found | None = None
-
-    def add(self, layer: Layer, module: Found | None = None) -> None:
-        if module is not None:
-            self.places[module] = len(self.layers)
-        self.layers.append(layer)
-
-
-def is_chain(found: list[Found]) -> bool:
-    """Whether each module can take what the one before it makes: a network without branches."""
-    body = _body(found)
-    weighted = [module for module in body if module.kind != "batch-norm"]
-    if len(weighted) < 2 or len(found) - len(body) > 1 or body[0].kind == "batch-norm":
-        return False
-    width = 0
-    for module in body:
-        if module.kind == "batch-norm":
-            fits = width % module.weight[0] == 0
-        elif module.kind == "linear":
-            fits = not width or module.weight[1] % width == 0
-            width = module.weight[0]
-        else:
-            ends = module.weight[:2]
-            taken = [end for end in ends if end == width] or [
-                end for end in ends if _is_square(width / end)
-            ]
-            fits = not width or bool(taken)
-            if width and fits:
-                width = ends[0] if ends[1] == taken[0] else ends[1]
-            elif fits:  # the first: of a generator transposed, of a discriminator not
-                following = next((m for m in body[1:] if m.kind != "batch-norm"), module)
-                width = ends[1] if ends[1] in following.weight[:2] else ends[0]
-        if not fits:
-            return False
-    return True
-
-
-def is_critic(found: list[Found]) -> bool:
-    """Whether a chain goes from an image to a score: it ends with one unit, or starts with an
-    ordinary convolution of few channels."""
-    weighted = [module for module in _body(found) if module.kind != "batch-norm"]
-    first, second, last = weighted[0], weighted[1], weighted[-1]
-    if first.kind == "conv":
-        wide, few = first.weight[:2]
-        return few <= 4 < wide and wide in second.weight[:2]
-    return last.kind == "linear" and last.weight[0] == 1
-
-
-def _body(found: list[Found]) -> list[Found]:
-    return [module for module in found if module.kind != "embedding"]
-
-
-def _is_square(number: float) -> bool:
-    return number >= 1 and number == int(number) and math.isqrt(int(number)) ** 2 == number
-
 
 # -- the generator ---------------------------------------------------------------------------------
 
 
 def generator(found: list[Found], config: PlainConfig, questions: Questions) -> Stack:
     """Our generator of their modules; what is lacking goes to `questions`."""
-    stack, body = Stack(), _body(found)
+    stack, body = Stack(), body_of(found)
     act = _activation(config, questions)
     output = _output(config, questions)
     eps = _eps(body, config, questions)
@@ -197,7 +111,7 @@ def _transposed(body: list[Found]) -> dict[Found, bool]:
             elif first == second:
                 out[module] = None
             else:
-                out[module] = first == width or (second != width and _is_square(width / first))
+                out[module] = first == width or (second != width and is_square(width / first))
             width = first if out[module] is False else second
     certain = [answer for answer in out.values() if answer is not None]
     most = 2 * sum(certain) >= len(certain)
@@ -341,7 +255,7 @@ def _image_shape(
         if config.image_shape is not None:
             return list(config.image_shape)
         for channels in (1, 3):
-            if _is_square(pixels / channels):
+            if is_square(pixels / channels):
                 side = math.isqrt(pixels // channels)
                 return [channels, side, side]
         questions.add("the shape of its images", f"--set image_shape=[C, H, W] of {pixels}")
@@ -362,7 +276,7 @@ def critic(
     found: list[Found], config: PlainConfig, image_shape: list[int], questions: Questions
 ) -> Stack:
     """Our discriminator of their modules, with LeakyReLU between its layers."""
-    stack, body = Stack(), _body(found)
+    stack, body = Stack(), body_of(found)
     if config.discriminator_slope is None:
         questions.add("the slope of the discriminator's LeakyReLU", "--set discriminator_slope=0.2")
     act = Layer("leaky-relu", slope=config.discriminator_slope or 0.0)

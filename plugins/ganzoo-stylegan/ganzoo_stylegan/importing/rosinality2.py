@@ -49,9 +49,9 @@ class Rosinality2(Importer):
             discriminator = _discriminator(D)
         if prefix:
             account.drop("g.", "the generator before averaging")
-            account.drop("g_optim.", "the optimiser's state")
-            account.drop("d_optim.", "the optimiser's state")
-            account.drop("ada_aug_p", "the strength of augmentation in training")
+            for name in account.tensors:
+                if not name.startswith((prefix, "d.")):
+                    account.drop(name, "not of a network, but of the training")
         return Converted(
             "rosinality/stylegan2-pytorch",
             generator,

@@ -49,6 +49,26 @@ def ganzoo_discriminators() -> Iterable[Part]:
 
 
 @hookimpl
+def ganzoo_importers() -> Iterable[Part]:
+    return [
+        Part(
+            name="dcgan-pytorch",
+            kind="importer",
+            factory="ganzoo_dcgan.importing.example:Example",
+            config="ganzoo_dcgan.importing.config:ExampleConfig",
+            summary="The DCGAN of PyTorch's examples and tutorial, of 16 to 128 pixels",
+        ),
+        Part(
+            name="dcgan-gan-zoo",
+            kind="importer",
+            factory="ganzoo_dcgan.importing.gan_zoo:GanZoo",
+            config="ganzoo_dcgan.importing.config:GanZooConfig",
+            summary="facebookresearch/pytorch_GAN_zoo: DCGAN",
+        ),
+    ]
+
+
+@hookimpl
 def ganzoo_recipes() -> Iterable[Path]:
     return sorted((_HERE / "recipes").glob("*.toml"))
 

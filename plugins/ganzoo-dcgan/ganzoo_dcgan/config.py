@@ -15,10 +15,12 @@ SIZES = (16, 28, 32, 64, 128)
 @dataclass(frozen=True)
 class GeneratorConfig(ganzoo.GeneratorConfig):
     """`width` is the number of channels at half the full resolution; each level below has twice as
-    many, up to `max_width`. The paper's 64x64 generator is width 128."""
+    many, up to `max_width`. The paper's 64x64 generator is width 128. `output` follows the last
+    convolution."""
 
     width: int = 128
     max_width: int = 1024
+    output: Literal["tanh", "none"] = "tanh"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -33,7 +33,9 @@ class Generator(ganzoo.Generator):
                 nn.ReLU(inplace=True),
             ]
             size, width = next_size, next_width
-        layers += [ConvTranspose2d(width, image_channels, **geometry(size, full)), nn.Tanh()]
+        layers.append(ConvTranspose2d(width, image_channels, **geometry(size, full)))
+        if config.output == "tanh":
+            layers.append(nn.Tanh())
         self.layers = nn.Sequential(*layers)
         self.apply(dcgan_init)
 

@@ -25,7 +25,25 @@ def ganzoo_generators() -> Iterable[Part]:
             provides=frozenset({"conditional"}),
             summary="Fully connected: z, three LeakyReLU layers, tanh; any image shape",
             paper=_PAPER,
-        )
+        ),
+        Part(
+            name="sequential",
+            kind="generator",
+            factory="ganzoo_gan.sequential:Generator",
+            config="ganzoo_gan.sequential_config:GeneratorConfig",
+            tiny={
+                "image_shape": [1, 8, 8],
+                "z_dim": 8,
+                "layers": [
+                    {"kind": "linear", "width": 32},
+                    {"kind": "leaky-relu"},
+                    {"kind": "linear", "width": 0},
+                    {"kind": "tanh"},
+                ],
+            },
+            provides=frozenset({"conditional"}),
+            summary="Any list of layers, one after another: for weights of other programs",
+        ),
     ]
 
 
@@ -41,6 +59,36 @@ def ganzoo_discriminators() -> Iterable[Part]:
             provides=frozenset({"per-sample", "gradient-penalty", "conditional"}),
             summary="Fully connected: two LeakyReLU layers and a raw score",
             paper=_PAPER,
+        ),
+        Part(
+            name="sequential",
+            kind="discriminator",
+            factory="ganzoo_gan.sequential:Discriminator",
+            config="ganzoo_gan.sequential_config:DiscriminatorConfig",
+            tiny={
+                "image_shape": [1, 8, 8],
+                "layers": [
+                    {"kind": "flatten"},
+                    {"kind": "linear", "width": 32},
+                    {"kind": "leaky-relu"},
+                    {"kind": "linear", "width": 1},
+                ],
+            },
+            provides=frozenset({"conditional"}),
+            summary="Any list of layers, one after another: for weights of other programs",
+        ),
+    ]
+
+
+@hookimpl
+def ganzoo_importers() -> Iterable[Part]:
+    return [
+        Part(
+            name="plain",
+            kind="importer",
+            factory="ganzoo_gan.importing.plain:Plain",
+            config="ganzoo_gan.importing.config:PlainConfig",
+            summary="State dicts of linear layers, convolutions and batch norms, one after another",
         )
     ]
 

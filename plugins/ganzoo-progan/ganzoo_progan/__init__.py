@@ -72,12 +72,26 @@ def ganzoo_trainers() -> Iterable[Part]:
 def ganzoo_importers() -> Iterable[Part]:
     return [
         Part(
+            name="progan-gan-zoo",
+            kind="importer",
+            factory="ganzoo_progan.importing.gan_zoo:GanZoo",
+            config="ganzoo_progan.importing.lookalikes_config:GanZooConfig",
+            summary="facebookresearch/pytorch_GAN_zoo: PGAN",
+        ),
+        Part(
+            name="progan-rosinality",
+            kind="importer",
+            factory="ganzoo_progan.importing.rosinality:Rosinality",
+            config="ganzoo_progan.importing.lookalikes_config:RosinalityConfig",
+            summary="rosinality/progressive-gan-pytorch: a generator saved as a whole module",
+        ),
+        Part(
             name="progan-nvidia-tf",
             kind="importer",
             factory="ganzoo_progan.importing.tensorflow:TensorFlowImporter",
             summary="Pickles of the authors' TensorFlow program",
             paper=_PAPER,
-        )
+        ),
     ]
 
 

@@ -19,7 +19,10 @@ class GeneratorConfig(ganzoo.GeneratorConfig):
     """Channels at a resolution are those of `channels`, or `fmaps`: of 4x4, 8x8, … up to the full
     resolution, where they follow no such rule. The defaults are the paper's (table 2).
 
-    `normalise_latent` puts z, with the label, on a sphere.
+    `normalise_latent` puts z, with the label, on a sphere; without it, where `normalise_label` is
+    false. What other programs do in other ways: `norm_first` (the pixel norm comes before the
+    LeakyReLU), `start_bias` (of the dense layer: one number a channel, or one a pixel of each),
+    `output` (what follows the convolution to RGB).
     """
 
     image_shape: tuple[int, int, int] = (3, 32, 32)
@@ -28,6 +31,10 @@ class GeneratorConfig(ganzoo.GeneratorConfig):
     fmap_max: int = 512
     fmaps: tuple[int, ...] = ()
     normalise_latent: bool = True
+    normalise_label: bool = True
+    norm_first: bool = False
+    start_bias: Literal["channel", "pixel"] = "channel"
+    output: Literal["none", "tanh"] = "none"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -44,7 +51,8 @@ class DiscriminatorConfig(ganzoo.DiscriminatorConfig):
     """`group_size` is that of the minibatch standard deviation: 0 leaves it out, 1 makes it a
     constant; with both, each score is that of its own image. With classes, there is a score for
     each ("scores"), or the critic does not see the label and names it ("auxiliary", as in the
-    authors' code; for the loss `ac`).
+    authors' code; for the loss `ac`). `consecutive_groups`: images beside each other are a group of
+    the minibatch standard deviation, which is unbiased (as in pytorch_GAN_zoo).
 
     `fused_scale` halves the resolution before the LeakyReLU of the
     layer, as the authors' code does by default, and not after it, as the paper's table 2 has it.
@@ -56,6 +64,7 @@ class DiscriminatorConfig(ganzoo.DiscriminatorConfig):
     fmap_max: int = 512
     fmaps: tuple[int, ...] = ()
     group_size: int = 4
+    consecutive_groups: bool = False
     fused_scale: bool = True
     dense_width: int | None = None
     conditioning: Literal["scores", "auxiliary"] = "scores"

@@ -40,33 +40,41 @@ HE = math.sqrt(2)  # the gain of layers that a (leaky) ReLU follows
 # -- the generator ---------------------------------------------------------------------------------
 
 
+def activated(x: Tensor, norm_first: bool) -> Tensor:
+    """What follows a convolution: LeakyReLU and pixel norm, in the paper's order or the other."""
+    return leaky_relu(pixel_norm(x), 0.2) if norm_first else pixel_norm(leaky_relu(x, 0.2))
+
+
 class Start(nn.Module):
     """The 4x4 block: a dense layer, reshaped, and one convolution."""
 
-    def __init__(self, inputs: int, width: int) -> None:
+    def __init__(self, inputs: int, width: int, config: GeneratorConfig) -> None:
         super().__init__()
+        self.norm_first = config.norm_first
         self.dense = EqualizedLinear(inputs, width * 4 * 4, gain=HE / 4, bias=False)
-        self.bias = nn.Parameter(torch.zeros(width))  # one a channel, not one a pixel
+        size = 4 if config.start_bias == "pixel" else 1
+        self.bias = nn.Parameter(torch.zeros(width, size, size) if size > 1 else torch.zeros(width))
         self.conv = EqualizedConv2d(width, width, 3, gain=HE)
 
     def forward(self, z: Tensor) -> Tensor:
-        x = self.dense(z).unflatten(1, (-1, 4, 4)) + self.bias[:, None, None]  # (N, C, 4, 4)
-        x = pixel_norm(leaky_relu(x, 0.2))
-        return pixel_norm(leaky_relu(self.conv(x), 0.2))
+        bias = self.bias if self.bias.ndim == 3 else self.bias[:, None, None]
+        x = activated(self.dense(z).unflatten(1, (-1, 4, 4)) + bias, self.norm_first)
+        return activated(self.conv(x), self.norm_first)  # (N, C, 4, 4)
 
 
 class Up(nn.Module):
     """Twice the resolution: upsampling, and two convolutions."""
 
-    def __init__(self, inputs: int, width: int) -> None:
+    def __init__(self, inputs: int, width: int, config: GeneratorConfig) -> None:
         super().__init__()
+        self.norm_first = config.norm_first
         self.conv0 = EqualizedConv2d(inputs, width, 3, gain=HE)
         self.conv1 = EqualizedConv2d(width, width, 3, gain=HE)
 
     def forward(self, x: Tensor) -> Tensor:
         x = upsample_nearest(x)  # (N, inputs, R / 2, R / 2) -> (N, inputs, R, R)
-        x = pixel_norm(leaky_relu(self.conv0(x), 0.2))
-        return pixel_norm(leaky_relu(self.conv1(x), 0.2))  # (N, width, R, R)
+        x = activated(self.conv0(x), self.norm_first)
+        return activated(self.conv1(x), self.norm_first)  # (N, width, R, R)
 
 
 class Generator(ganzoo.Generator):
@@ -75,20 +83,28 @@ class Generator(ganzoo.Generator):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__(config)
         image_channels, widths = config.image_shape[0], config.widths
-        first: list[nn.Module] = [Start(config.z_dim + config.num_classes, widths[0])]
-        self.blocks = nn.ModuleList(first + [Up(a, b) for a, b in itertools.pairwise(widths)])
+        first: list[nn.Module] = [Start(config.z_dim + config.num_classes, widths[0], config)]
+        ups = [Up(before, width, config) for before, width in itertools.pairwise(widths)]
+        self.blocks = nn.ModuleList(first + ups)
         self.to_rgb = nn.ModuleList(EqualizedConv2d(width, image_channels, 1) for width in widths)
 
     def forward(self, z: Tensor, labels: Tensor | None = None, *, lod: float = 0.0) -> Tensor:
         self.check_labels(labels)
         top, fraction = level_of(lod, len(self.blocks))
+        config = self.config
+        if config.normalise_latent and not config.normalise_label:
+            z = pixel_norm(z)
         z = with_one_hot(z, labels, self.num_classes)
-        x = below = pixel_norm(z) if self.config.normalise_latent else z  # (N, Z)
+        if config.normalise_latent and config.normalise_label:
+            z = pixel_norm(z)
+        x = below = z  # (N, Z)
         for block in self.blocks[: top + 1]:
             below, x = x, block(x)  # (N, C, R, R)
         image = self.to_rgb[top](x)
         if fraction > 0:
             image = torch.lerp(image, upsample_nearest(self.to_rgb[top - 1](below)), fraction)
+        if config.output == "tanh":
+            image = image.tanh()
         return upsample_nearest(image, self.image_shape[1] // image.shape[2])
 
 
@@ -126,19 +142,33 @@ class Down(nn.Module):
         return leaky_relu(conv2d(x, kernel, self.conv1.bias, stride=2, padding=1), 0.2)
 
 
+def consecutive_stddev(x: Tensor, group_size: int) -> Tensor:
+    """`minibatch_stddev` of images beside each other, unbiased. The batch is one group where it is
+    not divisible by `group_size`; a single image has a deviation of 0."""
+    n, channels, height, width = x.shape
+    size = n if n % min(group_size, n) else min(group_size, n)
+    if size == 1:
+        return torch.cat([x, x.new_zeros(n, 1, height, width)], dim=1)
+    variance = x.float().reshape(-1, size, channels, height, width).var(dim=1)
+    deviation = (variance + 1e-8).sqrt().mean(dim=(1, 2, 3)).repeat_interleave(size)  # (N,)
+    channel = deviation.to(x.dtype)[:, None, None, None].expand(n, 1, height, width)
+    return torch.cat([x, channel], dim=1)
+
+
 class Judge(nn.Module):
     """The 4x4 block: minibatch statistics, one convolution, two dense layers."""
 
-    def __init__(self, width: int, dense: int, scores: int, group_size: int) -> None:
+    def __init__(self, width: int, scores: int, config: DiscriminatorConfig) -> None:
         super().__init__()
-        self.group_size = group_size
-        self.conv = EqualizedConv2d(width + (group_size > 0), width, 3, gain=HE)
-        self.dense = EqualizedLinear(width * 4 * 4, dense, gain=HE)
-        self.score = EqualizedLinear(dense, scores)
+        self.group_size, self.consecutive = config.group_size, config.consecutive_groups
+        self.conv = EqualizedConv2d(width + (config.group_size > 0), width, 3, gain=HE)
+        self.dense = EqualizedLinear(width * 4 * 4, config.dense, gain=HE)
+        self.score = EqualizedLinear(config.dense, scores)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.group_size:
-            x = minibatch_stddev(x, self.group_size)  # (N, width + 1, 4, 4)
+            of_groups = consecutive_stddev if self.consecutive else minibatch_stddev
+            x = of_groups(x, self.group_size)  # (N, width + 1, 4, 4)
         x = leaky_relu(self.conv(x), 0.2)
         x = leaky_relu(self.dense(x.flatten(1)), 0.2)
         return self.score(x)  # (N, scores)
@@ -151,7 +181,7 @@ class Discriminator(ganzoo.Discriminator):
         super().__init__(config)
         image_channels, widths = config.image_shape[0], config.widths
         scores = 1 + config.num_classes if config.names_classes else max(1, config.num_classes)
-        last: list[nn.Module] = [Judge(widths[0], config.dense, scores, config.group_size)]
+        last: list[nn.Module] = [Judge(widths[0], scores, config)]
         self.blocks = nn.ModuleList(
             last + [Down(b, a, fused=config.fused_scale) for a, b in itertools.pairwise(widths)]
         )

@@ -146,6 +146,27 @@ def ganzoo_augmentations() -> Iterable[Part]:
 def ganzoo_importers() -> Iterable[Part]:
     return [
         Part(
+            name="stylegan2-rosinality",
+            kind="importer",
+            factory="ganzoo_stylegan.importing.rosinality2:Rosinality2",
+            config="ganzoo.configs:NoConfig",
+            summary="rosinality/stylegan2-pytorch: files of training and converted ones",
+        ),
+        Part(
+            name="stylegan-rosinality",
+            kind="importer",
+            factory="ganzoo_stylegan.importing.rosinality:Rosinality",
+            config="ganzoo_stylegan.importing.rosinality_config:RosinalityConfig",
+            summary="rosinality/style-based-gan-pytorch: files of training and of one generator",
+        ),
+        Part(
+            name="stylegan-gan-zoo",
+            kind="importer",
+            factory="ganzoo_stylegan.importing.gan_zoo:GanZoo",
+            config="ganzoo_stylegan.importing.rosinality_config:GanZooConfig",
+            summary="facebookresearch/pytorch_GAN_zoo: StyleGAN",
+        ),
+        Part(
             name="stylegan-nvidia",
             kind="importer",
             factory="ganzoo_stylegan.importing.nvidia:NvidiaImporter",

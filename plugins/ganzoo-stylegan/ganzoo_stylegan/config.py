@@ -76,16 +76,31 @@ class CriticConfig(ganzoo.DiscriminatorConfig):
 
 @dataclass(frozen=True)
 class StyleGANGeneratorConfig(StyleConfig):
-    """The defaults are the paper's."""
+    """The defaults are the paper's. What other programs do in other ways: `upsampling` (its
+    convolution is followed by a blur, by a bias that is blurred too, or by nothing: "blur",
+    "bias-blur", "plain"), `norm_eps` (of the instance norm), `output` (what follows the convolution
+    to the image)."""
+
+    upsampling: Literal["blur", "bias-blur", "plain"] = "blur"
+    norm_eps: float = 1e-8
+    output: Literal["none", "tanh"] = "none"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("norm_eps", self.norm_eps, 0, 1)
 
 
 @dataclass(frozen=True)
 class StyleGANDiscriminatorConfig(CriticConfig):
     """The defaults are the paper's. `dense_width` is that of the dense layer before the score, by
     default that of 2x2 by the rule for channels, as in the authors' code (of 4x4, where `channels`
-    are given)."""
+    are given). What other programs do in other ways: `wider` (which convolution of a resolution
+    has the channels of the one below it, "second" or "first"), `entry_activation` (a LeakyReLU
+    follows the convolution from the image)."""
 
     dense_width: int | None = None
+    wider: Literal["second", "first"] = "second"
+    entry_activation: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

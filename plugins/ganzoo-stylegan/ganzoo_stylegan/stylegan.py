@@ -54,10 +54,11 @@ class Generator(StyleGenerator):
         self.const = nn.Parameter(torch.ones(1, widths[0], 4, 4))
         layers = []
         for size, before, width in zip(levels(config.image_shape), widths[:1] + widths, widths):
-            first = UpConv(before, width) if size > 4 else nn.Identity()  # 4x4 is the constant
-            layers.append(StyledLayer(first, width, size, config.w_dim))
+            # 4x4 is the constant
+            first = UpConv(before, width, config.upsampling) if size > 4 else nn.Identity()
+            layers.append(StyledLayer(first, width, size, config))
             conv = EqualizedConv2d(width, width, 3, gain=HE, bias=False)
-            layers.append(StyledLayer(conv, width, size, config.w_dim))
+            layers.append(StyledLayer(conv, width, size, config))
         self.layers = nn.ModuleList(layers)
         self.to_images = nn.ModuleList(EqualizedConv2d(c, image_channels, 1) for c in widths)
         self.num_ws = len(layers)
@@ -78,6 +79,8 @@ class Generator(StyleGenerator):
         if fraction > 0:
             coarse = self.to_images[top - 1](below).float()
             image = torch.lerp(image, upsample_nearest(coarse), fraction)
+        if self.config.output == "tanh":
+            image = image.tanh()
         return upsample_nearest(image, self.image_shape[1] // image.shape[2])
 
 
@@ -105,27 +108,34 @@ class Mapping(nn.Module):
 
 
 class UpConv(nn.Module):
-    """Twice the size, a convolution, a blur."""
+    """Twice the size, a convolution, and a blur unless `upsampling` is "plain"."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, upsampling: str) -> None:
         super().__init__()
-        self.conv = EqualizedConv2d(in_channels, out_channels, 3, gain=HE, bias=False)
-        self.register_buffer("fir", fir_kernel(BLUR), persistent=False)
+        bias = upsampling == "bias-blur"
+        self.conv = EqualizedConv2d(in_channels, out_channels, 3, gain=HE, bias=bias)
+        self.plain = upsampling == "plain"
+        if not self.plain:
+            self.register_buffer("fir", fir_kernel(BLUR), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return fir_blur(self.conv(upsample_nearest(x)), self.fir, padding=1)
+        x = self.conv(upsample_nearest(x))
+        return x if self.plain else fir_blur(x, self.fir, padding=1)
 
 
 class StyledLayer(nn.Module):
     """What comes first (a convolution, or nothing); noise, bias, leaky ReLU; AdaIN."""
 
-    def __init__(self, first: nn.Module, channels: int, size: int, w_dim: int) -> None:
+    def __init__(
+        self, first: nn.Module, channels: int, size: int, config: StyleGANGeneratorConfig
+    ) -> None:
         super().__init__()
         self.first = first
         self.noise_strength = nn.Parameter(torch.zeros(channels))
         self.register_buffer("noise", torch.randn(size, size))
         self.bias = nn.Parameter(torch.zeros(channels))
-        self.affine = EqualizedLinear(w_dim, 2 * channels)
+        self.affine = EqualizedLinear(config.w_dim, 2 * channels)
+        self.eps = config.norm_eps
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
         with without_autocast(w):
@@ -136,7 +146,7 @@ class StyledLayer(nn.Module):
         x = leaky_relu(x + self.bias[:, None, None].to(x.dtype), 0.2)
         x = x - x.mean((2, 3), keepdim=True)
         variance = x.square().mean((2, 3), keepdim=True, dtype=torch.float32)
-        x = x * ((scale + 1) * (variance + 1e-8).rsqrt()).to(x.dtype)
+        x = x * ((scale + 1) * (variance + self.eps).rsqrt()).to(x.dtype)
         return x + shift.to(x.dtype)
 
 
@@ -149,7 +159,10 @@ class Discriminator(ganzoo.Discriminator):
         self.from_images = nn.ModuleList(
             EqualizedConv2d(image_channels, c, 1, gain=HE) for c in widths
         )
-        self.blocks = nn.ModuleList(Down(c, below) for below, c in itertools.pairwise(widths))
+        self.blocks = nn.ModuleList(
+            Down(c, below, below if config.wider == "first" else c)
+            for below, c in itertools.pairwise(widths)
+        )
         width = widths[0]
         self.conv = EqualizedConv2d(width + (config.mbstd_group > 0), width, 3, gain=HE)
         self.dense = EqualizedLinear(width * 4 * 4, config.dense, gain=HE)
@@ -172,20 +185,21 @@ class Discriminator(ganzoo.Discriminator):
         return x.squeeze(1) if labels is None else x.gather(1, labels[:, None]).squeeze(1)
 
     def _entered(self, image: Tensor, level: int) -> Tensor:
-        return leaky_relu(self.from_images[level](image), 0.2)
+        x = self.from_images[level](image)
+        return leaky_relu(x, 0.2) if self.config.entry_activation else x
 
 
 class Down(nn.Module):
     """Two convolutions, the second from a blurred map to half the size."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, between: int) -> None:
         super().__init__()
-        self.conv0 = EqualizedConv2d(in_channels, in_channels, 3, gain=HE)
-        self.conv1 = EqualizedConv2d(in_channels, out_channels, 3, gain=HE, bias=False)
+        self.conv0 = EqualizedConv2d(in_channels, between, 3, gain=HE)
+        self.conv1 = EqualizedConv2d(between, out_channels, 3, gain=HE, bias=False)
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.register_buffer("fir", fir_kernel(BLUR), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = leaky_relu(self.conv0(x), 0.2)  # (N, in, R, R)
+        x = leaky_relu(self.conv0(x), 0.2)  # (N, between, R, R)
         x = downsample_box(self.conv1(fir_blur(x, self.fir, padding=1)))  # (N, out, R / 2, R / 2)
         return leaky_relu(x + self.bias[:, None, None].to(x.dtype), 0.2)

@@ -1,0 +1,168 @@
+"""What the files of facebookresearch/pytorch_GAN_zoo have in common.
+
+{config, netG, netD, avgG[, tmp]}: the config is an object whose attributes are settings; avgG is
+the moving average of netG. Names of tensors have `module` levels, of DataParallel and of the
+equalised layers, which are left out here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ganzoo.errors import InputError
+from ganzoo.importing.importer import Network
+from ganzoo.importing.modules import Account, Moves, scaled
+from ganzoo.importing.tree import Record
+
+PROGRAM = "facebookresearch/pytorch_GAN_zoo"
+OUTPUTS = {"WGANGP": "none", "Logistic": "none", "DCGAN": "tanh", "MSE": "tanh"}
+"""Criterion of training -> the generator's last activation."""
+
+
+def settings(root: Any) -> Mapping[str, Any] | None:
+    """The attributes of a file's config; None where it is no file of this program."""
+    if not isinstance(root, Mapping) or not isinstance(root.get("netG"), Mapping):
+        return None
+    config = root.get("config")
+    if isinstance(config, Record):
+        return config.state if isinstance(config.state, Mapping) else None
+    return config if isinstance(config, Mapping) else None
+
+
+def generator(root: Mapping[str, Any], account: Account) -> Moves:
+    """The averaged generator, or the only one."""
+    key = "avgG" if isinstance(root.get("avgG"), Mapping) and root["avgG"] else "netG"
+    return account.network("generator", f"{key}.", without=("module",))
+
+
+def discriminator(root: Mapping[str, Any], account: Account) -> Moves | None:
+    if not isinstance(root.get("netD"), Mapping):
+        return None
+    return account.network("discriminator", "netD.", without=("module",))
+
+
+def drop_rest(root: Mapping[str, Any], account: Account) -> list[str]:
+    """What is of no network; and the notes that follow from what the file has."""
+    averaged = isinstance(root.get("avgG"), Mapping) and root["avgG"]
+    if averaged:
+        account.drop("netG.", "the generator before averaging")
+    for name in account.tensors:
+        if not name.startswith(("netG.", "netD.", "avgG.")):
+            account.drop(name, "not of a network, but of the training")
+    return [] if averaged else ["The file has no averaged generator: this is the trained one."]
+
+
+def output(config: Mapping[str, Any], asked: str | None) -> str:
+    """The generator's last activation, "tanh" or "none".
+
+    Raises:
+        InputError: neither the file nor a setting says so.
+    """
+    criterion = config.get("lossCriterion", config.get("lossMode"))
+    if asked is not None:
+        return asked
+    if criterion not in OUTPUTS:
+        raise InputError(
+            f"the file does not say what follows the generator's last layer"
+            f" (its lossCriterion is {criterion!r})",
+            "give --set output=tanh (for DCGAN and MSE) or --set output=none (WGANGP, Logistic)",
+        )
+    return OUTPUTS[criterion]
+
+
+class Equalised:
+    """Moves layers of a network whose gain is sqrt(2 / fan_in) for each of them, and multiplies the
+    bias, too."""
+
+    def __init__(self, network: Moves, config: Mapping[str, Any]) -> None:
+        self.network = network
+        self.on = bool(config.get("equalizedlR", True))
+        slope = config.get("leakyReluLeak", 0.2)
+        if slope != 0.2:
+            raise InputError(
+                f"the networks have a LeakyReLU of slope {slope}", "ours have 0.2; it cannot be set"
+            )
+
+    def move(
+        self,
+        name: str,
+        target: str,
+        *,
+        gain: float = math.sqrt(2),
+        lr_multiplier: float = 1.0,
+        bias: str = "",
+    ) -> None:
+        """A layer to ours, whose runtime factor is `gain` / sqrt(fan_in) * `lr_multiplier`, and
+        whose bias is multiplied by `lr_multiplier`; `bias` is its name where it is no layer's."""
+        fan_in = self.network[f"{name}.weight"][0].numel()
+        factor = (math.sqrt(2 / fan_in) if self.on else 1.0) * lr_multiplier
+        ours = gain / math.sqrt(fan_in) * lr_multiplier
+        if self.on:
+            note = "gains differ" if abs(factor / ours - 1) > 1e-6 else ""
+        else:
+            note = "made for a runtime gain, which the program did without"
+            factor /= lr_multiplier
+        change = scaled(factor / ours) if note else None
+        self.network.move(f"{name}.weight", f"{target}.weight", change, note)
+        note = "times the layer's gain, which the program applies to it" if self.on else ""
+        self.network.move(
+            f"{name}.bias", bias or f"{target}.bias", scaled(factor / lr_multiplier), note
+        )
+
+
+def progressive_discriminator(
+    D: Moves, config: Mapping[str, Any], image_shape: list[int]
+) -> Network | None:
+    """The critic of the program's PGAN and StyleGAN, as our part "progan"; None where it does not
+    give one score."""
+    scales = D.count("fromRGBLayers.{}.weight")
+    start = sorted({name.rpartition(".")[0] for name in D.names if name.startswith("groupScale")})
+    if len(start) != 2 or D.shape("decisionLayer.weight")[0] != 1:
+        return None
+    fmaps = [D.shape(f"fromRGBLayers.{k}.weight")[0] for k in range(scales)]
+    groups = D.shape(f"{start[0]}.weight")[1] > fmaps[0]
+    settings = {
+        "image_shape": image_shape,
+        "fmaps": fmaps,
+        "group_size": 4 if groups else 0,
+        "consecutive_groups": groups,
+        "fused_scale": False,
+        "dense_width": D.shape(f"{start[1]}.weight")[0],
+    }
+    layers = Equalised(D, config)
+    for k in range(scales):
+        layers.move(f"fromRGBLayers.{k}", f"from_rgb.{k}.conv")
+    for k in range(scales - 1):
+        for i in range(2):
+            layers.move(f"scaleLayers.{k}.{i}", f"blocks.{k + 1}.conv{i}")
+    layers.move(start[0], "blocks.0.conv")
+    layers.move(start[1], "blocks.0.dense")
+    layers.move("decisionLayer", "blocks.0.score", gain=1.0)
+    return Network("progan", settings, D.state)
+
+
+def check_classes(config: Mapping[str, Any], asked: int) -> None:
+    """
+    Raises:
+        InputError: a label is among the numbers of the generator's input, and nobody says so.
+    """
+    numbers = config.get("categoryVectorDim", 0)
+    if isinstance(numbers, int) and numbers > 0 and not asked:
+        raise InputError(
+            f"{numbers} numbers of the generator's input are a label",
+            f"give --set classes={numbers} if it is one of {numbers} classes; several attributes"
+            " in one label cannot be converted",
+        )
+
+
+def check_faded(config: Mapping[str, Any]) -> list[str]:
+    """A note where the file was written while its last resolution was blended in."""
+    alpha = config.get("alpha", 0)
+    if not isinstance(alpha, (int, float)) or not alpha:
+        return []
+    return [
+        f"The file was written while its last resolution was blended in (alpha = {alpha}):"
+        f" lod={alpha:g} generates as it did then, lod=0 as it would when that is over."
+    ]

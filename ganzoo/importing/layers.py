@@ -1,0 +1,117 @@
+"""Plain stacks of layers, read from the names and shapes of a state dict.
+
+A state dict has its modules in the order in which they were made, which for plain networks is the
+order in which they are used. Modules without tensors (activations, dropout, upsampling) are not in
+it: a gap in the numbers of an `nn.Sequential` says that there is one, not which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+from torch import Tensor
+
+from ganzoo.importing.modules import tensors_of
+from ganzoo.importing.tree import Record
+
+NETWORKS = {
+    "generator": ("generator", "netG", "G", "gen", "g", "generator_model", "model_G"),
+    "discriminator": ("discriminator", "netD", "D", "disc", "d", "discriminator_model", "model_D"),
+}
+"""Role -> what programs call it, as a key of a file (also with `_state_dict` behind) or the first
+part of the names of its tensors."""
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A module of a state dict.
+
+    Attributes:
+        name: its own, without those of wrappers.
+        kind: "embedding" is a linear layer without bias whose name says so.
+        weight: its shape; for a batch norm, (channels,).
+        bias: whether it has one.
+        affine: whether a batch norm has a gain and bias.
+    """
+
+    name: str
+    kind: Literal["linear", "conv", "batch-norm", "embedding"]
+    weight: tuple[int, ...]
+    bias: bool = True
+    affine: bool = True
+
+    def modules_until(self, following: Found) -> int | None:
+        """How many modules without tensors lie between, where both are of one nn.Sequential."""
+        (mine, number), (others, other) = (f.name.rpartition(".")[::2] for f in (self, following))
+        if mine != others or not (number.isdecimal() and other.isdecimal()):
+            return None
+        return int(other) - int(number) - 1
+
+
+def prefixes(root: Any) -> dict[str, str]:
+    """Role -> the prefix of its tensors' names in the file. A state dict that does not say whose it
+    is is a generator's."""
+    start, found = "", {}
+    for wrapper in WRAPPERS:
+        if isinstance(root, Mapping) and isinstance(root.get(wrapper), (Mapping, Record)):
+            start, root = f"{start}{wrapper}.", root[wrapper]
+    names = [name for name, _ in tensors_of(root)]
+    for role, keys in NETWORKS.items():
+        for key in (f"{key}{end}" for key in keys for end in ("", "_state_dict")):
+            for prefix in (f"{key}.", f"module.{key}."):
+                if role not in found and any(name.startswith(prefix) for name in names):
+                    found[role] = start + prefix
+    return found or {"generator": start}
+
+
+def modules_of(tensors: Mapping[str, Tensor]) -> list[Found] | None:
+    """The modules of a state dict, in order; None where one is of no kind that is known here."""
+    groups: dict[str, dict[str, tuple[int, ...]]] = {}
+    for path, tensor in tensors.items():
+        name, _, leaf = path.rpartition(".")
+        groups.setdefault(name, {})[leaf] = tuple(tensor.shape)
+    found = [_module(name, shapes) for name, shapes in groups.items()]
+    known = [module for module in found if module is not None]
+    return known if len(known) == len(found) else None
+
+
+def _module(name: str, shapes: Mapping[str, tuple[int, ...]]) -> Found | None:
+    leaves = set(shapes)
+    if {"running_mean", "running_var"} <= leaves:
+        norm = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
+        if leaves <= norm and ("weight" in leaves) == ("bias" in leaves):
+            return Found(name, "batch-norm", shapes["running_mean"], affine="weight" in leaves)
+        return None
+    weight = shapes.get("weight", ())
+    if not leaves <= {"weight", "bias"} or len(weight) not in (2, 4):
+        return None
+    if len(weight) == 4 and weight[2] != weight[3]:
+        return None
+    bias = "bias" in leaves
+    if len(weight) == 2:
+        kind: Any = "embedding" if not bias and "emb" in name else "linear"
+        return Found(name, kind, weight, bias)
+    return Found(name, "conv", weight, bias)
+
+
+def is_plain_dcgan(found: list[Found] | None) -> bool:
+    """Whether it is the generator of PyTorch's DCGAN example, of any size and any halving widths:
+    `main`, of 4x4 transposed convolutions without bias, all but the last with a batch norm."""
+    if not found or found[0].name != "main.0":
+        return False
+    convolutions, norms = found[::2], found[1::2]
+    numbers = [
+        str(n) for k in range(len(convolutions)) for n in (3 * k, 3 * k + 1)
+    ][: len(found)]  # fmt: skip
+    return (
+        len(convolutions) == len(norms) + 1 >= 3
+        and [f.name for f in found] == [f"main.{n}" for n in numbers]
+        and all(f.kind == "conv" and f.weight[2] == 4 and not f.bias for f in convolutions)
+        and all(f.kind == "batch-norm" and f.affine for f in norms)
+        and all(a.weight[1] == b.weight[0] for a, b in pairwise(convolutions))
+        and all(a.weight[1] == 2 * b.weight[1] for a, b in pairwise(convolutions[:-1]))
+    )

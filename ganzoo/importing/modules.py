@@ -1,0 +1,191 @@
+"""What importers share: the tensors of a tree by their names, and an account of each of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganzoo.errors import InputError
+from ganzoo.importing.importer import Fate
+from ganzoo.importing.tree import Record, children
+
+_MODULE = ("_parameters", "_buffers", "_modules")
+
+
+def tensors_of(tree: Any) -> Iterator[tuple[str, Tensor]]:
+    """Every tensor of a tree with its dotted name, in the file's order.
+
+    A module that was saved whole has the names of its state dict: parameters, buffers and modules
+    in it are not levels of their own.
+    """
+    seen: set[int] = set()  # of nodes: a tensor may well have two names
+    waiting = [("", tree)]
+    while waiting:
+        name, node = waiting.pop()
+        if isinstance(node, Tensor):
+            yield name, node
+        elif id(node) not in seen:
+            seen.add(id(node))
+            below = [
+                (name if isinstance(node, Record) and key in _MODULE else f"{name}.{key}", child)
+                for key, child in children(node)
+            ]
+            waiting += reversed([(path.removeprefix("."), child) for path, child in below])
+
+
+class Account:
+    """The tensors of a file, and what became of each."""
+
+    def __init__(self, root: Any) -> None:
+        self.tensors: dict[str, Tensor] = {}
+        for name, tensor in tensors_of(root):
+            self.tensors.setdefault(name, tensor)
+        self._fates: dict[str, Fate] = {}
+
+    def network(self, role: str, prefix: str = "", *, without: tuple[str, ...] = ()) -> Moves:
+        """The tensors below `prefix` ("g_ema."), to become those of our `role`. Levels of a name
+        that are called as in `without` ("module", of a wrapper) are left out of it."""
+        names = {
+            ".".join(part for part in name.removeprefix(prefix).split(".") if part not in without):
+            name
+            for name in self.tensors
+            if name.startswith(prefix)
+        }  # fmt: skip
+        return Moves(self, role, names)
+
+    def note(self, fate: Fate) -> None:
+        self._fates[fate.source] = fate
+
+    def drop(self, prefix: str, why: str) -> None:
+        """The tensors below `prefix` that nobody has taken become nothing, for a reason."""
+        for name in self.tensors:
+            if name.startswith(prefix) and name not in self._fates:
+                self.note(Fate(name, "", why))
+
+    def fates(self) -> tuple[Fate, ...]:
+        """Of every tensor.
+
+        Raises:
+            InputError: there are tensors that were neither taken nor dropped.
+        """
+        unknown = [name for name in self.tensors if name not in self._fates]
+        if unknown:
+            more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+            raise InputError(
+                f"the file has tensors that its family does not have: {', '.join(unknown[:3])}"
+                f"{more}",
+                "it was written by a changed program; a part of it is not converted silently",
+            )
+        return tuple(self._fates[name] for name in self.tensors)
+
+
+class Moves:
+    """One network's tensors under their own names, and the state dict that they become."""
+
+    def __init__(self, account: Account, role: str, names: dict[str, str]) -> None:
+        self._account, self._role = account, role
+        self.names = names
+        self.state: dict[str, Tensor] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.names
+
+    def __getitem__(self, name: str) -> Tensor:
+        """A tensor to look at.
+
+        Raises:
+            InputError: there is none of that name.
+        """
+        if name not in self.names:
+            raise InputError(f"the {self._role} has no {name}", "the file is not complete")
+        return self._account.tensors[self.names[name]]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of them, to look at."""
+        return {name: self[name] for name in self.names}
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return tuple(self[name].shape)
+
+    def move(
+        self,
+        name: str,
+        target: str,
+        change: Callable[[Tensor], Tensor] | None = None,
+        note: str = "",
+    ) -> None:
+        """The tensor `name` becomes our `target`, in float32, after `change` (what it is, as
+        `note`)."""
+        tensor = self[name].detach()
+        tensor = tensor.float() if tensor.is_floating_point() else tensor
+        self.state[target] = (tensor if change is None else change(tensor)).contiguous()
+        self.account(name, target, note)
+
+    def account(self, name: str, target: str, note: str) -> None:
+        """The tensor `name` went into our `target`, which something else also did."""
+        self._account.note(Fate(self.names[name], f"{self._role}: {target}", note))
+
+    def fill(self, target: str, value: Tensor) -> None:
+        """A tensor of ours that the file has none for."""
+        self.state[target] = value
+
+    def drop(self, name: str, why: str) -> None:
+        """The tensor `name`, if there is one, becomes nothing."""
+        if name in self.names:
+            self._account.note(Fate(self.names[name], "", why))
+
+    def count(self, pattern: str, *, start: int = 0) -> int:
+        """How many there are of "blocks.{}.weight", for `start`, `start` + 1, …"""
+        number = start
+        while pattern.format(number) in self.names:
+            number += 1
+        return number - start
+
+
+def scaled(factor: float) -> Callable[[Tensor], Tensor]:
+    """For `move`: times a number."""
+    return lambda tensor: tensor * factor
+
+
+def is_state(tree: Any, *names: str) -> bool:
+    """Whether a tree has tensors of all these names (below `module.`, if it was wrapped so)."""
+    if not isinstance(tree, (Mapping, Record)):
+        return False
+    found = {name.removeprefix("module.") for name, _ in tensors_of(tree)}
+    return all(name in found for name in names)
+
+
+def fixed_noise(layer: int, *shape: int) -> Tensor:
+    """A noise map for a network whose file has none, the same at every import."""
+    from ganzoo.rng import philox
+
+    numbers = philox(0, f"import/noise/{layer}").standard_normal(math.prod(shape), dtype="float32")
+    return torch.from_numpy(numbers).reshape(shape)
+
+
+def trained_levels(network: Moves, levels: Sequence[Sequence[str]], asked: int | None) -> int:
+    """How many of the resolutions 4, 8, … of a growing network were trained, for a program that
+    makes all of them at the start. `levels` names tensors of each that start as zeros: those that
+    are still zero were never reached. `asked` is a resolution that the user says.
+
+    Raises:
+        InputError: `asked` is none of them, or there is nothing to tell by.
+    """
+    sizes = [4 << level for level in range(len(levels))]
+    if asked is not None:
+        if asked not in sizes:
+            raise InputError(
+                f"resolution = {asked} is not in the file", f"use {', '.join(map(str, sizes))}"
+            )
+        return sizes.index(asked) + 1
+    for level in range(len(levels), 0, -1):
+        if any(network[name].any() for name in levels[level - 1]):
+            return level
+    raise InputError(
+        "the file does not say up to which resolution it was trained (all its biases are 0)",
+        f"give --set resolution={sizes[-1]}, or a lower one",
+    )

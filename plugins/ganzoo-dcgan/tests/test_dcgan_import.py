@@ -1,0 +1,204 @@
+"""DCGANs of other programs: their layers restated here, saved, imported, and run beside ours."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import pytest
+import torch
+from ganzoo_dcgan.importing.config import ExampleConfig, GanZooConfig
+from ganzoo_dcgan.importing.example import Example
+from ganzoo_dcgan.importing.gan_zoo import GanZoo
+from torch import nn
+
+from ganzoo.errors import InputError
+from ganzoo.importing.importer import Network
+from ganzoo.importing.tree import Checkpoint, Record
+from ganzoo.models import build
+from ganzoo.plugins import load
+
+
+def checkpoint(root: Any) -> Checkpoint:
+    return Checkpoint("netG.pth", 0, "", "torch-zip", root)
+
+
+def network(kind: str, converted: Network | None) -> Any:
+    assert converted is not None
+    part = load().parts.get(kind, converted.part)
+    module = build(part, part.make_config(converted.config))
+    module.load_state_dict(dict(converted.state))
+    return module.eval()
+
+
+def randomised(module: nn.Module, seed: int) -> nn.Module:
+    """With weights that matter and statistics that a trained network could have."""
+    torch.manual_seed(seed)
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.is_floating_point():
+            tensor.data.normal_(0, 0.3)
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_var.uniform_(0.3, 3)
+            layer.weight.data.uniform_(0.5, 1.5)
+    return module.eval()
+
+
+class ExampleGenerator(nn.Module):
+    """PyTorch's example, for 4 * 2^ups pixels."""
+
+    def __init__(self, nz: int, ngf: int, nc: int, ups: int = 4) -> None:
+        super().__init__()
+        width = ngf << (ups - 1)
+        layers: list[nn.Module] = [nn.ConvTranspose2d(nz, width, 4, 1, 0, bias=False)]
+        for _ in range(ups - 1):
+            layers += [nn.BatchNorm2d(width), nn.ReLU(True)]
+            layers += [nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False)]
+            width //= 2
+        layers += [nn.BatchNorm2d(width), nn.ReLU(True)]
+        layers += [nn.ConvTranspose2d(width, nc, 4, 2, 1, bias=False), nn.Tanh()]
+        self.main = nn.Sequential(*layers)
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return self.main(z[:, :, None, None])
+
+
+class ExampleDiscriminator(nn.Module):
+    def __init__(self, nc: int, ndf: int, downs: int = 4) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(nc, ndf, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
+        for _ in range(downs - 1):
+            layers += [nn.Conv2d(ndf, ndf * 2, 4, 2, 1, bias=False), nn.BatchNorm2d(ndf * 2)]
+            layers += [nn.LeakyReLU(0.2)]
+            ndf *= 2
+        layers += [nn.Conv2d(ndf, 1, 4, 1, 0, bias=False), nn.Sigmoid()]
+        self.main = nn.Sequential(*layers)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.main(x).flatten()
+
+
+@pytest.mark.parametrize(("ups", "channels"), [(2, 3), (3, 1), (4, 3), (5, 1)])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_pytorchs_example_generates_the_same_images(ups: int, channels: int, prefix: str) -> None:
+    theirs = randomised(ExampleGenerator(6, 2, channels, ups), seed=ups)
+    state = OrderedDict((prefix + k, v) for k, v in theirs.state_dict().items())
+    importer = Example()
+    assert importer.recognises(checkpoint(state))
+    converted = importer.convert(checkpoint(state))
+    assert {fate.source for fate in converted.fates} == set(state)
+    assert converted.discriminator is None
+    G, z = network("generator", converted.generator), torch.randn(3, 6)
+    assert G.image_shape == (channels, 4 << ups, 4 << ups)
+    with torch.no_grad():
+        torch.testing.assert_close(G(z), theirs(z), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("keys", [("netG", "netD"), ("generator_state_dict", "D_state_dict")])
+def test_both_networks_of_one_file(keys: tuple[str, str]) -> None:
+    theirs = randomised(ExampleGenerator(5, 2, 3), 0), randomised(ExampleDiscriminator(3, 2), 1)
+    root = dict(zip(keys, (net.state_dict() for net in theirs), strict=True))
+    root |= {"epoch": 3, "optimizerG": {"state": {0: {"exp_avg": torch.zeros(2)}}}}
+    converted = Example().convert(checkpoint(root))
+    dropped = [fate for fate in converted.fates if not fate.target]
+    assert [fate.source for fate in dropped] == ["optimizerG.state.0.exp_avg"]
+    x = torch.randn(4, 3, 64, 64)
+    with torch.no_grad():
+        scores = network("discriminator", converted.discriminator)(x)
+        torch.testing.assert_close(scores.sigmoid(), theirs[1](x), rtol=1e-3, atol=1e-6)
+
+
+def test_a_label_behind_z() -> None:
+    theirs = randomised(ExampleGenerator(5 + 3, 2, 1, ups=3), seed=0)
+    converted = Example(ExampleConfig(classes=3)).convert(checkpoint(theirs.state_dict()))
+    G, z, labels = (
+        network("generator", converted.generator),
+        torch.randn(2, 5),
+        torch.tensor([2, 0]),
+    )
+    with torch.no_grad():
+        expected = theirs(torch.cat([z, nn.functional.one_hot(labels, 3)], dim=1))
+        torch.testing.assert_close(G(z, labels), expected, rtol=0, atol=1e-4)
+    with pytest.raises(InputError, match="has 8 numbers"):
+        Example(ExampleConfig(classes=8)).convert(checkpoint(theirs.state_dict()))
+
+
+def test_other_stacks_are_not_taken_for_the_example() -> None:
+    biased = nn.Sequential(nn.ConvTranspose2d(4, 8, 4), nn.BatchNorm2d(8), nn.ReLU())
+    for state in (
+        {"main.0.weight": torch.zeros(4, 8, 4, 4)},
+        biased.state_dict(),
+        {f"main.{k}": v for k, v in biased.state_dict().items()},
+        {"main.0.weight": torch.zeros(4, 8, 3, 3), "main.1.weight": torch.zeros(8)},
+        ExampleDiscriminator(3, 2).state_dict(),
+        [],
+        None,
+    ):
+        assert not Example().recognises(checkpoint(state))
+
+
+class ZooGenerator(nn.Module):
+    """pytorch_GAN_zoo's: the first convolution is apart from `main`, and named layers are in it."""
+
+    def __init__(self, nz: int, width: int, nc: int) -> None:
+        super().__init__()
+        self.formatLayer = nn.ConvTranspose2d(nz, width * 8, 4, 1, 0, bias=False)
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        for k, factor in enumerate((8, 4, 2, 1)):
+            layers[f"batchNorm{k}"] = nn.BatchNorm2d(width * factor)
+            layers[f"relu{k}"] = nn.ReLU()
+            out = width * factor // 2 if factor > 1 else nc
+            name = "outlayer" if factor == 1 else f"convTranspose{k + 1}"
+            layers[name] = nn.ConvTranspose2d(width * factor, out, 4, 2, 1, bias=False)
+        self.main = nn.Sequential(layers)
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return self.main(self.formatLayer(z[:, :, None, None]))
+
+
+class ZooDiscriminator(nn.Module):
+    def __init__(self, nc: int, width: int) -> None:
+        super().__init__()
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        for k, out in enumerate((width, 2 * width, 4 * width, 8 * width)):
+            layers[f"convTranspose{k}"] = nn.Conv2d(nc, out, 4, 2, 1, bias=False)
+            if k:
+                layers[f"batchNorm{k}"] = nn.BatchNorm2d(out)
+            layers[f"relu{k}"] = nn.LeakyReLU(0.2)
+            nc = out
+        self.main = nn.Sequential(layers)
+        self.decisionLayer = nn.Conv2d(nc, 1, 4, 1, 0, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.decisionLayer(self.main(x)).flatten()
+
+
+@pytest.mark.parametrize("criterion", ["DCGAN", "WGANGP", None])
+def test_gan_zoo(criterion: str | None) -> None:
+    nets = randomised(ZooGenerator(5, 2, 3), 0), randomised(ZooDiscriminator(3, 2), 1)
+    average = randomised(ZooGenerator(5, 2, 3), 2)
+    config = {"imageSize": 64} | ({"lossCriterion": criterion} if criterion else {})
+    root = {
+        "config": Record("models.utils.config", "BaseConfig", state=config),
+        "netG": nets[0].state_dict(),
+        "netD": nets[1].state_dict(),
+        "avgG": {f"module.{k}": v for k, v in average.state_dict().items()},
+        "tmp": {"optimizerD": {"exp_avg": torch.zeros(1)}},
+    }
+    importer = GanZoo()
+    assert importer.recognises(checkpoint(root)) and not Example().recognises(checkpoint(root))
+    if criterion is None:
+        with pytest.raises(InputError, match="--set output=tanh"):
+            importer.convert(checkpoint(root))
+        importer = GanZoo(GanZooConfig(output="none"))
+    converted = importer.convert(checkpoint(root))
+    z, x = torch.randn(3, 5), torch.randn(3, 3, 64, 64)
+    with torch.no_grad():
+        raw = average(z)
+        expected = raw.tanh() if criterion == "DCGAN" else raw
+        found = network("generator", converted.generator)(z)
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
+        scores = network("discriminator", converted.discriminator)(x)
+        torch.testing.assert_close(scores, nets[1](x), rtol=1e-3, atol=1e-5)
+    sources = {fate.source for fate in converted.fates if fate.target}
+    assert "avgG.module.formatLayer.weight" in sources and "netG.formatLayer.weight" not in sources

@@ -1,0 +1,96 @@
+"""What a stack becomes, whether the modules of a file are one, and what has to be asked of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from ganzoo.errors import InputError
+from ganzoo.importing.layers import Found
+from ganzoo_gan.sequential_config import Layer
+
+
+class Questions:
+    """What has to be said of a file, all of it asked for at once."""
+
+    def __init__(self) -> None:
+        self._lacking: dict[str, str] = {}
+
+    def add(self, what: str, remedy: str) -> None:
+        self._lacking[what] = remedy
+
+    def ask(self, otherwise: str = "") -> None:
+        """
+        Raises:
+            InputError: something is lacking.
+        """
+        if self._lacking:
+            remedies = " ".join(self._lacking.values())
+            raise InputError(
+                f"the file does not say {', '.join(self._lacking)}",
+                f"give {remedies}{otherwise}",
+            )
+
+
+@dataclass
+class Stack:
+    """A network of ours: its config, and the place in it of each module of theirs."""
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    layers: list[Layer] = field(default_factory=list)
+    places: dict[Found, int] = field(default_factory=dict)
+    embedding: Found | None = None
+
+    def add(self, layer: Layer, module: Found | None = None) -> None:
+        if module is not None:
+            self.places[module] = len(self.layers)
+        self.layers.append(layer)
+
+
+def is_chain(found: list[Found]) -> bool:
+    """Whether each module can take what the one before it makes: a network without branches."""
+    body = body_of(found)
+    weighted = [module for module in body if module.kind != "batch-norm"]
+    if len(weighted) < 2 or len(found) - len(body) > 1 or body[0].kind == "batch-norm":
+        return False
+    width = 0
+    for module in body:
+        if module.kind == "batch-norm":
+            fits = width % module.weight[0] == 0
+        elif module.kind == "linear":
+            fits = not width or module.weight[1] % width == 0
+            width = module.weight[0]
+        else:
+            ends = module.weight[:2]
+            taken = [end for end in ends if end == width] or [
+                end for end in ends if is_square(width / end)
+            ]
+            fits = not width or bool(taken)
+            if width and fits:
+                width = ends[0] if ends[1] == taken[0] else ends[1]
+            elif fits:  # the first: of a generator transposed, of a discriminator not
+                following = next((m for m in body[1:] if m.kind != "batch-norm"), module)
+                width = ends[1] if ends[1] in following.weight[:2] else ends[0]
+        if not fits:
+            return False
+    return True
+
+
+def is_critic(found: list[Found]) -> bool:
+    """Whether a chain goes from an image to a score: it ends with one unit, or starts with an
+    ordinary convolution of few channels."""
+    weighted = [module for module in body_of(found) if module.kind != "batch-norm"]
+    first, second, last = weighted[0], weighted[1], weighted[-1]
+    if first.kind == "conv":
+        wide, few = first.weight[:2]
+        return few <= 4 < wide and wide in second.weight[:2]
+    return last.kind == "linear" and last.weight[0] == 1
+
+
+def body_of(found: list[Found]) -> list[Found]:
+    return [module for module in found if module.kind != "embedding"]
+
+
+def is_square(number: float) -> bool:
+    return number >= 1 and number == int(number) and math.isqrt(int(number)) ** 2 == number

@@ -1,0 +1,44 @@
+"""What people may have to say of a plain network's file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Activation = Literal["relu", "leaky-relu", "tanh", "sigmoid"]
+
+
+@dataclass(frozen=True)
+class PlainConfig:
+    """What a state dict does not say. What is left out and needed is asked for.
+
+    Attributes:
+        activation: between the generator's layers; `slope` is that of "leaky-relu".
+        output: after its last layer; of "sigmoid" images are brought from [0, 1] to [-1, 1].
+        eps: of the batch norms (PyTorch's default is 1e-5; PyTorch-GAN's programs have 0.8).
+        image_shape: [C, H, W] of a generator that ends with a linear layer.
+        strides, paddings: of its convolutions, in order.
+        output_paddings: of them, where any is not 0.
+        classes: how many of the input's numbers are a one-hot label.
+        labels: whether the label stands behind z ("last"), before it ("first") or is multiplied
+            with it ("product").
+        discriminator: whether to convert it, where the file has one.
+        discriminator_slope, discriminator_strides, discriminator_paddings, discriminator_labels: as
+            above, of its LeakyReLU, its convolutions and where a label joins the image.
+    """
+
+    activation: Activation | None = None
+    slope: float | None = None
+    output: Literal["tanh", "sigmoid", "none"] | None = None
+    eps: float | None = None
+    image_shape: tuple[int, int, int] | None = None
+    strides: tuple[int, ...] | None = None
+    paddings: tuple[int, ...] | None = None
+    output_paddings: tuple[int, ...] | None = None
+    classes: int = 0
+    labels: Literal["last", "first", "product"] | None = None
+    discriminator: bool = True
+    discriminator_slope: float | None = None
+    discriminator_strides: tuple[int, ...] | None = None
+    discriminator_paddings: tuple[int, ...] | None = None
+    discriminator_labels: Literal["last", "first"] | None = None

@@ -1,0 +1,57 @@
+"""Programs whose plain networks are known by their names, widths and gaps.
+
+eriklindernoren/PyTorch-GAN (and its many descendants) writes `BatchNorm2d(c, 0.8)`: that is an eps
+of 0.8, which no state dict shows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ganzoo.importing.layers import Found
+from ganzoo_gan.importing.config import PlainConfig
+
+PYTORCH_GAN = "eriklindernoren/PyTorch-GAN"
+_MLP = [f"model.{k}" for k in (0, 2, 3, 5, 6, 8, 9, 11)]
+_MLP_WIDTHS = [128, 256, 256, 512, 512, 1024, 1024]
+_DCGAN = ["l1.0", *(f"conv_blocks.{k}" for k in (0, 2, 3, 6, 7, 9))]
+
+
+def is_mlp(found: list[Found]) -> bool:
+    """Of its GAN, CGAN and others: four linear layers of 128 to 1024 units before the last."""
+    body = [module for module in found if module.kind != "embedding"]
+    return [f.name for f in body] == _MLP and [f.weight[0] for f in body[:-1]] == _MLP_WIDTHS
+
+
+def is_upsampling_dcgan(found: list[Found]) -> bool:
+    """Of its DCGAN: a linear layer, and convolutions of 3x3 of what was upsampled."""
+    return [f.name for f in found] == _DCGAN and all(
+        f.weight[2:] == (3, 3) for f in found if f.kind == "conv"
+    )
+
+
+def program(found: list[Found]) -> str:
+    return PYTORCH_GAN if is_mlp(found) or is_upsampling_dcgan(found) else "plain PyTorch layers"
+
+
+def settings(found: list[Found], asked: PlainConfig) -> tuple[PlainConfig, list[str]]:
+    """What is known of the networks where the user does not say other, and a note that says so."""
+    if not (is_mlp(found) or is_upsampling_dcgan(found)):
+        return asked, []
+    facts = {
+        "activation": "leaky-relu",
+        "slope": 0.2,
+        "output": "tanh",
+        "eps": 0.8,
+        "labels": "first",
+        "discriminator_slope": 0.2,
+        "discriminator_labels": "last",
+    }
+    taken = {name: value for name, value in facts.items() if getattr(asked, name) is None}
+    note = (
+        "Names and widths are those of PyTorch-GAN, and so is what the file does not say: LeakyReLU"
+        " 0.2, tanh, and batch norms with an eps of 0.8"
+    )
+    changed = sorted(facts.keys() - taken.keys())
+    return replace(asked, **taken), [f"{note}; as was asked, not its {', '.join(changed)}."
+                                     if changed else f"{note}."]  # fmt: skip

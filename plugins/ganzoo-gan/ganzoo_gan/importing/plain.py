@@ -1,0 +1,127 @@
+"""Plain networks of anyone's: linear layers, convolutions and batch norms, one after another.
+
+What a state dict has no tensor for (activations, strides, a batch norm's eps) is asked for, unless
+its names, widths and gaps are those of a program that is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ganzoo.errors import InputError
+from ganzoo.importing import gan_zoo
+from ganzoo.importing.importer import Converted, Importer, Network
+from ganzoo.importing.layers import Found, is_plain_dcgan, modules_of, prefixes
+from ganzoo.importing.modules import Account, Moves, scaled
+from ganzoo.importing.tree import Checkpoint
+from ganzoo_gan.importing import known
+from ganzoo_gan.importing.chain import Questions, Stack, is_chain, is_critic
+from ganzoo_gan.importing.config import PlainConfig
+from ganzoo_gan.importing.stack import critic, generator
+
+NORM = ("weight", "bias", "running_mean", "running_var")
+
+
+class Plain(Importer):
+    config: PlainConfig
+
+    def __init__(self, config: PlainConfig | None = None) -> None:
+        super().__init__(config or PlainConfig())
+
+    def recognises(self, checkpoint: Checkpoint) -> bool:
+        if gan_zoo.settings(checkpoint.root) is not None:
+            return False
+        prefix = prefixes(checkpoint.root).get("generator")
+        if prefix is None:
+            return False
+        found = _modules(Account(checkpoint.root).network("generator", prefix, without=WRAPPERS))
+        return found is not None and is_chain(found) and not is_plain_dcgan(found)
+
+    def convert(self, checkpoint: Checkpoint) -> Converted:
+        account, where = Account(checkpoint.root), prefixes(checkpoint.root)
+        if "generator" not in where:
+            raise InputError("the file has no generator", "import the generator's file")
+        G = account.network("generator", where["generator"], without=WRAPPERS)
+        found = _modules(G)
+        if found is None or not is_chain(found):
+            raise InputError(
+                "the generator is not one layer after another", "another importer may know it"
+            )
+        if is_critic(found):
+            raise InputError(
+                "the file has a discriminator, and no generator", "import the generator's file"
+            )
+        config, notes = known.settings(found, self.config)
+        questions = Questions()
+        made = generator(found, config, questions)
+        questions.ask()
+        made_by = _network(G, made, sigmoid=config.output == "sigmoid")
+        if config.output == "sigmoid":
+            notes.append("Its images, of a sigmoid, are here those of a tanh: 2 s - 1, not s.")
+        discriminator = None
+        if "discriminator" in where and config.discriminator:
+            D = account.network("discriminator", where["discriminator"], without=WRAPPERS)
+            discriminator = _critic(D, config, list(made.settings["image_shape"]))
+            notes.append("The discriminator's scores are raw: a sigmoid behind them is left out.")
+        elif "discriminator" in where:
+            account.drop(where["discriminator"], "left out, as was asked for")
+        for name in account.tensors:
+            if not name.startswith(tuple(where.values())):
+                account.drop(name, "not of a network, but of the training")
+        return Converted(
+            known.program(found), made_by, discriminator, account.fates(), notes=tuple(notes)
+        )
+
+
+WRAPPERS = ("module",)
+
+
+def _modules(network: Moves) -> list[Found] | None:
+    return modules_of(network.tensors())
+
+
+def _critic(D: Moves, config: PlainConfig, image_shape: list[int]) -> Network:
+    found = _modules(D)
+    if found is None or not is_chain(found):
+        raise InputError(
+            "the discriminator is not one layer after another", "--set discriminator=false"
+        )
+    questions = Questions()
+    made = critic(found, config, image_shape, questions)
+    questions.ask(" (or --set discriminator=false)")
+    return _network(D, made)
+
+
+def _network(network: Moves, made: Stack, *, sigmoid: bool = False) -> Network:
+    """The tensors as those of our layers."""
+    weighted = [module for module in made.places if module.kind != "batch-norm"]
+    for module, place in made.places.items():
+        target = f"layers.{place}"
+        if module.kind == "batch-norm":
+            _move_norm(network, module, target)
+            continue
+        half = sigmoid and module is weighted[-1]
+        note = "halved: a sigmoid is a tanh of half its argument" if half else ""
+        for leaf in ("weight", "bias") if module.bias else ("weight",):
+            change = scaled(0.5) if half else None
+            network.move(f"{module.name}.{leaf}", f"{target}.{leaf}", change, note)
+    if made.embedding is not None:
+        network.move(f"{made.embedding.name}.weight", "code.embed.weight")
+    return Network("sequential", made.settings, network.state)
+
+
+def _move_norm(network: Moves, module: Found, target: str) -> None:
+    filled: Mapping[str, Any] = {"weight": torch.ones, "bias": torch.zeros}
+    for leaf in NORM:
+        if f"{module.name}.{leaf}" in network:
+            network.move(f"{module.name}.{leaf}", f"{target}.{leaf}")
+        else:
+            network.fill(f"{target}.{leaf}", filled[leaf](module.weight))
+    counter = f"{module.name}.num_batches_tracked"
+    if counter in network:
+        network.move(counter, f"{target}.num_batches_tracked")
+    else:  # PyTorch before 0.4.1
+        network.fill(f"{target}.num_batches_tracked", torch.zeros((), dtype=torch.int64))

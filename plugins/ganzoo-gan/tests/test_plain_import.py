@@ -1,0 +1,363 @@
+"""Plain networks of anyone's, saved as people save them, imported, and run beside ours."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ganzoo_gan.importing.plain import Plain
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from ganzoo.errors import ConfigError, InputError
+from ganzoo.importing.converting import convert
+from ganzoo.importing.reading import read
+
+
+def randomised(module: nn.Module, seed: int = 0) -> Any:
+    """With weights that matter and statistics that a trained network could have."""
+    torch.manual_seed(seed)
+    for parameter in module.parameters():
+        parameter.data.normal_(0, 0.2)
+    for layer in module.modules():
+        if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            layer.running_mean.normal_()
+            layer.running_var.uniform_(0.3, 3)
+    return module.eval()
+
+
+def imported(folder: Path, root: Any, *settings: str, legacy: bool = False) -> Any:
+    path = folder / "file.pth"
+    torch.save(root, path, _use_new_zipfile_serialization=not legacy)
+    return convert(path, settings=settings)
+
+
+def same(found: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+HOBBY = nn.Sequential(
+    nn.Linear(6, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Linear(12, 20), nn.ReLU(),
+    nn.Linear(20, 48), nn.Tanh(),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "generator.", "module.generator.", "net."])
+@pytest.mark.parametrize("legacy", [False, True])
+def test_an_mlp_under_any_name(tmp_path: Path, prefix: str, legacy: bool) -> None:
+    G = randomised(HOBBY)
+    state = {prefix + k: v for k, v in G.state_dict().items()}
+    said = ("activation=relu", "output=tanh", "eps=1e-5")
+    made = imported(tmp_path, state, *said, legacy=legacy)
+    z = torch.randn(5, 6)
+    assert made.generator.image_shape == (3, 4, 4)
+    same(made.generator(z).flatten(1), G(z).detach())
+    assert all(fate.target for fate in made.converted.fates) and made.family == "plain"
+
+
+@pytest.mark.parametrize("wrapper", ["state_dict", "model_state_dict", "G", "netG_state_dict"])
+def test_what_is_beside_the_network_is_left_out(tmp_path: Path, wrapper: str) -> None:
+    G = randomised(HOBBY)
+    root = {"epoch": 3, wrapper: G.state_dict(), "optimizer": {"x": torch.zeros(2)}}
+    made = imported(tmp_path, root, "activation=relu", "output=none", "eps=1e-5")
+    z = torch.randn(5, 6)
+    same(made.generator(z).flatten(1), G[:-1](z).detach())
+    assert [f.source for f in made.converted.fates if not f.target] == ["optimizer.x"]
+
+
+def test_a_module_that_was_saved_whole(tmp_path: Path) -> None:
+    G = randomised(HOBBY)
+    made = imported(tmp_path, G, "activation=relu", "output=tanh", "eps=1e-5")
+    z = torch.randn(5, 6)
+    same(made.generator(z).flatten(1), G(z).detach())
+
+
+def test_a_sigmoid_is_brought_to_the_range_of_images(tmp_path: Path) -> None:
+    G = randomised(nn.Sequential(nn.Linear(5, 8), nn.LeakyReLU(0.1), nn.Linear(8, 9), nn.Sigmoid()))
+    settings = ("activation=leaky-relu", "slope=0.1", "output=sigmoid")
+    made = imported(tmp_path, G.state_dict(), *settings)
+    z = torch.randn(4, 5)
+    same(made.generator(z).flatten(1), 2 * G(z).detach() - 1)
+    assert "2 s - 1" in made.converted.notes[0]
+
+
+def test_everything_that_lacks_is_asked_for_at_once(tmp_path: Path) -> None:
+    G = randomised(HOBBY)
+    with pytest.raises(InputError) as error:
+        imported(tmp_path, G.state_dict())
+    for remedy in ("--set activation=relu", "--set output=tanh", "--set eps=1e-5"):
+        assert remedy in str(error.value)
+    with pytest.raises(InputError, match="--set slope="):
+        imported(tmp_path, G.state_dict(), "activation=leaky-relu", "output=tanh", "eps=1e-5")
+
+
+def test_an_activation_before_the_batch_norm_leaves_its_place(tmp_path: Path) -> None:
+    G = randomised(
+        nn.Sequential(
+            nn.Linear(6, 8),
+            nn.ReLU(),
+            nn.BatchNorm1d(8),
+            nn.Linear(8, 8),
+            nn.ReLU(),
+            nn.Dropout(),
+            nn.Linear(8, 16),
+            nn.Tanh(),
+        )
+    )
+    made = imported(tmp_path, G.state_dict(), "activation=relu", "output=tanh", "eps=1e-5")
+    z = torch.randn(4, 6)
+    same(made.generator(z).flatten(1), G(z).detach())
+
+
+class Named(nn.Module):
+    """As people write them who call functions in `forward`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(7, 8 * 16)
+        self.bn0 = nn.BatchNorm1d(8 * 16)
+        self.deconv1 = nn.ConvTranspose2d(8, 8, 4, 2, 1)
+        self.bn1 = nn.BatchNorm2d(8)
+        self.deconv2 = nn.ConvTranspose2d(8, 5, 4, 2, 1)
+        self.bn2 = nn.BatchNorm2d(5)
+        self.out = nn.Conv2d(5, 3, 3, 1, 1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.bn0(self.fc(z)).relu().view(-1, 8, 4, 4)
+        x = self.bn1(self.deconv1(x)).relu()
+        return self.out(self.bn2(self.deconv2(x)).relu()).tanh()
+
+
+def test_a_network_of_named_layers(tmp_path: Path) -> None:
+    G, z = randomised(Named()), torch.randn(3, 7)
+    made = imported(tmp_path, G.state_dict(), "activation=relu", "output=tanh", "eps=1e-5")
+    same(made.generator(z), G(z).detach())
+
+
+def mnist_dcgan() -> nn.Sequential:
+    """28x28, whose last convolution cuts 32x32 to size."""
+    return nn.Sequential(
+        nn.ConvTranspose2d(6, 8, 4, 1, 0, bias=False), nn.BatchNorm2d(8), nn.ReLU(),
+        nn.ConvTranspose2d(8, 6, 4, 2, 1, bias=False), nn.BatchNorm2d(6), nn.ReLU(),
+        nn.ConvTranspose2d(6, 4, 4, 2, 1, bias=False), nn.BatchNorm2d(4), nn.ReLU(),
+        nn.ConvTranspose2d(4, 2, 4, 2, 1, bias=False), nn.BatchNorm2d(2), nn.ReLU(),
+        nn.ConvTranspose2d(2, 1, 1, 1, 2, bias=False), nn.Tanh(),
+    )  # fmt: skip
+
+
+def other_dcgan() -> nn.Sequential:
+    return nn.Sequential(
+        nn.ConvTranspose2d(6, 8, 7, 1, 0), nn.BatchNorm2d(8), nn.LeakyReLU(0.2),
+        nn.ConvTranspose2d(8, 4, 3, 2, 1, 1), nn.BatchNorm2d(4), nn.LeakyReLU(0.2),
+        nn.ConvTranspose2d(4, 1, 5, 2, 2, 1),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("G", "said"),
+    [
+        (
+            mnist_dcgan(),
+            ["activation=relu", "strides=[1, 2, 2, 2, 1]", "paddings=[0, 1, 1, 1, 2]"],
+        ),
+        (
+            other_dcgan(),
+            ["activation=leaky-relu", "slope=0.2", "strides=[1, 2, 2]", "paddings=[0, 1, 2]",
+             "output_paddings=[0, 1, 1]"],
+        ),
+    ],
+)  # fmt: skip
+def test_convolutions_with_sizes_that_are_asked_for(
+    tmp_path: Path, G: nn.Sequential, said: list[str]
+) -> None:
+    G, z = randomised(G), torch.randn(3, 6)
+    output = "tanh" if isinstance(G[-1], nn.Tanh) else "none"
+    said = [*said, f"output={output}", "eps=1e-5"]
+    root = {f"main.{k}": v for k, v in G.state_dict().items()}
+    made = imported(tmp_path, root, *said)
+    assert made.generator.image_shape == (1, 28, 28) and made.family == "plain"
+    same(made.generator(z), G(z[:, :, None, None]).detach())
+    left = [setting for setting in said if "strides" not in setting]
+    with pytest.raises(InputError, match=r"--set strides=\[1, 2, 2"):
+        imported(tmp_path, root, *left)
+    with pytest.raises(InputError, match="strides has 2 numbers"):
+        imported(tmp_path, root, *left, "strides=[1,2]")
+    with pytest.raises((InputError, ConfigError)):
+        imported(tmp_path, root, *left, f"strides={[1] * (len(G) // 3 + 1)}", "image_shape=[1]")
+
+
+# -- PyTorch-GAN -----------------------------------------------------------------------------------
+
+
+def their_mlp(inputs: int, pixels: int) -> nn.Sequential:
+    layers: list[nn.Module] = [nn.Linear(inputs, 128), nn.LeakyReLU(0.2, inplace=True)]
+    for a, b in ((128, 256), (256, 512), (512, 1024)):
+        layers += [nn.Linear(a, b), nn.BatchNorm1d(b, 0.8), nn.LeakyReLU(0.2, inplace=True)]
+    return nn.Sequential(*layers, nn.Linear(1024, pixels), nn.Tanh())
+
+
+class TheirCGAN(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.label_emb = nn.Embedding(10, 10)
+        self.model = their_mlp(8 + 10, 64)
+
+    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        return self.model(torch.cat([self.label_emb(labels), z], -1)).view(-1, 1, 8, 8)
+
+
+class TheirCritic(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.label_embedding = nn.Embedding(10, 10)
+        self.model = nn.Sequential(
+            nn.Linear(10 + 64, 16), nn.LeakyReLU(0.2, inplace=True), nn.Linear(16, 16),
+            nn.Dropout(0.4), nn.LeakyReLU(0.2, inplace=True), nn.Linear(16, 16),
+            nn.Dropout(0.4), nn.LeakyReLU(0.2, inplace=True), nn.Linear(16, 1),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        joined = torch.cat([x.flatten(1), self.label_embedding(labels)], -1)
+        return self.model(joined).flatten()
+
+
+def test_pytorch_gans_conditional_mlp_is_known_with_its_eps(tmp_path: Path) -> None:
+    G, D = randomised(TheirCGAN()), randomised(TheirCritic(), 1)
+    made = imported(tmp_path, {"generator": G.state_dict(), "discriminator": D.state_dict()})
+    z, labels = torch.randn(5, 8), torch.arange(5)
+    same(made.generator(z, labels), G(z, labels).detach())
+    x = torch.randn(5, 1, 8, 8)
+    torch.testing.assert_close(made.discriminator(x, labels), D(x, labels).detach())
+    assert "eps of 0.8" in made.converted.notes[0]
+    assert made.converted.program == "eriklindernoren/PyTorch-GAN"
+    # a descendant that has mended it
+    for layer in G.model:
+        if isinstance(layer, nn.BatchNorm1d):
+            layer.eps = 1e-5
+    made = imported(tmp_path, G.state_dict(), "eps=1e-5")
+    same(made.generator(z, labels), G(z, labels).detach())
+
+
+class TheirDCGAN(nn.Module):
+    def __init__(self, size: int, channels: int) -> None:
+        super().__init__()
+        self.init_size = size // 4
+        self.l1 = nn.Sequential(nn.Linear(6, 128 * self.init_size**2))
+        self.conv_blocks = nn.Sequential(
+            nn.BatchNorm2d(128),
+            nn.Upsample(scale_factor=2),
+            nn.Conv2d(128, 128, 3, stride=1, padding=1),
+            nn.BatchNorm2d(128, 0.8),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Upsample(scale_factor=2),
+            nn.Conv2d(128, 64, 3, stride=1, padding=1),
+            nn.BatchNorm2d(64, 0.8),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(64, channels, 3, stride=1, padding=1),
+            nn.Tanh(),
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.l1(z)
+        return self.conv_blocks(x.view(len(x), 128, self.init_size, self.init_size))
+
+
+@pytest.mark.parametrize(("size", "channels"), [(32, 1), (28, 3)])
+def test_pytorch_gans_dcgan(tmp_path: Path, size: int, channels: int) -> None:
+    G, z = randomised(TheirDCGAN(size, channels)), torch.randn(2, 6)
+    made = imported(tmp_path, G.state_dict())
+    assert made.generator.image_shape == (channels, size, size)
+    same(made.generator(z), G(z).detach())
+
+
+# -- labels, discriminators ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("labels", ["first", "last"])
+def test_one_hot_labels(tmp_path: Path, labels: str) -> None:
+    G = randomised(nn.Sequential(nn.Linear(5 + 3, 8), nn.ReLU(), nn.Linear(8, 9)))
+    said = ("activation=relu", "output=none", "classes=3")
+    with pytest.raises(InputError, match="--set labels=first"):
+        imported(tmp_path, G.state_dict(), *said)
+    made = imported(tmp_path, G.state_dict(), *said, f"labels={labels}")
+    z, y = torch.randn(3, 5), torch.arange(3)
+    parts = [z, one_hot(y, 3)] if labels == "last" else [one_hot(y, 3), z]
+    same(made.generator(z, y).flatten(1), G(torch.cat(parts, 1)).detach())
+
+
+def test_a_label_that_is_multiplied_with_z(tmp_path: Path) -> None:
+    body = randomised(nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 9)))
+    embedding = randomised(nn.Embedding(3, 5))
+    root = {"label_emb.weight": embedding.weight.data}
+    root |= {f"model.{k}": v for k, v in body.state_dict().items()}
+    made = imported(tmp_path, root, "activation=relu", "output=none")
+    z, y = torch.randn(3, 5), torch.arange(3)
+    same(made.generator(z, y).flatten(1), body(z * embedding(y)).detach())
+
+
+def test_a_convolutional_discriminator(tmp_path: Path) -> None:
+    G = randomised(
+        nn.Sequential(
+            nn.ConvTranspose2d(6, 8, 4), nn.ReLU(), nn.ConvTranspose2d(8, 3, 4, 2, 1), nn.Tanh()
+        )
+    )
+    D = randomised(
+        nn.Sequential(
+            nn.Conv2d(3, 4, 3, 2, 1),
+            nn.LeakyReLU(0.1),
+            nn.BatchNorm2d(4),
+            nn.Flatten(),
+            nn.Linear(64, 1),
+            nn.Sigmoid(),
+        )
+    )
+    root = {"G": {f"net.{k}": v for k, v in G.state_dict().items()}, "D": D.state_dict()}
+    said = ("activation=relu", "output=tanh")
+    with pytest.raises(InputError, match="--set discriminator=false"):
+        imported(tmp_path, root, *said)
+    assert imported(tmp_path, root, *said, "discriminator=false").discriminator is None
+    said += ("discriminator_slope=0.1", "discriminator_strides=[2]", "discriminator_paddings=[1]")
+    made = imported(tmp_path, root, *said, "eps=1e-5")
+    x = torch.randn(4, 3, 8, 8)
+    same(made.discriminator(x).sigmoid(), D(x).detach().flatten())
+
+
+def test_a_discriminator_alone_is_told_from_a_generator(tmp_path: Path) -> None:
+    convolutions = nn.Sequential(
+        nn.Conv2d(3, 8, 4, 2, 1, bias=False), nn.LeakyReLU(0.2), nn.Conv2d(8, 16, 4, 2, 1),
+        nn.BatchNorm2d(16), nn.LeakyReLU(0.2), nn.Conv2d(16, 1, 4),
+    )  # fmt: skip
+    linear = nn.Sequential(nn.Linear(64, 8), nn.LeakyReLU(0.2), nn.Linear(8, 1))
+    for D in (convolutions, linear):
+        with pytest.raises(InputError, match="has a discriminator, and no generator"):
+            imported(tmp_path, D.state_dict())
+
+
+def test_branches_and_other_layers_are_not_taken_for_plain(tmp_path: Path) -> None:
+    linear = nn.Linear(4, 4).state_dict()
+    for root in (
+        {f"a.{k}": v for k, v in linear.items()},
+        {f"{n}.{k}": v for n in "abc" for k, v in nn.Linear(4, 5).state_dict().items()},
+        {"a.weight": torch.zeros(3, 3), "b.weight_orig": torch.zeros(3, 3)},
+        {"a.weight": torch.zeros(2, 2, 3, 4), "b.weight": torch.zeros(2, 2, 3, 3)},
+        {"encoder": linear},
+    ):
+        path = tmp_path / "other.pt"
+        torch.save(root, path)
+        assert not Plain().recognises(read(path))
+
+
+@pytest.mark.shared
+def test_a_generator_found_in_the_wild() -> None:
+    folder = os.environ.get("GANZOO_SHARED")
+    if not folder:
+        pytest.skip("GANZOO_SHARED is not set to the folder of the shared data")
+    stem = Path(folder, "fixtures", "csinva_mnist_mlp")
+    made = convert(f"{stem}_G--300.ckpt", settings=["activation=relu", "output=tanh"])
+    expected = np.load(f"{stem}.npz")
+    images = made.generator(torch.from_numpy(expected["z"])).flatten(1)
+    np.testing.assert_allclose(images, expected["img_flat"], rtol=0, atol=1e-4)

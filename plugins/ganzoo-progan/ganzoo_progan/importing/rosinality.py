@@ -1,0 +1,115 @@
+"""rosinality/progressive-gan-pytorch: a generator that was saved as a whole module.
+
+It differs from the authors': the pixel norm comes before the LeakyReLU, z is normalised alone and
+a learned vector of the label joins it, a 4x4 convolution of a padded pixel is the dense layer, and
+the convolutions to RGB have no gain.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+
+from ganzoo.errors import InputError
+from ganzoo.importing.importer import Converted, Importer, Network
+from ganzoo.importing.modules import Account, Moves, is_state, scaled, trained_levels
+from ganzoo.importing.tree import Checkpoint, Record
+from ganzoo_progan.importing.lookalikes_config import RosinalityConfig
+
+PROGRAM = "rosinality/progressive-gan-pytorch"
+NAMES = ("progression.0.conv.0.conv.weight_orig", "to_rgb.0.weight")
+UNUSED = "a discriminator, which is of another form than ours"
+
+
+class Rosinality(Importer):
+    def __init__(self, config: RosinalityConfig | None = None) -> None:
+        super().__init__(config or RosinalityConfig())
+
+    def recognises(self, checkpoint: Checkpoint) -> bool:
+        return _prefix(checkpoint) is not None
+
+    def convert(self, checkpoint: Checkpoint) -> Converted:
+        account, notes = Account(checkpoint.root), []
+        prefix = _prefix(checkpoint) or ""
+        G = account.network("generator", prefix, without=("module",))
+        generator = _generator(G, self.config.resolution, notes)
+        if prefix == "generator.":
+            notes.append("The file has no averaged generator (g_running): this is the trained one.")
+        if prefix and "discriminator" in checkpoint.root:
+            notes.append("The discriminator was left out: it is of another form than ours.")
+            account.drop("discriminator.", UNUSED)
+        if prefix == "g_running.":
+            account.drop("generator.", "the generator before averaging")
+        for name in account.tensors:
+            if prefix and not name.startswith(prefix):
+                account.drop(name, "not of a network, but of the training")
+        return Converted(PROGRAM, generator, fates=account.fates(), notes=tuple(notes))
+
+
+def _prefix(checkpoint: Checkpoint) -> str | None:
+    root = checkpoint.root
+    if isinstance(root, Record):
+        return "" if is_state(root, *NAMES) else None
+    if not isinstance(root, Mapping):
+        return None
+    for key in ("g_running", "generator"):
+        if is_state(root.get(key), *NAMES):
+            return f"{key}."
+    return "" if is_state(root, *NAMES) else None
+
+
+def _generator(G: Moves, resolution: int | None, notes: list[str]) -> Network:
+    count = G.count("to_rgb.{}.weight")
+    zeros = [[f"progression.{k}.conv.{i}.conv.bias" for i in (0, 3)] for k in range(count)]
+    levels = trained_levels(G, zeros, resolution)
+    if levels < count:
+        notes.append(f"Of its {4 << (count - 1)} pixels only {4 << (levels - 1)} were trained.")
+    first = "progression.0.conv.0.conv"
+    inputs, classes, vector = G.shape(f"{first}.weight_orig")[1], 0, torch.zeros(0, 0)
+    if "label_embed.weight" in G:
+        vector = G["label_embed.weight"].float()  # (classes, numbers)
+        classes = len(vector)
+    z_dim = inputs - vector.shape[1]
+    if z_dim < 1 or G.shape(f"{first}.weight_orig")[2:] != (4, 4):
+        raise InputError("the first convolution is not 4x4 of z and label", "of a changed program")
+    size = 4 << (levels - 1)
+    fmaps = [G.shape(f"to_rgb.{k}.weight")[1] for k in range(levels)]
+    config = {
+        "image_shape": [G.shape("to_rgb.0.weight")[0], size, size],
+        "num_classes": classes,
+        "z_dim": z_dim,
+        "fmaps": fmaps,
+        "normalise_label": False,
+        "norm_first": True,
+    }
+
+    def dense(weight: torch.Tensor) -> torch.Tensor:
+        """(C, in, 4, 4) -> (C * 16, z_dim + classes), the label's vector multiplied in."""
+        flipped = weight.flip(2, 3).permute(0, 2, 3, 1).flatten(0, 2)  # padded by 3: a full one
+        of_z, of_label = flipped.split([z_dim, inputs - z_dim], dim=1)
+        # the runtime gain is by the number of inputs, which becomes another
+        gain = math.sqrt((z_dim + classes) / inputs)
+        return torch.cat([of_z, of_label @ vector.T], dim=1) * gain
+
+    G.move(f"{first}.weight_orig", "blocks.0.dense.weight", dense, "flipped, as a dense layer")
+    G.move(f"{first}.bias", "blocks.0.bias")
+    if classes:
+        G.account("label_embed.weight", "blocks.0.dense.weight", "multiplied into the dense layer")
+    for k in range(levels):
+        for i, place in enumerate((0, 3)):
+            if k or i:
+                ours = f"blocks.{k}.conv{i if k else ''}"
+                G.move(f"progression.{k}.conv.{place}.conv.weight_orig", f"{ours}.weight")
+                G.move(f"progression.{k}.conv.{place}.conv.bias", f"{ours}.bias")
+        scale = scaled(math.sqrt(fmaps[k]))
+        G.move(f"to_rgb.{k}.weight", f"to_rgb.{k}.weight", scale, "made for a runtime gain")
+        G.move(f"to_rgb.{k}.bias", f"to_rgb.{k}.bias")
+    for name in G.names:
+        level = int(name.split(".")[1]) if name.startswith(("progression.", "to_rgb.")) else -1
+        if level >= levels:
+            G.drop(name, "of a resolution that was not reached")
+        elif f"{name}_orig" in G:
+            G.drop(name, "computed from weight_orig")
+    return Network("progan", config, G.state)

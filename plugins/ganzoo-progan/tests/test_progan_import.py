@@ -1,0 +1,335 @@
+"""Progressively grown networks of other programs, restated here as plain modules: imported, they
+generate the same images and give the same scores."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import pytest
+import torch
+from ganzoo_progan.importing.gan_zoo import GanZoo
+from ganzoo_progan.importing.lookalikes_config import GanZooConfig, RosinalityConfig
+from ganzoo_progan.importing.rosinality import Rosinality
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, interpolate, leaky_relu, one_hot
+
+from ganzoo.errors import InputError
+from ganzoo.importing.importer import Network
+from ganzoo.importing.tree import Checkpoint, Record
+from ganzoo.models import build
+from ganzoo.plugins import load
+
+
+def checkpoint(root: Any) -> Checkpoint:
+    return Checkpoint("file.pt", 0, "", "torch-legacy", root)
+
+
+def network(kind: str, converted: Network | None) -> Any:
+    assert converted is not None
+    part = load().parts.get(kind, converted.part)
+    module = build(part, part.make_config(converted.config))
+    module.load_state_dict(dict(converted.state))
+    return module.eval()
+
+
+def randomised(module: nn.Module, seed: int) -> Any:
+    torch.manual_seed(seed)
+    for parameter in module.parameters():
+        parameter.data.normal_()
+    return module.eval()
+
+
+def record(module: nn.Module) -> Record:
+    """What the reader makes of a module that was saved whole."""
+    return Record(
+        type(module).__module__,
+        type(module).__name__,
+        state={
+            "training": False,
+            "_parameters": {k: v.data for k, v in module._parameters.items() if v is not None},
+            "_buffers": {},
+            "_modules": {k: record(v) for k, v in module.named_children()},
+            "_forward_pre_hooks": {0: Record("model", "EqualLR", state={"name": "weight"})},
+        },
+    )
+
+
+def normed(x: Tensor) -> Tensor:
+    return x / (x.square().mean(1, keepdim=True) + 1e-8).sqrt()
+
+
+# -- pytorch_GAN_zoo -------------------------------------------------------------------------------
+
+
+class Scaled(nn.Module):
+    """A layer whose whole output, of the bias too, is multiplied by He's constant."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.module(x) * math.sqrt(2 / self.module.weight[0].numel())
+
+
+def conv(a: int, b: int, kernel: int = 3) -> Scaled:
+    return Scaled(nn.Conv2d(a, b, kernel, padding=kernel // 2))
+
+
+class ZooGenerator(nn.Module):
+    def __init__(self, z_dim: int, depths: list[int], channels: int) -> None:
+        super().__init__()
+        first = depths[0]
+        self.scaleLayers, self.toRGBLayers = nn.ModuleList(), nn.ModuleList()
+        self.formatLayer = Scaled(nn.Linear(z_dim, 16 * first))
+        self.groupScale0 = nn.ModuleList([conv(first, first)])
+        self.toRGBLayers.append(conv(first, channels, 1))
+        for a, b in itertools.pairwise(depths):
+            self.scaleLayers.append(nn.ModuleList([conv(a, b), conv(b, b)]))
+            self.toRGBLayers.append(conv(b, channels, 1))
+
+    def forward(self, z: Tensor, alpha: float = 0.0) -> Tensor:
+        x = leaky_relu(self.formatLayer(normed(z)), 0.2)
+        x = normed(x.view(len(z), -1, 4, 4))
+        x = normed(leaky_relu(self.groupScale0[0](x), 0.2))
+        below = x
+        for pair in self.scaleLayers:
+            below, x = x, interpolate(x, scale_factor=2)
+            for layer in pair:
+                x = normed(leaky_relu(layer(x), 0.2))
+        image = self.toRGBLayers[-1](x)
+        if alpha:
+            old = interpolate(self.toRGBLayers[-2](below), scale_factor=2)
+            image = alpha * old + (1 - alpha) * image
+        return image
+
+
+class ZooDiscriminator(nn.Module):
+    def __init__(self, depths: list[int], channels: int, statistics: bool, scores: int = 1) -> None:
+        super().__init__()
+        first, self.statistics = depths[0], statistics
+        self.scaleLayers, self.fromRGBLayers = nn.ModuleList(), nn.ModuleList()
+        self.groupScaleZero = nn.ModuleList(
+            [conv(first + statistics, first), Scaled(nn.Linear(16 * first, first))]
+        )
+        self.fromRGBLayers.append(conv(channels, first, 1))
+        for a, b in itertools.pairwise(depths):
+            self.scaleLayers.append(nn.ModuleList([conv(b, b), conv(b, a)]))
+            self.fromRGBLayers.append(conv(channels, b, 1))
+        self.decisionLayer = Scaled(nn.Linear(first, scores))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = leaky_relu(self.fromRGBLayers[-1](x), 0.2)
+        for pair in reversed(self.scaleLayers):
+            for layer in pair:
+                x = leaky_relu(layer(x), 0.2)
+            x = avg_pool2d(x, 2)
+        if self.statistics:
+            n, _, height, width = x.shape
+            size = min(4, n) if n % min(4, n) == 0 else n
+            spread = torch.zeros(n)
+            if size > 1:
+                for start in range(0, n, size):
+                    of_group = (x[start : start + size].var(0, unbiased=True) + 1e-8).sqrt()
+                    spread[start : start + size] = of_group.mean()
+            x = torch.cat([x, spread[:, None, None, None].expand(n, 1, height, width)], 1)
+        x = leaky_relu(self.groupScaleZero[0](x), 0.2)
+        x = leaky_relu(self.groupScaleZero[1](x.flatten(1)), 0.2)
+        return self.decisionLayer(x).squeeze(1)
+
+
+def zoo_file(G: nn.Module, D: nn.Module, levels: str, **config: Any) -> dict[str, Any]:
+    """`levels`: what becomes of the names' `module` levels."""
+    names = {
+        "with": lambda name: name,
+        "without": lambda name: name.replace(".module.", "."),
+        "parallel": lambda name: f"module.{name}",
+    }[levels]
+    state = {names(k): v for k, v in G.state_dict().items()}
+    return {
+        "config": Record("models.utils.config", "BaseConfig", state=config),
+        "netG": {k: torch.zeros_like(v) for k, v in state.items()},
+        "netD": {names(k): v for k, v in D.state_dict().items()},
+        "avgG": state,
+    }
+
+
+@pytest.mark.parametrize("levels", ["with", "without", "parallel"])
+@pytest.mark.parametrize(
+    ("depths", "channels", "criterion", "statistics"),
+    [([6, 6, 4], 3, "WGANGP", False), ([5, 4], 1, "DCGAN", True), ([4], 3, "MSE", True)],
+)
+def test_gan_zoo(
+    levels: str, depths: list[int], channels: int, criterion: str, statistics: bool
+) -> None:
+    theirs = randomised(ZooGenerator(7, depths, channels), 0)
+    critic = randomised(ZooDiscriminator(depths, channels, statistics), 1)
+    root = zoo_file(theirs, critic, levels, lossCriterion=criterion, leakyReluLeak=0.2)
+    assert GanZoo().recognises(checkpoint(root)) and not Rosinality().recognises(checkpoint(root))
+    converted = GanZoo().convert(checkpoint(root))
+    assert all(fate.source.startswith("netG.") != bool(fate.target) for fate in converted.fates)
+    G, D = (
+        network("generator", converted.generator),
+        network("discriminator", converted.discriminator),
+    )
+    z = torch.randn(8, 7)
+    with torch.no_grad():
+        expected = theirs(z)
+        if criterion != "WGANGP":
+            expected = expected.tanh()
+        torch.testing.assert_close(G(z), expected, rtol=1e-5, atol=1e-4)
+        for count in (8, 6, 4, 3, 1):
+            scores = critic(expected[:count])
+            torch.testing.assert_close(D(expected[:count]), scores, rtol=1e-3, atol=1e-4)
+        if len(depths) > 1 and criterion == "WGANGP":
+            blended = theirs(z, alpha=0.25)
+            torch.testing.assert_close(G(z, lod=0.25), blended, rtol=1e-5, atol=1e-4)
+
+
+def test_gan_zoo_without_gains_and_with_labels() -> None:
+    class Plain(Scaled):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.module(x)
+
+    theirs = randomised(ZooGenerator(5 + 3, [4, 3], 3), 0)
+    for module in theirs.modules():
+        if isinstance(module, Scaled):
+            module.__class__ = Plain
+    critic = ZooDiscriminator([4, 3], 3, True, scores=4)
+    root = zoo_file(theirs, critic, "with", equalizedlR=False)
+    with pytest.raises(InputError, match="--set output=none"):
+        GanZoo().convert(checkpoint(root))
+    converted = GanZoo(GanZooConfig(output="none", classes=3)).convert(checkpoint(root))
+    assert converted.discriminator is None and "left out" in converted.notes[0]
+    z, labels = torch.randn(3, 5), torch.tensor([0, 2, 1])
+    with torch.no_grad():
+        expected = theirs(torch.cat([z, one_hot(labels, 3)], 1))
+        found = network("generator", converted.generator)(z, labels)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"leakyReluLeak": 0.1}, "slope 0.1"),
+        ({"perChannelNormalization": False}, "without pixel norm"),
+        ({"categoryVectorDim": 3}, "--set classes=3"),
+    ],
+)
+def test_gan_zoo_that_ours_cannot_express(config: dict[str, Any], message: str) -> None:
+    nets = ZooGenerator(5, [4, 3], 3), ZooDiscriminator([4, 3], 3, True)
+    root = zoo_file(*nets, "with", lossCriterion="WGANGP", **config)
+    with pytest.raises(InputError, match=message):
+        GanZoo().convert(checkpoint(root))
+
+
+def test_gan_zoo_with_a_tensor_too_few_or_too_many() -> None:
+    nets = ZooGenerator(5, [4, 3], 3), ZooDiscriminator([4, 3], 3, True)
+    root = zoo_file(*nets, "with", lossCriterion="WGANGP")
+    bias = root["avgG"].pop("formatLayer.module.bias")
+    with pytest.raises(InputError, match=r"has no formatLayer\.bias"):
+        GanZoo().convert(checkpoint(root))
+    root["avgG"] |= {"formatLayer.module.bias": bias, "another.weight": bias}
+    with pytest.raises(InputError, match=r"does not have: avgG.another.weight"):
+        GanZoo().convert(checkpoint(root))
+
+
+# -- rosinality ------------------------------------------------------------------------------------
+
+
+class Equal(nn.Module):
+    """A convolution whose weight, `weight_orig`, is scaled as it is used."""
+
+    def __init__(self, a: int, b: int, kernel: int, padding: int) -> None:
+        super().__init__()
+        self.padding = padding
+        self.conv = nn.Module()
+        self.conv.bias = nn.Parameter(torch.zeros(b))
+        self.conv.weight_orig = nn.Parameter(torch.randn(b, a, kernel, kernel))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.conv.weight_orig
+        weight = weight * math.sqrt(2 / weight[0].numel())
+        return nn.functional.conv2d(x, weight, self.conv.bias, padding=self.padding)
+
+
+class Norm(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return normed(x)
+
+
+class Block(nn.Module):
+    def __init__(self, a: int, b: int, kernel: int = 3, padding: int = 1) -> None:
+        super().__init__()
+        first = Equal(a, b, kernel, padding), Norm(), nn.LeakyReLU(0.2)
+        self.conv = nn.Sequential(*first, Equal(b, b, 3, 1), Norm(), nn.LeakyReLU(0.2))
+
+
+class RosinalityGenerator(nn.Module):
+    def __init__(self, code: int, classes: int, widths: list[int]) -> None:
+        super().__init__()
+        self.label_embed = nn.Embedding(classes, classes)
+        self.code_norm = Norm()
+        blocks = [Block(code + classes, widths[0], 4, 3)]
+        blocks += [Block(a, b) for a, b in itertools.pairwise(widths)]
+        self.progression = nn.ModuleList(blocks)
+        self.to_rgb = nn.ModuleList([nn.Conv2d(width, 3, 1) for width in widths])
+
+    def forward(self, z: Tensor, labels: Tensor, step: int, alpha: float = 1.0) -> Tensor:
+        x = torch.cat([normed(z), self.label_embed(labels)], 1)[:, :, None, None]
+        for k in range(step + 1):
+            below = x
+            x = self.progression[k].conv(interpolate(x, scale_factor=2) if k else x)
+        image = self.to_rgb[step](x)
+        if alpha < 1:
+            old = self.to_rgb[step - 1](interpolate(below, scale_factor=2))
+            image = (1 - alpha) * old + alpha * image
+        return image
+
+
+@pytest.mark.parametrize("form", ["module", "parallel", "state", "training"])
+def test_rosinality(form: str) -> None:
+    theirs = randomised(RosinalityGenerator(5, 3, [6, 5, 4]), 0)
+    whole: Any = record(theirs)
+    # the hook that scales a weight leaves what it computed on the module
+    whole.state["_modules"]["progression"].state["_modules"]["0"].state["_modules"]["conv"].state[
+        "_modules"
+    ]["0"].state["_modules"]["conv"].state["weight"] = torch.zeros(6, 8, 4, 4)
+    if form == "parallel":
+        whole = record(nn.DataParallel(theirs))
+    elif form == "state":
+        whole = theirs.state_dict()
+    elif form == "training":
+        other = RosinalityGenerator(5, 3, [6, 5, 4]).state_dict()
+        whole = {"generator": other, "discriminator": {"linear.weight": torch.zeros(1, 2)}}
+        whole |= {"g_running": theirs.state_dict(), "g_optimizer": {"x": torch.zeros(1)}}
+    assert Rosinality().recognises(checkpoint(whole))
+    converted = Rosinality().convert(checkpoint(whole))
+    G, z, labels = network("generator", converted.generator), torch.randn(3, 5), torch.arange(3)
+    with torch.no_grad():
+        torch.testing.assert_close(G(z, labels), theirs(z, labels, 2), rtol=0, atol=1e-4)
+        half = nn.functional.avg_pool2d(G(z, labels, lod=1), 2)
+        torch.testing.assert_close(half, theirs(z, labels, 1), rtol=0, atol=1e-4)
+        blended = theirs(z, labels, 2, alpha=0.7)
+        torch.testing.assert_close(G(z, labels, lod=0.3), blended, rtol=0, atol=1e-4)
+
+
+def test_rosinality_that_was_not_trained_to_its_end() -> None:
+    theirs = randomised(RosinalityGenerator(5, 3, [6, 5, 4]), 0)
+    for block in theirs.progression[1:]:
+        for layer in (0, 3):
+            block.conv[layer].conv.bias.data.zero_()
+    root = checkpoint(theirs.state_dict())
+    converted = Rosinality().convert(root)
+    assert converted.generator.config["image_shape"] == [3, 4, 4]
+    assert converted.notes == ("Of its 16 pixels only 4 were trained.",)
+    converted = Rosinality(RosinalityConfig(resolution=8)).convert(root)
+    assert converted.generator.config["image_shape"] == [3, 8, 8]
+    with pytest.raises(InputError, match="resolution = 32 is not in the file"):
+        Rosinality(RosinalityConfig(resolution=32)).convert(root)
+    for layer in (0, 3):
+        theirs.progression[0].conv[layer].conv.bias.data.zero_()
+    with pytest.raises(InputError, match="--set resolution=16"):
+        Rosinality().convert(checkpoint(theirs.state_dict()))

@@ -1,0 +1,21 @@
+"""What people may have to say of rosinality's StyleGAN, and of pytorch_GAN_zoo's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class RosinalityConfig:
+    """`resolution` up to which it was trained, where the file does not show it."""
+
+    resolution: int | None = None
+
+
+@dataclass(frozen=True)
+class GanZooConfig:
+    """`output`: what follows the last convolution, where the file does not have the criterion of
+    training that says so ("tanh" for DCGAN and MSE, "none" for WGANGP and Logistic)."""
+
+    output: Literal["tanh", "none"] | None = None

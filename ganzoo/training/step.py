@@ -33,6 +33,7 @@ class Step:
         rng: where the loss draws from.
         log: log(name, value): a scalar for the log that no one minimises.
         options: what `synthesis` is to be told at this step (`lod`, while G grows).
+        images: real images shown to D in the iterations before this one: what a schedule follows.
     """
 
     index: int
@@ -48,6 +49,7 @@ class Step:
     rng: Draws
     log: Callable[[str, Tensor], None]
     options: Mapping[str, Any] = field(default_factory=dict)
+    images: int = 0
     given_fake: Tensor | None = field(default=None, repr=False)
 
     @functools.cached_property

@@ -89,6 +89,7 @@ class Steps:
                 options=self.options("generator"),
                 rng=self._draws(f"loss/{role}/{i}", update),
                 log=self.means.add,
+                images=self.images,
             )
             for i in range(parts)
         ]

@@ -28,7 +28,7 @@ class Step:
         G: (z, labels) -> float32 images, under the run's precision and blending.
         D: (images, labels) -> float32 scores (N,), with augmentation and the run's precision.
         D_plain: D in float32 on the images as they are, for gradient penalties.
-        D_outputs: as D, but all that `outputs` gives.
+        D_outputs: as D, but all that `outputs` gives, with the images that D saw (`seen`).
         generator: G's module, for terms in w space (`train_mapping`, `synthesis`), in float32.
         rng: where the loss draws from.
         log: log(name, value): a scalar for the log that no one minimises.

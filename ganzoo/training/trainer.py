@@ -208,6 +208,7 @@ class Trainer(Steps):
                 step.given_fake = fake
         self._update("generator", steps)
         self._lazy_updates("generator", steps)
+        self.loss.after_generator_step(steps[-1])
         self._share_buffers()
         average(self.ema, self.G, self._ema_decay())
 

@@ -1,10 +1,7 @@
-(
-    """Settings of the core's losses, trainer and optimisers.
+"""Settings of the core's losses, trainer and optimisers.
 
 No torch here: compatibility is checked without it.
 """
-    ""
-)
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ from ganzoo import Part, hookimpl
 
 GANZOO_API = 1
 
-_HERE = Path(__file__).parent
 _PAPER = (
     "Huang et al. 2024, The GAN is dead; long live the GAN! A Modern GAN Baseline, arXiv:2501.05441"
 )
@@ -72,9 +71,4 @@ def ganzoo_losses() -> Iterable[Part]:
 
 @hookimpl
 def ganzoo_recipes() -> Iterable[Path]:
-    return sorted((_HERE / "recipes").glob("*.toml"))
-
-
-@hookimpl
-def ganzoo_models() -> Path:
-    return _HERE / "models"
+    return sorted((Path(__file__).parent / "recipes").glob("*.toml"))

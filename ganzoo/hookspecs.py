@@ -36,7 +36,9 @@ def ganzoo_generators() -> Iterable[Part]:  # type: ignore[empty-body]
     """Return the generators that this plugin brings.
 
     Called on the first use of the part registry. Each item is a `Part` of kind "generator" whose
-    factory is a subclass of `ganzoo.Generator` and is called with its config.
+    factory is a subclass of `ganzoo.Generator` and is called with its config, which extends
+    `ganzoo.GeneratorConfig`. It defines `forward(z, labels=None)`, from latents (N, z_dim) of
+    N(0, 1) to images (N, C, H, W).
     """
 
 
@@ -45,7 +47,10 @@ def ganzoo_discriminators() -> Iterable[Part]:  # type: ignore[empty-body]
     """Return the discriminators (critics) that this plugin brings.
 
     Each item is a `Part` of kind "discriminator" whose factory is a subclass of
-    `ganzoo.Discriminator` and is called with its config.
+    `ganzoo.Discriminator` and is called with its config, which extends
+    `ganzoo.DiscriminatorConfig`. It defines `forward(x, labels=None)`, from images to raw scores
+    (N,), higher for more real; one that gives more (classes, features, a reconstruction) says so in
+    `provides` and defines `outputs`, which returns a `ganzoo.models.Outputs`.
     """
 
 
@@ -54,8 +59,11 @@ def ganzoo_losses() -> Iterable[Part]:  # type: ignore[empty-body]
     """Return the losses that this plugin brings.
 
     Each item is a `Part` of kind "loss" whose factory is a subclass of
-    `ganzoo.training.losses.Loss`. `requires={"discriminator": {"gradient-penalty"}}` states what a
-    loss needs of the other parts; a mix that lacks it is refused before training starts.
+    `ganzoo.training.losses.Loss`: `discriminator_terms(step)` and `generator_terms(step)` return
+    what each player minimises as named scalars, of what a `ganzoo.training.step.Step` holds. What
+    it remembers is buffers. `requires={"discriminator": {"gradient-penalty"}}` states what a loss
+    needs of the other parts (`ganzoo.parts.CAPABILITIES`); a mix that lacks it is refused before
+    training starts.
     """
 
 
@@ -106,7 +114,11 @@ def ganzoo_models() -> Iterable[ModelEntry] | Path:  # type: ignore[empty-body]
 
 @hookspec
 def ganzoo_recipes() -> Iterable[Path]:  # type: ignore[empty-body]
-    """Return the paths of this plugin's recipes (TOML); the file's stem is the recipe's name."""
+    """Return the paths of this plugin's recipes (TOML); the file's stem is the recipe's name.
+
+    The keys are the fields of `ganzoo.training.Recipe`; the table of a part has its name as `part`
+    beside the fields of its config.
+    """
 
 
 @hookspec

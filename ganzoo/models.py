@@ -37,8 +37,8 @@ class Generator(nn.Module):
     """Base of every generator: z (N, z_dim), and labels if conditional, to images (N, C, H, W).
 
     A subclass takes its config (a `GeneratorConfig`) as the one argument of `__init__`, hands it to
-    `super().__init__`, and defines `forward`. Outputs are nominally in [-1, 1], never clamped;
-    `sample` clamps.
+    `super().__init__`, and defines `forward`. z is from N(0, 1), in training and in `sample`.
+    Outputs are nominally in [-1, 1], never clamped; `sample` clamps.
     """
 
     part: Part | None = None
@@ -331,19 +331,23 @@ class Generator(nn.Module):
 
 class Outputs(NamedTuple):
     """What `outputs` of a discriminator gives in one pass: the score (N,), and each of the others
-    that it provides: logits of classes (N, num_classes), features, images (N, C, H, W)."""
+    that it provides: logits of classes (N, num_classes), features, images (N, C, H, W).
+
+    `seen` is left to the trainer: the images that were judged, augmented where the run augments,
+    which a reconstruction is to be compared with."""
 
     score: Tensor
     classes: Any = None
     features: Any = None
     reconstruction: Any = None
+    seen: Any = None
 
 
 class Discriminator(nn.Module):
     """Base of every discriminator or critic: images (N, C, H, W) to raw scores (N,), no sigmoid.
 
     One that provides "classes", "features" or "reconstruction" overrides `outputs`, to return these
-    too, in `Outputs` or a named tuple of its own.
+    too, in `Outputs` or a named tuple of its own. A loss gets them by `step.D_outputs`.
     """
 
     part: Part | None = None

@@ -188,7 +188,7 @@ def test_a_critic_without_further_outputs_gives_its_score() -> None:
     x, labels = torch.randn(2, *D.image_shape), torch.tensor([2, 0])
     outputs = D.outputs(x, labels)
     assert torch.equal(outputs.score, D(x, labels))
-    assert outputs[1:] == (None, None, None)
+    assert outputs[1:] == (None, None, None, None)
 
 
 def test_a_shown_picture_records_seeds_and_classes(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def test_every_family_has_recipes_of_every_scale() -> None:
     scales: dict[str, set[str]] = {}
     for plugin, paths in plugins.load().call("ganzoo_recipes"):
         scales[plugin.name] = {Recipe.load(path).about.scale for path in paths}
-    of_families = {"gan", "cgan", "dcgan", "wgan", "progan", "stylegan"}
+    of_families = {"gan", "cgan", "dcgan", "wgan", "progan", "stylegan", "r3gan"}
     assert of_families <= set(scales)
     for family in of_families:
         assert scales[family] == {"small", "standard", "paper"}, family

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import os
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +29,11 @@ from ganzoo.hookspecs import hookimpl
 from ganzoo.loading import Located
 from ganzoo.testing.networks import perturbed
 from ganzoo.training import Recipe, plan, train
+from ganzoo.training.config import OptimizerConfig
 from ganzoo.training.ema import average, with_fresh_statistics
 from ganzoo.training.observers import Observers
-from ganzoo.training.optimizers import lazy_correction, learning_rate, make_optimizer
+from ganzoo.training.optimizers import lazy_correction, make_optimizer, settings_at
 from ganzoo.training.order import DataOrder
-from ganzoo.training.recipe import OptimizerConfig
 from ganzoo.training.report import PATIENCE, dry_run
 from ganzoo.training.trainer import Setup, Trainer
 from tests.tiny import families, recipe
@@ -218,7 +220,7 @@ def test_lazy_terms_correct_adam() -> None:
     parameter = nn.Parameter(torch.zeros(1))
     (group,) = make_optimizer([parameter], config, lazy={"r1": 16}).param_groups
     assert group["betas"] == pytest.approx((0.5 ** (16 / 17), 0.99 ** (16 / 17)))
-    assert learning_rate(config, 0.3, {"r1": 16}) == pytest.approx(1e-3 * 16 / 17)
+    assert settings_at(config, 300, 1.0, {"r1": 16}) == {"lr": pytest.approx(1e-3 * 16 / 17)}
 
 
 @pytest.mark.parametrize(
@@ -227,7 +229,68 @@ def test_lazy_terms_correct_adam() -> None:
 )
 def test_schedules_are_closed_forms(schedule: Any, rates: list[float]) -> None:
     config = OptimizerConfig(lr=1.0, schedule=schedule)
-    assert [learning_rate(config, p, {}) for p in (0, 0.5, 1)] == pytest.approx(rates)
+    assert [settings_at(config, n, 2.0, {})["lr"] for n in (0, 1000, 2000)] == pytest.approx(rates)
+
+
+def test_a_schedule_has_a_goal_and_a_length_of_its_own() -> None:
+    """Half a cosine from 1 to 0.2 in 4 kimg, a quarter of the way: 0.2 + 0.8 (1 + cos 45°) / 2."""
+    config = OptimizerConfig(
+        lr=1.0, final_lr=0.2, betas=(0.0, 0.9), final_betas=(0.0, 0.98),
+        schedule="cosine", schedule_kimg=4.0,
+    )  # fmt: skip
+    part = (1 + math.sqrt(0.5)) / 2
+    assert settings_at(config, 1000, 100.0, {}) == {
+        "lr": pytest.approx(0.2 + 0.8 * part),
+        "betas": pytest.approx((0.0, 0.98 - 0.08 * part)),
+    }
+    for images in (4000, 50_000):
+        settings = settings_at(config, images, 100.0, {})
+        assert settings == {"lr": pytest.approx(0.2), "betas": pytest.approx((0.0, 0.98))}
+    lazy = settings_at(config, 4000, 100.0, {"r1": 1})  # c = 1/2
+    assert lazy == {"lr": pytest.approx(0.1), "betas": pytest.approx((0.0, math.sqrt(0.98)))}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"final_lr": 1e-4}, "set schedule to"),
+        ({"schedule_kimg": 5.0}, "set schedule to"),
+        ({"final_betas": (0.0, 0.99)}, "set schedule to"),
+        ({"final_betas": (0.0, 1.0), "schedule": "linear"}, "final_betas = 1.0 is out of range"),
+        ({"final_betas": (0.0, 0.9), "schedule": "linear", "name": "sgd"}, "are Adam's"),
+        ({"schedule_kimg": 0.0, "schedule": "linear"}, "schedule_kimg = 0.0 is out of range"),
+    ],
+)
+def test_impossible_schedules_of_an_optimiser_are_refused(settings: Any, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        OptimizerConfig(**settings)
+
+
+def test_scheduled_betas_reach_adam_and_resume_exactly(tmp_path: Path) -> None:
+    scheduled = {
+        "lr": 1e-3, "betas": [0.0, 0.9], "final_lr": 1e-4, "final_betas": [0.0, 0.99],
+        "schedule": "cosine", "schedule_kimg": 0.04,
+    }  # fmt: skip
+    r = recipe("gan", optimizer={"generator": scheduled, "discriminator": scheduled})
+    trainer = make(r)
+    for betas in ((0.0, 0.9), (0.0, 0.99)):
+        trainer.train_step()
+        (group,) = trainer.optimizers["generator"].param_groups
+        assert group["betas"] == pytest.approx(betas)
+        trainer.step = 5  # 40 images of 8 a step
+    train(r, tmp_path / "a", steps=6, device=CPU)
+    train(r, tmp_path / "b", steps=3, device=CPU)
+    train(r, tmp_path / "b", steps=3, device=CPU, resume=True)
+    assert state_bytes(tmp_path / "a") == state_bytes(tmp_path / "b")
+    # its rates do not follow the length, so that a longer run goes on
+    train(replace(r, kimg=0.5), tmp_path / "b", steps=1, device=CPU, resume=True)
+
+
+def test_a_step_says_how_many_images_there_were() -> None:
+    trainer = make(recipe("gan", trainer={"part": "alternating", "n_critic": 2}))
+    trainer.step = 3
+    seen = [trainer._steps(role, 0)[0].images for role in ("discriminator", "generator")]
+    assert seen == [48, 48]  # 3 iterations of 2 updates on 8
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "rmsprop", "sgd"])

@@ -167,6 +167,47 @@ def test_a_loss_can_clip_ds_weights() -> None:
     assert max(p.abs().max() for p in trainer.D.parameters()) <= 0.01
 
 
+class Counting(NonSaturating):
+    """Remembers what it is asked, in the order of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def generator_terms(self, step: Step) -> dict[str, torch.Tensor]:
+        self.asked.append("terms")
+        return super().generator_terms(step)
+
+    def after_generator_step(self, step: Step) -> None:
+        self.asked.append("after")
+        step.log("told", torch.tensor(float(step.index)))
+
+
+def test_a_loss_is_told_once_an_iteration_that_g_has_stepped() -> None:
+    trainer = make(rich(accumulation=2))
+    trainer.loss, trainer.step = Counting(), 5
+    seen: list[Any] = []
+    after, stepped = trainer.loss.after_generator_step, weights(trainer.G)
+    trainer.loss.after_generator_step = lambda step: (  # type: ignore[method-assign]
+        seen.append(weights(trainer.G)) or after(step)
+    )
+    trainer.train_step()
+    assert trainer.loss.asked == ["terms", "terms", "after"]
+    assert trainer.collect_logs()["told"] == 5
+    (told,) = seen  # of the weights that the step has led to
+    assert all(torch.equal(a, b) for a, b in zip(told, weights(trainer.G), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(told, stepped, strict=True))
+
+
+def test_outputs_come_with_the_images_that_d_saw() -> None:
+    trainer = make(rich(augmentation={"part": "healthy", "p": 1.0}, accumulation=1))
+    (step,) = trainer._steps("discriminator", 0)
+    assert torch.equal(step.D_outputs(step.real, None).seen, step.real.flip(3))
+    plain = make(rich(augmentation=None, accumulation=1))
+    (step,) = plain._steps("discriminator", 0)
+    assert torch.equal(step.D_outputs(step.real, None).seen, step.real)
+
+
 def test_optimiser_state_that_is_not_finite_is_not_saved(tmp_path: Path) -> None:
     trainer = make(recipe("gan"))
     trainer.folder = tmp_path

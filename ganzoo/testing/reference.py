@@ -90,6 +90,10 @@ def _shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
     return channels, height, width
 
 
+class NoPartner(CheckFailed):
+    """No installed part provides what a loss requires."""
+
+
 def pair_for(part: Part, registry: PartRegistry, *, conditional: bool = False) -> tuple[Any, Any]:
     """A generator and a discriminator that have what a loss requires, of one image shape.
 
@@ -123,7 +127,7 @@ def pair_for(part: Part, registry: PartRegistry, *, conditional: bool = False) -
                 shape = config.image_shape
                 break
         else:
-            raise CheckFailed(
+            raise NoPartner(
                 f"no installed {kind} provides {', '.join(sorted(needed))}, so it cannot be tried",
                 f"bring such a {kind}, or depend on the distribution that does",
             )
@@ -175,7 +179,8 @@ def make_step(
         return scores
 
     def outputs_D(x: Tensor, labels: Tensor | None = None) -> Any:
-        return D.outputs(x, labels, **of_D)
+        judged = D.outputs(x, labels, **of_D)
+        return judged._replace(seen=x) if "seen" in judged._fields else judged
 
     D.requires_grad_(role == "discriminator")
     return Step(

@@ -53,6 +53,11 @@ class Loss(nn.Module):
     def after_discriminator_step(self, step: Step, D: nn.Module) -> None:
         """Called after D's optimiser has stepped; weight clipping changes D's parameters here."""
 
+    def after_generator_step(self, step: Step) -> None:
+        """Called once an iteration, after G's optimiser has stepped, with the last step that the
+        terms were asked for: a state that follows the game (BEGAN's k) moves here. The terms are
+        asked once for each micro-batch where a recipe accumulates; this is not."""
+
 
 class _CrossEntropy(Loss):
     """D of Goodfellow et al. 2014, eq. 1, with an optional one-sided label smoothing."""

@@ -1,15 +1,15 @@
-"""Optimisers of a recipe, and the learning rate as a closed form of the progress."""
+"""Optimisers of a recipe, and their schedules as closed forms of the images seen."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from ganzoo.training.recipe import OptimizerConfig
+from ganzoo.training.config import OptimizerConfig
+from ganzoo.training.schedule import anneal
 
 
 def make_optimizer(
@@ -39,14 +39,20 @@ def make_optimizer(
     return torch.optim.SGD(parameters, momentum=config.momentum, fused=fused, **common)
 
 
-def learning_rate(config: OptimizerConfig, progress: float, lazy: Mapping[str, int]) -> float:
-    """The rate when `progress` in [0, 1] of the run is done."""
-    rate = config.lr * lazy_correction(lazy)
-    if config.schedule == "linear":
-        return rate * max(0.0, 1 - progress)
-    if config.schedule == "cosine":
-        return rate * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-    return rate
+def settings_at(
+    config: OptimizerConfig, images: int, kimg: float, lazy: Mapping[str, int]
+) -> dict[str, Any]:
+    """The optimiser's settings that follow its schedule, after `images` images of a run of `kimg`
+    thousand: "lr", and Adam's "betas" where they have a goal."""
+    length, c = config.schedule_kimg or kimg, lazy_correction(lazy)
+    lr = anneal(config.schedule, config.lr, config.final_lr, images, length)
+    settings: dict[str, Any] = {"lr": lr * c}
+    if config.final_betas is not None:
+        settings["betas"] = tuple(
+            anneal(config.schedule, beta, final, images, length) ** c
+            for beta, final in zip(config.betas, config.final_betas, strict=True)
+        )
+    return settings
 
 
 def lazy_correction(lazy: Mapping[str, int]) -> float:

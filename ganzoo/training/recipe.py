@@ -20,6 +20,7 @@ from ganzoo.errors import ConfigError, DataError, NotFoundError, nearest
 from ganzoo.evaluation.protocol import METRICS
 from ganzoo.parts import Part, check_compatible
 from ganzoo.rng import MAX_SEED
+from ganzoo.training.config import Optimizers
 
 ROLES = ("generator", "discriminator", "loss", "trainer", "augmentation")
 
@@ -69,37 +70,6 @@ class DataConfig:
         if source == self.source:
             return self
         return DataConfig(source, self.resolution, self.channels)
-
-
-@dataclass(frozen=True)
-class OptimizerConfig:
-    """`betas` are Adam's; `alpha` and `momentum` are RMSProp's and SGD's."""
-
-    name: Literal["adam", "adamw", "rmsprop", "sgd"] = "adam"
-    lr: float = 2e-4
-    betas: tuple[float, float] = (0.5, 0.999)
-    eps: float = 1e-8
-    alpha: float = 0.99
-    momentum: float = 0.0
-    weight_decay: float = 0.0
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-
-    def __post_init__(self) -> None:
-        check_range("lr", self.lr, 0.0, 10.0)
-        for beta in self.betas:
-            check_range("betas", beta, 0.0, 0.999999)
-        check_range("eps", self.eps, 0.0, 1.0)
-        check_range("alpha", self.alpha, 0.0, 1.0)
-        check_range("momentum", self.momentum, 0.0, 0.999999)
-        check_range("weight_decay", self.weight_decay, 0.0, 1.0)
-
-
-@dataclass(frozen=True)
-class Optimizers:
-    """One optimiser a network."""
-
-    generator: OptimizerConfig = OptimizerConfig()
-    discriminator: OptimizerConfig = OptimizerConfig()
 
 
 @dataclass(frozen=True)
@@ -203,7 +173,7 @@ class Recipe:
     loss: Choice = Choice("non-saturating")
     trainer: Choice = Choice("alternating")
     augmentation: Choice | None = None
-    optimizer: Optimizers = Optimizers()
+    optimizer: Optimizers = field(default_factory=Optimizers)
     ema: EMAConfig = EMAConfig(half_life_kimg=10.0)
     batch: int = 64
     accumulation: int = 1
@@ -295,8 +265,8 @@ class Recipe:
     @property
     def free(self) -> tuple[str, ...]:
         """What a resume may change: not the length, where a learning rate follows it."""
-        rates = (self.optimizer.generator.schedule, self.optimizer.discriminator.schedule)
-        fixed = all(rate == "constant" for rate in rates)
+        optimizers = (self.optimizer.generator, self.optimizer.discriminator)
+        fixed = not any(optimizer.follows_length for optimizer in optimizers)
         said = tuple(f"data.{key}" for key in SAID_OF_DATA)
         return ("name", "every", "evaluate", "model", "about", *said, *(("kimg",) if fixed else ()))
 

@@ -28,11 +28,12 @@ class Step:
         G: (z, labels) -> float32 images, under the run's precision and blending.
         D: (images, labels) -> float32 scores (N,), with augmentation and the run's precision.
         D_plain: D in float32 on the images as they are, for gradient penalties.
-        D_outputs: as D, but all that `outputs` gives.
+        D_outputs: as D, but all that `outputs` gives, with the images that D saw (`seen`).
         generator: G's module, for terms in w space (`train_mapping`, `synthesis`), in float32.
         rng: where the loss draws from.
         log: log(name, value): a scalar for the log that no one minimises.
         options: what `synthesis` is to be told at this step (`lod`, while G grows).
+        images: real images shown to D in the iterations before this one: what a schedule follows.
     """
 
     index: int
@@ -48,6 +49,7 @@ class Step:
     rng: Draws
     log: Callable[[str, Tensor], None]
     options: Mapping[str, Any] = field(default_factory=dict)
+    images: int = 0
     given_fake: Tensor | None = field(default=None, repr=False)
 
     @functools.cached_property

@@ -89,6 +89,7 @@ class Steps:
                 options=self.options("generator"),
                 rng=self._draws(f"loss/{role}/{i}", update),
                 log=self.means.add,
+                images=self.images,
             )
             for i in range(parts)
         ]
@@ -135,6 +136,8 @@ class Steps:
                 seen = x if self.augment is None else self.augment(x, draws)
                 judged = judge(seen, labels, **self.options("discriminator"))
                 judged = tree_map_only(Tensor, Tensor.float, judged)
+            if "seen" in getattr(judged, "_fields", ()):
+                judged = judged._replace(seen=seen)
             if self.augment is not None and role == "discriminator" and x is real:
                 scores = judged if isinstance(judged, Tensor) else judged.score
                 self._real_scores[part] = scores.detach()  # once, if a loss asks several times

@@ -29,14 +29,14 @@ from ganzoo.errors import DataError, GanzooError, InputError, TrainingError
 from ganzoo.loading import Located
 from ganzoo.models import Generator, build
 from ganzoo.training import state
-from ganzoo.training.config import AlternatingConfig
+from ganzoo.training.config import AlternatingConfig, OptimizerConfig
 from ganzoo.training.ema import average, with_fresh_statistics
 from ganzoo.training.losses import Role
 from ganzoo.training.means import Means
 from ganzoo.training.observers import Observers
-from ganzoo.training.optimizers import learning_rate, make_optimizer
+from ganzoo.training.optimizers import make_optimizer, settings_at
 from ganzoo.training.order import DataOrder
-from ganzoo.training.recipe import OptimizerConfig, ResolvedRecipe
+from ganzoo.training.recipe import ResolvedRecipe
 from ganzoo.training.report import write_model
 from ganzoo.training.scoring import Scorer
 from ganzoo.training.step import Step
@@ -208,6 +208,7 @@ class Trainer(Steps):
                 step.given_fake = fake
         self._update("generator", steps)
         self._lazy_updates("generator", steps)
+        self.loss.after_generator_step(steps[-1])
         self._share_buffers()
         average(self.ema, self.G, self._ema_decay())
 
@@ -231,10 +232,9 @@ class Trainer(Steps):
                 for name, value in terms.items():
                     self.means.add(f"{role[0].upper()}/{name}", value)
         self._reduce(role)
-        fraction = self.images / max(1, self.recipe.images)
-        config = self.optimizer_config(role)
+        config, intervals = self.optimizer_config(role), self.loss.intervals.get(role, {})
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(config, fraction, self.loss.intervals.get(role, {}))
+            group.update(settings_at(config, self.images, self.recipe.kimg, intervals))
         optimizer.step()
 
     def _lazy_updates(self, role: Role, steps: list[Step]) -> None:

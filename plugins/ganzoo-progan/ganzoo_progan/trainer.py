@@ -22,8 +22,8 @@ from torch import Tensor
 from ganzoo.errors import ConfigError, InputError
 from ganzoo.loading import Located
 from ganzoo.nn import downsample_box, upsample_nearest
+from ganzoo.training.config import OptimizerConfig
 from ganzoo.training.losses import Role
-from ganzoo.training.recipe import OptimizerConfig
 from ganzoo.training.trainer import Trainer
 from ganzoo_progan.config import ProgressiveConfig
 from ganzoo_progan.schedule import Schedule, Stage

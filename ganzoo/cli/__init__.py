@@ -27,6 +27,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("evaluate", "Compare models by their recorded results, best first."),
     "parts": ("plugins", "List the parts that recipes are made of."),
     "plugins": ("plugins", "List the installed plugins, the broken ones with their cause."),
+    "install": ("install", "Install a plugin, and check it."),
+    "uninstall": ("install", "Uninstall a plugin."),
+    "new-plugin": (
+        "new_plugin",
+        "Write a new plugin: a small GAN that trains, is tested and can be published.",
+    ),
     "check": ("check", "Check a plugin against the contract that plugins keep."),
     "verify": ("verify", "Verify a model: hashes, weights, a finite sample, its signature."),
     "lint": ("lint", "Ask of a model folder what publishing it would ask."),
@@ -96,7 +102,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"{__name__}.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
     def resolve_command(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from ganzoo.cli.output import json_option, note_broken_plugins, print_rows
@@ -9,31 +11,50 @@ from ganzoo.parts import KINDS
 
 
 @click.command()
+@click.option("--hook", metavar="HOOK", help="Only plugins that implement this hook.")
+@click.option("--freeze", is_flag=True, help="Print requirements: ganzoo-dcgan==0.1.0.")
 @json_option
-def plugins(as_json: bool) -> None:
+def plugins(hook: str | None, freeze: bool, as_json: bool) -> None:
     """List the installed plugins, the broken ones with their cause.
 
-    GANZOO_PLUGINS=dcgan,gan loads only these; GANZOO_STRICT=1 stops at the first broken one.
+    Plugins that ganzoo's catalogue does not list are marked as unreviewed. GANZOO_PLUGINS=dcgan,gan
+    loads only these; GANZOO_STRICT=1 stops at the first broken one.
+
+    \b
+    ganzoo plugins --hook losses
+    ganzoo plugins --freeze > plugins.txt    # pip install -r plugins.txt
     """
     from ganzoo import plugins, registry
 
+    hook = hook and plugins.full_hook_name(hook)
     loaded = plugins.load()
     # a hook that raises shows only once it is asked
     owned, entries = loaded.parts.all(), registry.list_models()
+    reviewed = registry.curated_distributions() | {"ganzoo"}
     rows = [
         {
             "name": plugin.name,
             "distribution": plugin.distribution,
             "version": plugin.version,
             "state": plugin.state,
+            "reviewed": plugin.distribution in reviewed,
             "parts": sum(part.plugin == plugin.name for part in owned),
             "models": sum(entry.plugin == plugin.distribution for entry in entries),
+            "hooks": loaded.hooks_of(plugin),
             "error": plugin.error,
         }
         for plugin in loaded.found
     ]
-    columns = ["name", "distribution", "version", "state", "parts", "models", "error"]
-    print_rows(rows, columns, as_json=as_json)
+    rows = [row for row in rows if hook is None or hook in row["hooks"]]
+    if freeze:
+        versions = {row["distribution"]: row["version"] for row in rows if row["version"] not in ("", "?")}
+        rows = [{"requirement": f"{name}=={versions[name]}"} for name in sorted(versions)]
+        print_rows(rows, ["requirement"], as_json=as_json)
+        return
+    columns = ["name", "distribution", "version", "state", "reviewed", "parts", "models", "error"]
+    words = {True: "reviewed", False: "unreviewed"}
+    shown = rows if as_json else [row | {"reviewed": words[row["reviewed"]]} for row in rows]
+    print_rows(shown, columns, as_json=as_json)
 
 
 @click.command()
@@ -60,6 +81,13 @@ def parts(kind: str | None, as_json: bool) -> None:
         }
         for owned in plugins.load().parts.all(kind)
     ]
-    print_rows(rows, ["kind", "name", "plugin", "provides", "requires", "summary"], as_json=as_json)
+    columns = ["kind", "name", "plugin", "provides", "requires", "summary", "paper"]
+    if as_json or not sys.stdout.isatty():
+        print_rows(rows, columns, as_json=as_json)
+    else:  # for people, a table of each kind
+        for title in [kind] if kind else KINDS:
+            if group := [row for row in rows if row["kind"] == title]:
+                click.echo(f"{title}s" if not title.endswith("s") else title)
+                print_rows(group, columns[1:], as_json=False)
     if not as_json:
         note_broken_plugins()

@@ -39,7 +39,7 @@ def parse(text: str) -> Wanted:
     Raises:
         PluginError: it is neither, or a name that may be mistaken for a reviewed plugin's.
     """
-    if "/" in text or text.startswith("."):
+    if ("/" in text or text.startswith(".")) and "://" not in text and not text.startswith("-"):
         return _local(Path(text))
     from packaging.requirements import InvalidRequirement, Requirement
 

@@ -20,7 +20,7 @@ import ganzoo
 from ganzoo import files, hookspecs
 
 HISTORY = Path(__file__).parent.parent / "hooks.toml"
-HEAD = "# The hooks of each release: argument names, and what it warns of. Written by: make hooks\n\n"
+HEAD = "# The hooks of each release: their arguments, what it warns of. Written by: make hooks\n\n"
 Hooks = dict[str, Any]
 """{"hooks": {name: [argument, …]}, "deprecated": [name or name.argument, …]}"""
 
@@ -91,7 +91,7 @@ def read(path: Path = HISTORY) -> dict[str, Hooks]:
 def record(path: Path = HISTORY) -> None:
     """Write the hooks of this version into hooks.toml; earlier releases stay as they are."""
     history = (read(path) if path.is_file() else {}) | {ganzoo.__version__: hooks_of()}
-    broken = [p for p in problems(ganzoo.__version__, hooks_of(), history)]
+    broken = list(problems(ganzoo.__version__, hooks_of(), history))
     if broken:
         sys.exit("\n".join(broken))
     ordered = {version: history[version] for version in sorted(history, key=numbers)}

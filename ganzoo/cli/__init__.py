@@ -29,10 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plugins": ("plugins", "List the installed plugins, the broken ones with their cause."),
     "install": ("install", "Install a plugin, and check it."),
     "uninstall": ("install", "Uninstall a plugin."),
-    "new-plugin": (
-        "new_plugin",
-        "Write a new plugin: a small GAN that trains, is tested and can be published.",
-    ),
+    "new-plugin": ("new_plugin", "Write a new plugin, complete and at work."),
     "check": ("check", "Check a plugin against the contract that plugins keep."),
     "verify": ("verify", "Verify a model: hashes, weights, a finite sample, its signature."),
     "lint": ("lint", "Ask of a model folder what publishing it would ask."),

@@ -23,16 +23,12 @@ from ganzoo.scaffold import LICENSES
     help="Of the code, and of the weights that its recipe trains.",
 )
 @click.option("--author", default="", metavar="TEXT", help='"Name" or "Name <address>".')
-@click.option(
-    "--allow-similar", is_flag=True, help="Let the name be nearly another plugin's."
-)
-def new_plugin(
-    name: str, out: Path | None, license: str, author: str, allow_similar: bool
-) -> None:
-    """Write a new plugin: a small GAN that trains, is tested and can be published.
+@click.option("--allow-similar", is_flag=True, help="Let the name be nearly another plugin's.")
+def new_plugin(name: str, out: Path | None, license: str, author: str, allow_similar: bool) -> None:
+    """Write a new plugin, complete and at work.
 
-    NAME is what its parts and its recipe are called. The distribution, ganzoo-NAME, works as it
-    stands; change its networks and its loss. Prints the folder.
+    NAME is what its parts and its recipe are called. The distribution, ganzoo-NAME, has a small GAN
+    that trains as it stands, with tests: change its networks and its loss. Prints the folder.
 
     \b
     ganzoo new-plugin biggan

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
+from typing import Any
 
 import click
 
@@ -31,7 +33,7 @@ def plugins(hook: str | None, freeze: bool, as_json: bool) -> None:
     # a hook that raises shows only once it is asked
     owned, entries = loaded.parts.all(), registry.list_models()
     reviewed = registry.curated_distributions() | {"ganzoo"}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": plugin.name,
             "distribution": plugin.distribution,
@@ -47,14 +49,16 @@ def plugins(hook: str | None, freeze: bool, as_json: bool) -> None:
     ]
     rows = [row for row in rows if hook is None or hook in row["hooks"]]
     if freeze:
-        versions = {row["distribution"]: row["version"] for row in rows if row["version"] not in ("", "?")}
-        rows = [{"requirement": f"{name}=={versions[name]}"} for name in sorted(versions)]
+        known = [row for row in rows if row["version"] not in ("", "?")]
+        frozen = sorted({f"{row['distribution']}=={row['version']}" for row in known})
+        rows = [{"requirement": requirement} for requirement in frozen]
         print_rows(rows, ["requirement"], as_json=as_json)
         return
     columns = ["name", "distribution", "version", "state", "reviewed", "parts", "models", "error"]
-    words = {True: "reviewed", False: "unreviewed"}
-    shown = rows if as_json else [row | {"reviewed": words[row["reviewed"]]} for row in rows]
-    print_rows(shown, columns, as_json=as_json)
+    if not as_json:
+        for row in rows:
+            row["reviewed"] = "reviewed" if row["reviewed"] else "unreviewed"
+    print_rows(rows, columns, as_json=as_json)
 
 
 @click.command()
@@ -82,12 +86,16 @@ def parts(kind: str | None, as_json: bool) -> None:
         for owned in plugins.load().parts.all(kind)
     ]
     columns = ["kind", "name", "plugin", "provides", "requires", "summary", "paper"]
-    if as_json or not sys.stdout.isatty():
+    if sys.stdout.isatty() and not as_json:
+        print_by_kind(rows, columns)
+    else:
         print_rows(rows, columns, as_json=as_json)
-    else:  # for people, a table of each kind
-        for title in [kind] if kind else KINDS:
-            if group := [row for row in rows if row["kind"] == title]:
-                click.echo(f"{title}s" if not title.endswith("s") else title)
-                print_rows(group, columns[1:], as_json=False)
     if not as_json:
         note_broken_plugins()
+
+
+def print_by_kind(rows: list[dict[str, Any]], columns: list[str]) -> None:
+    """For people: a table of each kind, under its name."""
+    for kind, group in itertools.groupby(rows, key=lambda row: row["kind"]):
+        click.echo(kind)
+        print_rows(list(group), [name for name in columns if name != "kind"], as_json=False)

@@ -14,11 +14,14 @@ from ganzoo import distributions, plugins, registry
 from ganzoo.errors import InputError
 
 LONGEST = 40
-WELL_KNOWN = frozenset(
-    "accelerate click datasets diffusers ganzoo hatchling hub huggingface jax keras matplotlib numpy"
-    " pandas pillow pip pluggy pytest safetensors scipy setuptools sklearn tensorflow test tests"
-    " timm torch torchvision transformers uv".split()
-)
+WELL_KNOWN = frozenset({
+    "accelerate", "click", "datasets", "diffusers", "ganzoo", "hatchling", "hub",
+    "huggingface", "jax", "keras", "matplotlib", "numpy", "pandas", "pillow", "pip", "pluggy",
+    "pytest", "safetensors", "scipy", "setuptools", "sklearn", "tensorflow", "test", "tests",
+    "timm", "torch", "torchvision", "transformers", "uv",
+})  # fmt: skip
+"""Packages that are not to be mistaken for a plugin, whether they are installed or not."""
+
 _LOOK_ALIKE = [("rn", "m"), ("vv", "w"), ("cl", "d")]
 _DIGITS = str.maketrans("01345789", "oleastbg", "-_.")  # 8 and 9 are read as B and g
 
@@ -73,7 +76,7 @@ def resembles(distribution: str) -> str:
 
 def known() -> dict[str, str]:
     """Every name that a plugin or a part has, installed or reviewed -> the distribution's."""
-    taken = {part: owner for part, owner in registry.curated_parts().items()}
+    taken = dict(registry.curated_parts())
     taken |= {plugin["entry_point"]: plugin["name"] for plugin in registry.curated_plugins()}
     taken |= {owned.part.name: owned.distribution for owned in plugins.load().parts.all()}
     for entry in distributions.entry_points(plugins.GROUP):

@@ -25,6 +25,7 @@ from ganzoo.cli import main
 
 ROOT = Path(__file__).parent.parent
 READMES = [ROOT / "README.md", *sorted(ROOT.glob("plugins/*/README.md"))]
+PAGES = [*READMES, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
 TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
@@ -143,9 +144,7 @@ def check_what_its_comments_say(session: dict[str, Any], folder: Path) -> None:
     assert made == {"run.toml", "log.jsonl", "checkpoints", "grids", "model", "audit.html"}
 
 
-@pytest.mark.parametrize("page", [*READMES, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"], ids=lambda path: str(
-    path.relative_to(ROOT)
-))  # fmt: skip
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_and_targets_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):

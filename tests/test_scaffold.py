@@ -19,6 +19,7 @@ from ganzoo import layout, plugins, provenance, registry, scaffold
 from ganzoo.errors import InputError
 from ganzoo.gates import licences
 from ganzoo.scaffold import names
+from ganzoo.training import Recipe
 from tests import environments
 from tests.test_readme import blocks
 
@@ -52,9 +53,9 @@ def shortened(words: list[str]) -> list[str]:
         "evaluate": "-n 64 --repeats 1",
         "audit": "-n 100",
         # two steps are no model: that its audit fails is what a real run is for
-        "publish": "--override audit --reason tried",
+        "publish": "--override audit --reason 'cut to two steps'",
     }
-    return words + more.get(words[0], "").split()
+    return words + shlex.split(more.get(words[0], ""))
 
 
 def test_what_its_readme_says_works_in_a_clean_environment(plugin: Path, tmp_path: Path) -> None:
@@ -72,14 +73,16 @@ def test_what_its_readme_says_works_in_a_clean_environment(plugin: Path, tmp_pat
         else:
             assert words[0] == "ganzoo"
             commands.append(shortened(words[1:]))
+    # what the recipe says of its data does not hold for those that --data puts in their place
+    commands.insert(-1, ["declare", "runs/1", "shows_people=no", "not_for_all_audiences=no"])
     assert [words[0] for words in commands] == [
-        "check", "train", "generate", "train", "evaluate", "audit", "publish"
+        "check", "train", "generate", "train", "evaluate", "audit", "declare", "publish"
     ]  # fmt: skip
     said = environments.run(python, "-c", SESSION, input=json.dumps(commands), cwd=plugin)
-    assert "me/star-gaze-shapes" in said or "model.safetensors" in said
+    assert "\nmodel.safetensors\t" in said  # of what would be sent
     assert provenance.read_record(plugin / "grid.png")["plugin"].startswith("ganzoo-star-gaze")
     config = layout.read_config(plugin / "runs" / "1" / "model")
-    assert (config.license, config.dataset.name) == ("mit", "shapes")
+    assert config.license == "mit" and config.dataset.name.startswith("shapes")
     assert config.generator.part == "star-gaze"
 
 
@@ -109,6 +112,17 @@ def test_nothing_of_the_template_is_left(plugin: Path) -> None:
         assert "newgan" not in str(path.relative_to(plugin))
     for name in (".gitignore", ".github/workflows/ci.yml", "tests/test_star_gaze.py"):
         assert plugin / name in files
+
+
+def test_its_recipe_says_what_publishing_asks(plugin: Path) -> None:
+    recipe = Recipe.load(plugin / "ganzoo_star_gaze" / "recipes" / "star-gaze.shapes.toml")
+    assert recipe.name == "star-gaze.shapes"
+    assert (recipe.data.shows_people, recipe.data.not_for_all_audiences) == (False, False)
+    assert recipe.data.source.startswith("shapes")  # nothing to download
+    assert recipe.model.license == "mit"
+    assert recipe.about.expected and recipe.about.source
+    parts = [recipe.generator.part, recipe.discriminator.part, recipe.loss.part]
+    assert parts == ["star-gaze"] * 3
 
 
 def test_the_workflow_pins_major_versions_and_runs_the_tests(plugin: Path) -> None:

@@ -50,8 +50,8 @@ def plugins(hook: str | None, freeze: bool, as_json: bool) -> None:
     rows = [row for row in rows if hook is None or hook in row["hooks"]]
     if freeze:
         known = [row for row in rows if row["version"] not in ("", "?")]
-        frozen = sorted({f"{row['distribution']}=={row['version']}" for row in known})
-        rows = [{"requirement": requirement} for requirement in frozen]
+        frozen = sorted({(row["distribution"], row["version"]) for row in known})
+        rows = [{"requirement": f"{name}=={version}"} for name, version in frozen]
         print_rows(rows, ["requirement"], as_json=as_json)
         return
     columns = ["name", "distribution", "version", "state", "reviewed", "parts", "models", "error"]

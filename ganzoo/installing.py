@@ -111,6 +111,7 @@ def uninstall_command(text: str) -> list[str]:
         for other in installed.values()
         for requirement in other.requires
         if normalized(re.split(r"[^\w.-]", requirement, maxsplit=1)[0]) == name
+        and "extra ==" not in requirement
     )
     if needing:
         raise PluginError(f"{needing[0]} needs {name}", f"ganzoo uninstall {needing[0]} first")

@@ -232,6 +232,17 @@ def test_other_names_are_free(name: str) -> None:
     names.check(name)
 
 
+def test_a_folder_of_that_name_is_no_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "biggan").mkdir()
+    names.check("biggan")
+    (tmp_path / "biggan" / "__init__.py").touch()
+    with pytest.raises(InputError, match="Python package"):
+        names.check("biggan")
+
+
 def test_a_similar_name_can_be_meant_but_a_false_one_cannot() -> None:
     names.check("acgan", allow_similar=True)
     names.check("stylegan3", allow_similar=True)

@@ -122,6 +122,7 @@ def _mended(name: str) -> str:
 
 def _importable(package: str) -> bool:
     try:
-        return importlib.util.find_spec(package) is not None
+        spec = importlib.util.find_spec(package)
+        return spec is not None and spec.origin is not None  # a mere folder has no origin
     except (ImportError, ValueError):  # half installed
         return True

@@ -15,7 +15,7 @@ MODELS := $(patsubst %/config.json,%,$(wildcard plugins/*/*/models/*/config.json
 
 .DELETE_ON_ERROR:
 .PHONY: demo test test-hub1 test-oldest lint fix weights extractors worth audit-power registry cards \
-    results picture matrix docs benchmarks wheels clean help
+    results picture matrix docs benchmarks wheels hooks changelog release-check clean help
 
 demo: $(VENV)/installed
 	$(BIN)/python scripts/demo.py samples
@@ -103,6 +103,18 @@ wheels: $(VENV)/installed-tests
 	for folder in . $(PLUGINS); do $(BIN)/python -m build --wheel -o dist $$folder || exit 1; done
 	$(BIN)/twine check --strict dist/*.whl
 
+# Record the hooks of this version in hooks.toml, after a change of ganzoo/hookspecs.py.
+hooks: $(VENV)/installed
+	$(BIN)/python scripts/hook_history.py
+
+# Move the fragments in changelog.d/ into CHANGELOG.md, under this version.
+changelog: $(VENV)/installed-tests
+	$(BIN)/towncrier build --yes
+
+# Build all distributions into dist/, and check that they may be released.
+release-check: $(VENV)/installed-tests
+	$(BIN)/python scripts/release_check.py dist
+
 clean:
 	rm -rf .venv .venv-oldest build dist samples site .mypy_cache .pytest_cache .ruff_cache
 
@@ -124,6 +136,9 @@ help:
 	@echo "docs          the documentation, in site/"
 	@echo "benchmarks    speed and memory, as JSON"
 	@echo "wheels        all distributions, in dist/"
+	@echo "hooks         tell hooks.toml which hooks this version has"
+	@echo "changelog     move changelog.d/ into CHANGELOG.md"
+	@echo "release-check build all distributions, and check that they may be released"
 	@echo "clean         remove what make has made, but no runs"
 
 # -- set-up: each step leaves a stamp when it is through, so that an interrupted one is done again ---

@@ -6,6 +6,14 @@ training run does); none of them is called inside the maths.
 
 The module that an entry point names must not import torch: listing what is installed stays fast,
 because a `Part` names its class as a dotted string that is resolved when it is used.
+
+A hook or an argument that is to go is warned about for one minor version first: plugins that
+implement it get a `HookDeprecation`, which pytest and `ganzoo check` show to their authors.
+
+    @hookspec(warn_on_impl=HookDeprecation("ganzoo_old", gone="0.3", instead="ganzoo_new"))
+    @hookspec(warn_on_impl_args={"logs": HookDeprecation("logs", gone="0.3", instead="trainer")})
+
+`make release-check` compares these hooks with hooks.toml, where those of each release are recorded.
 """
 
 from __future__ import annotations
@@ -26,6 +34,15 @@ if TYPE_CHECKING:
 PROJECT = "ganzoo"
 API_VERSION = 1
 """The version of these hooks. A plugin module sets `GANZOO_API = 1`; another number is refused."""
+
+
+class HookDeprecation(DeprecationWarning):
+    """A hook, or an argument of one, that the core's version `gone` no longer has."""
+
+    def __init__(self, what: str, *, gone: str, instead: str) -> None:
+        super().__init__(f"{what} is no more in ganzoo {gone}: use {instead}")
+        self.gone = gone
+
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)

@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 import pluggy
 
 from ganzoo import distributions, hookspecs
-from ganzoo.errors import PluginError
+from ganzoo.errors import NotFoundError, PluginError, nearest
 from ganzoo.parts import KINDS, OwnedPart, Part, PartRegistry
 
 GROUP = "ganzoo"
@@ -134,6 +134,12 @@ class Plugins:
                         f"{caller.name} gives default values to {implementation.kwargnames}",
                         "take these arguments without defaults",
                     )
+
+    def hooks_of(self, plugin: Plugin) -> list[str]:
+        """The hooks that a plugin implements, by name; none of a broken one."""
+        if plugin.module is None:
+            return []
+        return sorted(caller.name for caller in self.manager.get_hookcallers(plugin.module) or [])
 
     def guard(self, plugin: Plugin, action: Callable[[], T]) -> T | None:
         """Run a plugin's code; an exception marks that plugin as broken and nothing else."""
@@ -255,6 +261,19 @@ def load() -> Plugins:
     plugins.add(builtins, name=CORE, distribution="ganzoo", version=__version__)
     plugins.discover()
     return plugins
+
+
+def full_hook_name(text: str) -> str:
+    """The hook that `text` names, with or without the prefix: `losses` is `ganzoo_losses`.
+
+    Raises:
+        NotFoundError: there is no such hook.
+    """
+    known = [name for name in vars(hookspecs) if name.startswith("ganzoo_")]
+    name = text if text.startswith("ganzoo_") else f"ganzoo_{text}"
+    if name not in known:
+        raise NotFoundError(f"no hook is called {text!r}", nearest(name, known))
+    return name
 
 
 def described(distribution: str) -> str:

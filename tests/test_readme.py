@@ -21,11 +21,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from ganzoo import plugins
+from ganzoo import installing, plugins
 from ganzoo.cli import main
 
 ROOT = Path(__file__).parent.parent
 READMES = [ROOT / "README.md", ROOT / "README.zh.md", *sorted(ROOT.glob("plugins/*/README.md"))]
+PAGES = [*READMES, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
 DOCS = sorted(ROOT.glob("docs/**/*.md"))
 TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
@@ -50,7 +51,13 @@ GRAY, COLOUR = "shapes?n=128&size=28&channels=1", "shapes?n=128&size=32&channels
 
 
 def run_ganzoo(*words: str) -> None:
-    """The real command line, in this process."""
+    """The real command line, in this process; what it would install is left at the command."""
+    if words[0] == "install":
+        assert installing.install_command(installing.parse(words[1]))
+    elif words[0] == "uninstall":
+        assert installing.uninstall_command(words[1])
+    if words[0] in ("install", "uninstall"):
+        return
     result = CliRunner().invoke(main, shortened(words), catch_exceptions=False)
     assert result.exit_code == 0, result.output
 
@@ -61,7 +68,7 @@ def shortened(words: tuple[str, ...]) -> list[str]:
         return [*words, "-n", "100", *(["--repeats", "1"] if words[0] == "evaluate" else [])]
     if words[0] != "train":
         return list(words)
-    shapes = COLOUR if words[1].endswith((".nouns", ".cifar10", ".emoji")) else GRAY
+    shapes = COLOUR if words[1].endswith((".nouns", ".cifar10", ".emoji", ".shapes")) else GRAY
     data = () if "--resume" in words else ("--data", shapes)
     steps = () if "--dry-run" in words else ("--steps", "2")
     return [*words, *data, *steps]
@@ -149,7 +156,7 @@ def check_what_its_comments_say(session: dict[str, Any], folder: Path) -> None:
     assert made == {"run.toml", "log.jsonl", "checkpoints", "grids", "model", "audit.html"}
 
 
-@pytest.mark.parametrize("page", [*READMES, ROOT / "CHANGELOG.md"], ids=title)
+@pytest.mark.parametrize("page", PAGES, ids=title)
 def test_links_and_targets_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):

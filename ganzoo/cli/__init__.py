@@ -30,6 +30,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("importing", "Import another program's checkpoint as a model folder."),
     "parts": ("plugins", "List the parts that recipes are made of."),
     "plugins": ("plugins", "List the installed plugins, the broken ones with their cause."),
+    "install": ("install", "Install a plugin, and check it."),
+    "uninstall": ("install", "Uninstall a plugin."),
+    "new-plugin": ("new_plugin", "Write a new plugin, complete and at work."),
     "check": ("check", "Check a plugin against the contract that plugins keep."),
     "verify": ("verify", "Verify a model: hashes, weights, a finite sample, its signature."),
     "lint": ("lint", "Ask of a model folder what publishing it would ask."),
@@ -100,8 +103,8 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"{__name__}.{COMMANDS[cmd_name][0]}")
-        name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
-        command: click.Command = getattr(module, name)
+        word = cmd_name.replace("-", "_")
+        command: click.Command = getattr(module, f"{word}_" if keyword.iskeyword(word) else word)
         return command
 
     def resolve_command(

@@ -250,7 +250,7 @@ def importable(folder: Path) -> Iterator[str]:
     What an installer writes from pyproject.toml is written to a temporary folder, and both stand
     first on the path: entry points, versions and licence are then read as those of any plugin.
     """
-    project = _read_project(folder)
+    project = read_project(folder)
     packages = {value.partition(":")[0].partition(".")[0] for value in _entries(project).values()}
     with tempfile.TemporaryDirectory(prefix="ganzoo-check-") as temporary:
         _write_metadata(Path(temporary), project)
@@ -266,7 +266,7 @@ def importable(folder: Path) -> Iterator[str]:
             _forget(packages)
 
 
-def _read_project(folder: Path) -> dict[str, Any]:
+def read_project(folder: Path) -> dict[str, Any]:
     path = folder / "pyproject.toml"
     remedy = "give a plugin's folder, with [project] and [project.entry-points.ganzoo] in it"
     try:

@@ -18,6 +18,7 @@ import pytest
 import ganzoo as package
 from ganzoo import layout
 from ganzoo.cli import COMMANDS, main, output
+from ganzoo.cli.plugins import print_by_kind
 
 
 def test_version_and_help(ganzoo):
@@ -176,9 +177,16 @@ def test_plugins_and_parts(ganzoo, model):
         "distribution": "ganzoo-tiny",
         "version": "1.2",
         "state": "ok",
+        "reviewed": False,
         "parts": 2,
         "importers": [],
         "models": 1,
+        "hooks": [
+            "ganzoo_discriminators",
+            "ganzoo_generators",
+            "ganzoo_models",
+            "ganzoo_recipes",
+        ],
         "error": "",
     }
     assert rows["core"]["state"] == "ok"
@@ -188,6 +196,46 @@ def test_plugins_and_parts(ganzoo, model):
     }
     assert {row["kind"] for row in losses} == {"loss"}
     assert "tiny\tganzoo-tiny\tconditional" in ganzoo("parts").stdout
+
+
+def test_plugins_by_hook_and_as_requirements(ganzoo, model):
+    def named(*options):
+        return [row["name"] for row in json.loads(ganzoo("plugins", *options, "--json").stdout)]
+
+    assert named("--hook", "ganzoo_models") == ["tiny"]
+    assert named("--hook", "recipes") == ["tiny"]
+    assert named("--hook", "losses") == ["core"]
+    assert named("--hook", "train_end") == []
+    result = ganzoo("plugins", "--hook", "modles")
+    assert result.exit_code == 1 and "did you mean ganzoo_models" in result.stderr
+    frozen = ganzoo("plugins", "--freeze")
+    assert frozen.stdout == f"ganzoo=={package.__version__}\nganzoo-tiny==1.2\n"
+    assert ganzoo("plugins", "--freeze", "--hook", "models").stdout == "ganzoo-tiny==1.2\n"
+    rows = json.loads(ganzoo("plugins", "--freeze", "--json").stdout)
+    assert rows[1] == {"requirement": "ganzoo-tiny==1.2"}
+
+
+def test_plugins_that_nobody_reviewed_are_marked(ganzoo, model):
+    lines = dict(line.split("\t", 1) for line in ganzoo("plugins").stdout.splitlines())
+    assert "\tunreviewed\t" in lines["tiny"]
+    assert "\treviewed\t" in lines["core"]
+
+
+def test_parts_come_with_their_papers(ganzoo):
+    losses = json.loads(ganzoo("parts", "--kind", "loss", "--json").stdout)
+    (row,) = [row for row in losses if row["name"] == "least-squares"]
+    assert row["paper"].startswith("Mao et al. 2017") and row["summary"]
+    assert f"\t{row['summary']}\t{row['paper']}\n" in ganzoo("parts", "--kind", "loss").stdout
+
+
+def test_people_get_a_table_of_each_kind_of_part(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    rows = [{"kind": kind, "name": kind[::-1]} for kind in ("generator", "loss", "loss")]
+    print_by_kind(rows, ["kind", "name"])
+    lines = capsys.readouterr().out.splitlines()
+    titles = [line for line in lines if line in ("kind", "generator", "loss")]
+    assert titles == ["generator", "loss"]
+    assert [line.strip() for line in lines if "ssol" in line] == ["ssol", "ssol"]
 
 
 def test_a_broken_plugin_is_listed_with_its_cause_and_the_rest_goes_on(ganzoo, model, site):

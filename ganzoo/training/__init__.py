@@ -261,13 +261,21 @@ def _check_folder(out: Path, recipe: Recipe, resume: bool) -> None:
 def _compare(former: Recipe, recipe: Recipe, out: Path) -> None:
     """Refuse to resume under another recipe, naming the first thing that differs."""
     old, new = _flat(former.to_dict(), recipe.free), _flat(recipe.to_dict(), recipe.free)
-    # run.toml spells every default out; what the recipe leaves to a default may not differ from it
     for key in sorted(new):
-        if key not in old or old[key] != new[key]:
+        if key not in old or not _agrees(old[key], new[key]):
             raise TrainingError(
                 f"{out} is a run of another recipe: {key} was {old.get(key)!r}, now {new[key]!r}",
                 "resume with the same settings, or use another --out",
             )
+
+
+def _agrees(spelled: Any, said: Any) -> bool:
+    """Whether a recipe says what run.toml has, which spells every default out, also in lists."""
+    if isinstance(spelled, dict) and isinstance(said, dict):
+        return all(key in spelled and _agrees(spelled[key], said[key]) for key in said)
+    if isinstance(spelled, list) and isinstance(said, list):
+        return len(spelled) == len(said) and all(map(_agrees, spelled, said))
+    return bool(spelled == said)
 
 
 def _flat(document: dict[str, Any], leave_out: Sequence[str], prefix: str = "") -> dict[str, Any]:

@@ -1,34 +1,175 @@
-"""What `sample` runs on a CPU in place of a generator for many images: the same function, faster.
+"""The inference form of a network: the same function, faster, beside the network itself.
 
-A copy with its kernels in channels_last, in which a CPU convolves faster, and with its batch norms
-folded into the convolutions before them (benchmarks/generation.py).
+What is constant is worked out. A layer says how by a method `folded()`, which returns a module of
+the same function for inference alone (the scaled weights of `EqualizedConv2d`, the parts of a
+modulated convolution that no style changes); batch norms are folded into the convolutions before
+them here, and large 3x3 convolutions are done by tiles. The network keeps its weights as they are:
+it may be trained on, saved and moved, and its form is made anew when its weights are no longer
+those that the form was made of.
 """
 
 from __future__ import annotations
 
 import copy
 import itertools
+import os
+import shutil
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from ganzoo.errors import InputError
 from ganzoo.nn import ConvTranspose2d
+from ganzoo.winograd import Conv3x3
 
 M = TypeVar("M", bound=nn.Module)
 
 
-def for_many(network: M) -> M:
-    """A copy for inference on the CPU; the network itself may be trained on, as it is laid out."""
-    network = copy.deepcopy(network)
+@dataclass(frozen=True)
+class How:
+    """How a generator computes images in `sample`.
+
+    Attributes:
+        dtype: torch.bfloat16 for less precision, in less time where the processor has it.
+        compile: with `torch.compile`; on a GPU with CUDA graphs.
+    """
+
+    dtype: torch.dtype = torch.float32
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        if self.dtype not in (torch.float32, torch.bfloat16):
+            raise InputError(
+                f"dtype {self.dtype} is not one to sample in",
+                "use torch.bfloat16, or leave it out for float32",
+            )
+        if self.compile and not any(map(shutil.which, [os.environ.get("CXX", "g++"), "clang++"])):
+            raise InputError(
+                "compile needs a C++ compiler, and there is none here",
+                "install g++ or clang++, name one in CXX, or leave compile out",
+            )
+
+
+_FORMS: WeakKeyDictionary[nn.Module, tuple[Any, Callable[..., Tensor]]] = WeakKeyDictionary()
+"""Of each network, so that it can be copied, pickled and saved as if it had none."""
+
+
+def fast(network: nn.Module, how: How | None = None) -> Callable[..., Tensor]:
+    """The inference form of a network in eval mode, on the device where it is; made on the first
+    call, and again after its weights have changed. One in training mode is its own form."""
+    how = how or How()
+    if network.training:
+        return network
+    state = _state(network)
+    if state is None:
+        return _made(network, how)
+    if network not in _FORMS or _FORMS[network][0] != (how, state):
+        _FORMS[network] = ((how, state), _made(network, how))
+    return _FORMS[network][1]
+
+
+def _state(network: nn.Module) -> Any:
+    """What changes with the weights, or None where that cannot be told."""
+    tensors = [*network.parameters(), *network.buffers()]
+    if any(tensor.is_inference() for tensor in tensors):
+        return None
+    modes = tuple(module.training for module in network.modules())
+    return modes, tuple((t.device, t.dtype, t.data_ptr(), t._version) for t in tensors)
+
+
+def _made(network: nn.Module, how: How) -> Callable[..., Tensor]:
+    form = folded(network)
+    device = next(network.parameters()).device.type
+    low = how.dtype != torch.float32
+    if low:
+        for module in form.modules():
+            if isinstance(module, (Conv3x3, nn.Conv2d, nn.ConvTranspose2d)):
+                module.weight.data = module.weight.to(how.dtype)  # what autocast does at each use
+    if low or device == "cpu":
+        form = form.to(memory_format=torch.channels_last)
+    run: Callable[..., Tensor] = form
+    if how.compile:
+        mode = "reduce-overhead" if device == "cuda" else "default"  # the former: CUDA graphs
+        run = _Compiled(form, torch.compile(form, mode=mode, dynamic=False))
+    if not low:
+        return run
+
+    def in_low_precision(*args: Any, **options: Any) -> Tensor:
+        with torch.autocast(device, dtype=how.dtype):
+            return run(*args, **options)
+
+    return in_low_precision
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    """Random noise is drawn by NumPy, image by image, which is not for a compiler."""
+
+    form: Callable[..., Tensor]
+    compiled: Callable[..., Tensor]
+
+    def __call__(self, *args: Any, **options: Any) -> Tensor:
+        return (self.form if "rng" in options else self.compiled)(*args, **options)
+
+
+def folded(network: M) -> M:
+    """A copy for inference in which what is constant is worked out; it shares all other tensors."""
+    shared: dict[int, Any] = {id(p): nn.Parameter(p.detach(), False) for p in network.parameters()}
+    shared |= {id(buffer): buffer.detach() for buffer in network.buffers()}
+    network = copy.deepcopy(network, shared)
+    with torch.no_grad():
+        _fold_norms(network)
+        done: dict[int, nn.Module] = {}
+        return _folded(network, done)  # type: ignore[return-value]
+
+
+def _folded(module: nn.Module, done: dict[int, nn.Module]) -> nn.Module:
+    if id(module) in done:
+        return done[id(module)]
+    original = module
+    for name, child in list(module._modules.items()):
+        if child is not None:
+            module._modules[name] = _folded(child, done)
+    if _has_hooks(module):
+        pass
+    elif type(module) is nn.Conv2d:
+        module = _by_tiles(module)
+    elif _says_how(type(module)):
+        module = module.folded()  # type: ignore[operator]
+    done[id(original)] = module
+    return module
+
+
+def _says_how(kind: type[nn.Module]) -> bool:
+    """Whether it has `folded` for its own `forward`, and not for that of a class above it."""
+    return "folded" in next(vars(k) for k in kind.__mro__ if {"forward", "folded"} & vars(k).keys())
+
+
+def _by_tiles(layer: nn.Conv2d) -> nn.Module:
+    plain = (layer.kernel_size, layer.stride, layer.padding, layer.dilation) == (
+        (3, 3), (1, 1), (1, 1), (1, 1)
+    )  # fmt: skip
+    if not plain or layer.groups != 1 or layer.padding_mode != "zeros":
+        return layer
+    return Conv3x3(layer.weight, layer.bias)
+
+
+def _fold_norms(network: nn.Module) -> None:
     times = Counter(id(module) for _, module in network.named_modules(remove_duplicate=False))
     for layers in [module for module in network.modules() if type(module) is nn.Sequential]:
         for k, (convolution, norm) in enumerate(itertools.pairwise(layers)):
             if _folds(convolution, norm) and times[id(convolution)] == times[id(norm)] == 1:
-                layers[k + 1] = _Shift(_fold(convolution, norm))
-    return network.to(memory_format=torch.channels_last)
+                layers[k + 1] = Shift(_fold(convolution, norm))
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def _folds(convolution: nn.Module, norm: nn.Module) -> bool:
@@ -36,7 +177,7 @@ def _folds(convolution: nn.Module, norm: nn.Module) -> bool:
     a subclass, a parametrised layer or one with hooks may do something else."""
     convolutions = (nn.Conv2d, nn.ConvTranspose2d, ConvTranspose2d)
     plain = type(convolution) in convolutions and type(norm) is nn.BatchNorm2d
-    hooked = any(m._forward_hooks or m._forward_pre_hooks for m in (convolution, norm))
+    hooked = any(map(_has_hooks, (convolution, norm)))
     return plain and not hooked and not norm.training and norm.running_mean is not None
 
 
@@ -56,7 +197,7 @@ def _fold(convolution: Any, norm: Any) -> Tensor:
     return shift.detach()
 
 
-class _Shift(nn.Module):
+class Shift(nn.Module):
     """What a batch norm adds, in place: a transposed convolution takes longer with a bias, and a
     tensor of its own for the result costs as much as the sum."""
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ganzoo import rng
+from ganzoo import inference, rng
 from ganzoo.configs import DiscriminatorConfig, GeneratorConfig
 from ganzoo.errors import InputError
 from ganzoo.images import Images
@@ -27,10 +27,6 @@ OPTIONS = {
 
 NEUTRAL = {"truncation": 1, "noise": "const", "lod": 0}
 """Option -> the value that changes nothing."""
-
-
-FEW = 16
-"""For more images than this, `sample` on a CPU uses a copy of the network that is made for it."""
 
 
 class Generator(nn.Module):
@@ -57,6 +53,7 @@ class Generator(nn.Module):
         super().__init__()
         self.config = config
         self.record: dict[str, Any] = {}
+        self.how = inference.How()
 
     @property
     def z_dim(self) -> int:
@@ -184,11 +181,7 @@ class Generator(nn.Module):
         options = self.check_options(options)
         record = self.recorded(options)
         others = self._mixed_with(options.pop("mix", None), len(seeds))
-        network: Generator = self
-        if len(seeds) > FEW and self.device.type == "cpu":
-            from ganzoo.inference import for_many
-
-            network = for_many(self)
+        network = inference.fast(self, self.how)
         starts: Any = range(0, len(seeds), batch_size)
         if progress:
             from rich.progress import track

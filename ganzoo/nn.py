@@ -10,6 +10,7 @@ Representation Learning with Deep Convolutional Generative Adversarial Networks"
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -27,6 +28,7 @@ from torch.nn.functional import (
 )
 
 from ganzoo.errors import InputError
+from ganzoo.winograd import Conv3x3
 
 
 class EqualizedLinear(nn.Module):
@@ -63,10 +65,18 @@ class EqualizedLinear(nn.Module):
         )
         return linear(x, self.weight * self.scale, bias)
 
+    def folded(self) -> nn.Module:
+        """With constant weights."""
+        layer = nn.Linear(*self.weight.shape[::-1], bias=self.bias is not None, device="meta")
+        layer.weight = nn.Parameter(self.weight * self.scale, requires_grad=False)
+        if self.bias is not None:
+            layer.bias = nn.Parameter(self.bias * self.bias_scale, requires_grad=False)
+        return layer
+
 
 class EqualizedConv2d(nn.Module):
     """A convolution with padding k // 2, its weights scaled as in `EqualizedLinear`; the bias is
-    not scaled."""
+    not scaled. With `up`, of the map of twice the size, in which each pixel is a square."""
 
     def __init__(
         self,
@@ -76,17 +86,29 @@ class EqualizedConv2d(nn.Module):
         *,
         gain: float = 1.0,
         bias: bool = True,
+        up: bool = False,
     ) -> None:
         super().__init__()
         shape = (out_channels, in_channels, kernel_size, kernel_size)
         self.weight = nn.Parameter(torch.randn(shape))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
         self.scale = gain / math.sqrt(in_channels * kernel_size**2)
-        self.padding = kernel_size // 2
+        self.padding, self.up = kernel_size // 2, up
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> (N, out_channels, H, W)."""
+        """(N, in_channels, H, W) -> (N, out_channels, H, W), or (N, out_channels, 2 H, 2 W)."""
+        x = upsample_nearest(x) if self.up else x
         return conv2d(x, self.weight * self.scale, self.bias, padding=self.padding)
+
+    def folded(self) -> nn.Module:
+        """With constant weights."""
+        if self.weight.shape[2] == 3:
+            return Conv3x3(self.weight * self.scale, self.bias, up=self.up)
+        layer = copy.copy(self)
+        layer._parameters = {**self._parameters}
+        layer.weight = nn.Parameter(self.weight * self.scale, requires_grad=False)
+        layer.scale = 1.0
+        return layer
 
 
 def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:

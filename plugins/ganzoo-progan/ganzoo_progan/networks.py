@@ -60,12 +60,11 @@ class Up(nn.Module):
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
-        self.conv0 = EqualizedConv2d(inputs, width, 3, gain=HE)
+        self.conv0 = EqualizedConv2d(inputs, width, 3, gain=HE, up=True)
         self.conv1 = EqualizedConv2d(width, width, 3, gain=HE)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = upsample_nearest(x)  # (N, inputs, R / 2, R / 2) -> (N, inputs, R, R)
-        x = pixel_norm(leaky_relu(self.conv0(x), 0.2))
+        x = pixel_norm(leaky_relu(self.conv0(x), 0.2))  # (N, inputs, R / 2, R / 2) -> (…, R, R)
         return pixel_norm(leaky_relu(self.conv1(x), 0.2))  # (N, width, R, R)
 
 

@@ -108,11 +108,11 @@ class UpConv(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.conv = EqualizedConv2d(in_channels, out_channels, 3, gain=HE, bias=False)
+        self.conv = EqualizedConv2d(in_channels, out_channels, 3, gain=HE, bias=False, up=True)
         self.register_buffer("fir", fir_kernel(BLUR), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return fir_blur(self.conv(upsample_nearest(x)), self.fir, padding=1)
+        return fir_blur(self.conv(x), self.fir, padding=1)
 
 
 class StyledLayer(nn.Module):

@@ -27,6 +27,7 @@ from ganzoo.nn import (
     without_autocast,
 )
 from ganzoo.rng import Noise
+from ganzoo.winograd import Conv3x3
 from ganzoo_stylegan.config import (
     StyleGAN2DiscriminatorConfig,
     StyleGAN2GeneratorConfig,
@@ -146,6 +147,43 @@ class StyledConv(nn.Module):
             x = x.add_((noise * (self.noise_strength * SQRT2)).to(x.dtype))
         x = leaky_relu(x, 0.2, inplace=True)
         return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
+
+    def folded(self) -> nn.Module:
+        return FoldedConv(self)
+
+
+class FoldedConv(nn.Module):
+    """`StyledConv` for inference: what no style changes is worked out, and the rest in place."""
+
+    def __init__(self, layer: StyledConv) -> None:
+        super().__init__()
+        self.affine, self.up, self.clamp = layer.affine, layer.up, layer.clamp
+        self.register_buffer("noise", layer.noise)
+        self.register_buffer("strength", layer.noise_strength * SQRT2)
+        self.register_buffer("bias", (layer.bias * SQRT2)[:, None, None])
+        self.register_buffer("norms", layer.weight.square().sum((2, 3)).T.contiguous())  # (in, out)
+        if layer.up:
+            kernel = layer.weight.transpose(0, 1)
+            self.register_buffer("kernel", kernel.contiguous(memory_format=torch.channels_last))
+            self.register_buffer("fir", layer.fir)
+        else:
+            self.conv = Conv3x3(layer.weight)
+
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
+        with without_autocast(w):
+            style = self.affine(w)  # (N, in)
+            demodulation = (style.square() @ self.norms + 1e-8).rsqrt_().mul_(SQRT2)  # (N, out)
+        x = x * style[:, :, None, None].to(x.dtype)
+        if self.up:
+            x = conv_transpose2d(x, self.kernel, stride=2)  # (N, out, 2H+1, 2W+1)
+            x = fir_blur(x, self.fir, padding=1)
+        else:
+            x = self.conv(x)
+        x = x.mul_(demodulation[:, :, None, None]).add_(self.bias)
+        if noise is not None:
+            x = x.add_(noise * self.strength)
+        x = leaky_relu(x, 0.2, inplace=True)
+        return x if self.clamp is None else x.clamp_(-self.clamp, self.clamp)
 
 
 class ToImage(nn.Module):

@@ -1,9 +1,10 @@
 """The inference form of a network: the same function, faster, beside the network itself.
 
-What is constant is worked out. A layer says how by a method `folded()`, which returns a module of
-the same function for inference alone (the scaled weights of `EqualizedConv2d`, the parts of a
-modulated convolution that no style changes); batch norms are folded into the convolutions before
-them here, and large 3x3 convolutions are done by tiles. The network keeps its weights as they are:
+What is constant is worked out. A layer says how by a method `folded()`, which is called on a copy
+and returns a module of the same function for inference alone (the scaled weights of
+`EqualizedConv2d`, the parts of a modulated convolution that no style changes). In an
+`nn.Sequential`, batch norms are folded into the convolutions before them, and everywhere large 3x3
+convolutions are done by tiles. The network keeps its weights as they are:
 it may be trained on, saved and moved, and its form is made anew when its weights are no longer
 those that the form was made of.
 """
@@ -14,7 +15,6 @@ import copy
 import itertools
 import os
 import shutil
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from ganzoo.errors import InputError
-from ganzoo.nn import ConvTranspose2d
+from ganzoo.nn import ConvTranspose2d, with_parameters
 from ganzoo.winograd import Conv3x3
 
 M = TypeVar("M", bound=nn.Module)
@@ -40,11 +40,11 @@ class How:
         compile: with `torch.compile`; on a GPU with CUDA graphs.
     """
 
-    dtype: torch.dtype = torch.float32
+    dtype: torch.dtype | None = None
     compile: bool = False
 
     def __post_init__(self) -> None:
-        if self.dtype not in (torch.float32, torch.bfloat16):
+        if self.dtype not in (None, torch.float32, torch.bfloat16):
             raise InputError(
                 f"dtype {self.dtype} is not one to sample in",
                 "use torch.bfloat16, or leave it out for float32",
@@ -86,11 +86,13 @@ def _state(network: nn.Module) -> Any:
 def _made(network: nn.Module, how: How) -> Callable[..., Tensor]:
     form = folded(network)
     device = next(network.parameters()).device.type
-    low = how.dtype != torch.float32
+    low = how.dtype == torch.bfloat16
     if low:
         for module in form.modules():
             if isinstance(module, (Conv3x3, nn.Conv2d, nn.ConvTranspose2d)):
-                module.weight.data = module.weight.to(how.dtype)  # what autocast does at each use
+                module.weight.data = module.weight.to(
+                    torch.bfloat16
+                )  # what autocast does at each use
     if low or device == "cpu":
         form = form.to(memory_format=torch.channels_last)
     run: Callable[..., Tensor] = form
@@ -100,11 +102,11 @@ def _made(network: nn.Module, how: How) -> Callable[..., Tensor]:
     if not low:
         return run
 
-    def in_low_precision(*args: Any, **options: Any) -> Tensor:
-        with torch.autocast(device, dtype=how.dtype):
+    def in_bfloat16(*args: Any, **options: Any) -> Tensor:
+        with torch.autocast(device, dtype=torch.bfloat16):
             return run(*args, **options)
 
-    return in_low_precision
+    return in_bfloat16
 
 
 @dataclass(frozen=True)
@@ -122,33 +124,38 @@ def folded(network: M) -> M:
     """A copy for inference in which what is constant is worked out; it shares all other tensors."""
     shared: dict[int, Any] = {id(p): nn.Parameter(p.detach(), False) for p in network.parameters()}
     shared |= {id(buffer): buffer.detach() for buffer in network.buffers()}
-    network = copy.deepcopy(network, shared)
     with torch.no_grad():
-        _fold_norms(network)
-        done: dict[int, nn.Module] = {}
-        return _folded(network, done)  # type: ignore[return-value]
+        return _folded(copy.deepcopy(network, shared), {})  # type: ignore[return-value]
 
 
-def _folded(module: nn.Module, done: dict[int, nn.Module]) -> nn.Module:
-    if id(module) in done:
-        return done[id(module)]
-    original = module
-    for name, child in list(module._modules.items()):
+def _folded(layer: nn.Module, done: dict[int, tuple[nn.Module, nn.Module]]) -> nn.Module:
+    """A layer from the top down. `done` are those that were met, which may be used twice, and what
+    became of them."""
+    if id(layer) in done:
+        return done[id(layer)][1]
+    form = layer
+    if type(layer) is nn.Sequential:
+        for first, second in itertools.pairwise(layer._modules):
+            fold_pair(layer, first, second)
+    elif type(layer) is nn.Conv2d and not _has_hooks(layer):
+        form = _by_tiles(layer)
+    elif _says_how(type(layer)) and not _has_hooks(layer):
+        form = layer.folded()  # type: ignore[operator]
+    done[id(layer)] = layer, form
+    for name, child in form._modules.items():
         if child is not None:
-            module._modules[name] = _folded(child, done)
-    if _has_hooks(module):
-        pass
-    elif type(module) is nn.Conv2d:
-        module = _by_tiles(module)
-    elif _says_how(type(module)):
-        module = module.folded()  # type: ignore[operator]
-    done[id(original)] = module
-    return module
+            form._modules[name] = _folded(child, done)
+    return form
 
 
 def _says_how(kind: type[nn.Module]) -> bool:
     """Whether it has `folded` for its own `forward`, and not for that of a class above it."""
-    return "folded" in next(vars(k) for k in kind.__mro__ if {"forward", "folded"} & vars(k).keys())
+    owner = next(vars(k) for k in kind.__mro__ if vars(k).keys() & {"forward", "folded"})
+    return "folded" in owner
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def _by_tiles(layer: nn.Conv2d) -> nn.Module:
@@ -160,19 +167,16 @@ def _by_tiles(layer: nn.Conv2d) -> nn.Module:
     return Conv3x3(layer.weight, layer.bias)
 
 
-def _fold_norms(network: nn.Module) -> None:
-    times = Counter(id(module) for _, module in network.named_modules(remove_duplicate=False))
-    for layers in [module for module in network.modules() if type(module) is nn.Sequential]:
-        for k, (convolution, norm) in enumerate(itertools.pairwise(layers)):
-            if _folds(convolution, norm) and times[id(convolution)] == times[id(norm)] == 1:
-                layers[k + 1] = Shift(_fold(convolution, norm))
+def fold_pair(layers: nn.Module, convolution: str, norm: str) -> None:
+    """Fold a batch norm into the convolution before it, both named children of `layers`, where that
+    is the same function; for use in `folded()`."""
+    before, after = layers._modules[convolution], layers._modules[norm]
+    if _folds(before, after):
+        layers._modules[convolution], shift = _fold(before, after)
+        layers._modules[norm] = Shift(shift)
 
 
-def _has_hooks(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks)
-
-
-def _folds(convolution: nn.Module, norm: nn.Module) -> bool:
+def _folds(convolution: Any, norm: Any) -> bool:
     """Whether they are a convolution and a batch norm that uses its statistics, as torch has them:
     a subclass, a parametrised layer or one with hooks may do something else."""
     convolutions = (nn.Conv2d, nn.ConvTranspose2d, ConvTranspose2d)
@@ -181,8 +185,8 @@ def _folds(convolution: nn.Module, norm: nn.Module) -> bool:
     return plain and not hooked and not norm.training and norm.running_mean is not None
 
 
-def _fold(convolution: Any, norm: Any) -> Tensor:
-    """Scale a convolution as the batch norm behind it does; returns what is left to be added."""
+def _fold(convolution: Any, norm: Any) -> tuple[nn.Module, Tensor]:
+    """A convolution scaled as the batch norm behind it does, and what is left to be added."""
     weight, shift = fuse_conv_bn_weights(
         convolution.weight,
         convolution.bias,
@@ -193,8 +197,7 @@ def _fold(convolution: Any, norm: Any) -> Tensor:
         norm.bias,
         transpose=isinstance(convolution, nn.ConvTranspose2d),
     )
-    convolution.weight, convolution.bias = weight, None
-    return shift.detach()
+    return with_parameters(convolution, weight=weight, bias=None), shift.detach()
 
 
 class Shift(nn.Module):

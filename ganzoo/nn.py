@@ -14,6 +14,7 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,18 @@ from torch.nn.functional import (
 
 from ganzoo.errors import InputError
 from ganzoo.winograd import Conv3x3
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def with_parameters(layer: M, **values: Tensor | None) -> M:
+    """A copy of a layer with these constants in place of parameters; all else is shared."""
+    layer = copy.copy(layer)
+    layer._parameters = dict(layer._parameters)
+    for name, value in values.items():
+        constant = None if value is None else nn.Parameter(value, requires_grad=False)
+        layer._parameters[name] = constant
+    return layer
 
 
 class EqualizedLinear(nn.Module):
@@ -63,14 +76,13 @@ class EqualizedLinear(nn.Module):
         bias = (
             self.bias if self.bias is None or self.bias_scale == 1 else self.bias * self.bias_scale
         )
-        return linear(x, self.weight * self.scale, bias)
+        return linear(x, self.weight if self.scale == 1 else self.weight * self.scale, bias)
 
     def folded(self) -> nn.Module:
         """With constant weights."""
-        layer = nn.Linear(*self.weight.shape[::-1], bias=self.bias is not None, device="meta")
-        layer.weight = nn.Parameter(self.weight * self.scale, requires_grad=False)
-        if self.bias is not None:
-            layer.bias = nn.Parameter(self.bias * self.bias_scale, requires_grad=False)
+        bias = None if self.bias is None else self.bias * self.bias_scale
+        layer = with_parameters(self, weight=self.weight * self.scale, bias=bias)
+        layer.scale = layer.bias_scale = 1.0
         return layer
 
 
@@ -98,15 +110,14 @@ class EqualizedConv2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, out_channels, H, W), or (N, out_channels, 2 H, 2 W)."""
         x = upsample_nearest(x) if self.up else x
-        return conv2d(x, self.weight * self.scale, self.bias, padding=self.padding)
+        weight = self.weight if self.scale == 1 else self.weight * self.scale
+        return conv2d(x, weight, self.bias, padding=self.padding)
 
     def folded(self) -> nn.Module:
         """With constant weights."""
         if self.weight.shape[2] == 3:
             return Conv3x3(self.weight * self.scale, self.bias, up=self.up)
-        layer = copy.copy(self)
-        layer._parameters = {**self._parameters}
-        layer.weight = nn.Parameter(self.weight * self.scale, requires_grad=False)
+        layer = with_parameters(self, weight=self.weight * self.scale)
         layer.scale = 1.0
         return layer
 

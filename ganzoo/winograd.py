@@ -19,8 +19,8 @@ POINTS = (0, 0.75, -0.75, 1.5, -1.5)
 """Where the polynomials are evaluated, besides infinity: with half the error of 1 and 2."""
 
 FEWEST_TILES, FEWEST_PRODUCTS = 16, 256 * 256
-"""Fewer tiles read 36 matrices for too little; with fewer channels in x out, the transforms take
-what the products save (benchmarks/README.md)."""
+"""For fewer tiles an image it takes too long to read 36 matrices; with fewer channels in x out the
+transforms take what the products save (benchmarks/README.md)."""
 
 NEAREST = torch.tensor([0, 1, 1, 2, 2, 3])
 """Of 4 pixels, those that 6 of the doubled map repeat."""
@@ -68,15 +68,15 @@ class Conv3x3(nn.Module):
         return conv2d(x, self.weight, self.bias, padding=1)
 
     def by_tiles(self, x: Tensor) -> bool:
-        """Whether that pays."""
-        n, _, height, width = x.shape
+        """Whether that pays; for all batch sizes alike, so that the images of all are the same."""
+        height, width = x.shape[2:]
         step = TILE // 2 if self.up else TILE
         return (
             x.device.type == "cpu"
             and x.dtype == self.weight.dtype == torch.float32
             and self.weight.shape[0] * self.weight.shape[1] >= FEWEST_PRODUCTS
             and height % step == width % step == 0
-            and n * (height // step) * (width // step) >= FEWEST_TILES
+            and (height // step) * (width // step) >= FEWEST_TILES
             and not torch.is_grad_enabled()
         )
 
@@ -117,7 +117,7 @@ class Conv3x3(nn.Module):
 def _product(x: Tensor, weight: Tensor) -> Tensor:
     """x (M, K), weight (N, K) -> (M, N) by oneDNN, which uses all of any CPU: on those of other
     makers than its own, MKL takes twice as long."""
-    if torch.backends.mkldnn.is_available():
+    if torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
         return product
     return linear(x, weight)

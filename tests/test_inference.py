@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import ganzoo
-from ganzoo.inference import for_many
+from ganzoo.inference import folded
 from ganzoo.nn import ConvTranspose2d
 
 
@@ -39,7 +39,7 @@ def test_batch_norms_are_folded_into_the_same_function(bias: bool) -> None:
     before = {name: value.clone() for name, value in layers.state_dict().items()}
     z = torch.randn(7, 6, 1, 1)
     expected = layers(z)
-    many = for_many(layers)
+    many = folded(layers)
     assert norms(layers) == 2 and norms(many) == 0
     for _ in range(2):  # in place, but not in what it is made of
         torch.testing.assert_close(many(z), expected, rtol=1e-5, atol=1e-6)
@@ -81,7 +81,7 @@ def of_another_class(layers: nn.Sequential) -> None:
 def test_what_may_be_something_else_is_left_alone(change: Callable[[nn.Sequential], None]) -> None:
     layers = network()
     change(layers)
-    assert norms(for_many(layers)) == norms(layers) - 1  # the other pair
+    assert norms(folded(layers)) == norms(layers) - 1  # the other pair
 
 
 def test_many_images_are_those_of_few() -> None:

@@ -56,21 +56,76 @@ class How:
             )
 
 
-_FORMS: WeakKeyDictionary[nn.Module, tuple[Any, Callable[..., Tensor]]] = WeakKeyDictionary()
+CACHE = 8 << 20
+"""Bytes that the largest map of the images that a CPU computes at once may have: with more, every
+layer waits for memory."""
+
+
+class Form:
+    """What computes the images of a network."""
+
+    def __init__(self, network: nn.Module, how: How) -> None:
+        device = next(network.parameters()).device.type
+        low = how.dtype == torch.bfloat16
+        form = folded(network)
+        if low:
+            for module in form.modules():  # what autocast would do at each use
+                if isinstance(module, (Conv3x3, nn.Conv2d, nn.ConvTranspose2d)):
+                    module.weight.data = module.weight.to(torch.bfloat16)
+        if low or device == "cpu":
+            form = form.to(memory_format=torch.channels_last)
+        self.network: nn.Module = form
+        self.run: Callable[..., Tensor] = form
+        self.device, self.low = device, low
+        self._at_once: int | None = None
+        if how.compile:
+            mode = "reduce-overhead" if device == "cuda" else "default"  # the former: CUDA graphs
+            self.run = torch.compile(form, mode=mode, dynamic=False)
+
+    def __call__(self, *args: Any, **options: Any) -> Tensor:
+        # random noise is drawn by NumPy, image by image, which is nothing for a compiler
+        run = self.network if "rng" in options else self.run
+        with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.low):
+            images: Tensor = run(*args, **options)
+        return images
+
+    def at_once(self, one: Callable[[Callable[..., Tensor]], object]) -> int:
+        """How many images are best computed at once; `one` computes one by what it is given."""
+        if self._at_once is None:
+            self._at_once = max(1, CACHE // _largest(self.network, one))
+        return self._at_once
+
+
+def _largest(network: nn.Module, one: Callable[[Callable[..., Tensor]], object]) -> int:
+    """Bytes of the largest tensor that a layer returns."""
+    sizes = [1]
+
+    def see(layer: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            sizes.append(output.numel() * output.element_size())
+
+    handles = [layer.register_forward_hook(see) for layer in network.modules()]
+    try:
+        one(network)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return max(sizes)
+
+
+_FORMS: WeakKeyDictionary[nn.Module, tuple[Any, Form]] = WeakKeyDictionary()
 """Of each network, so that it can be copied, pickled and saved as if it had none."""
 
 
-def fast(network: nn.Module, how: How | None = None) -> Callable[..., Tensor]:
+def fast(network: nn.Module, how: How | None = None) -> Form:
     """The inference form of a network in eval mode, on the device where it is; made on the first
-    call, and again after its weights have changed. One in training mode is its own form."""
+    call, and again when its weights have changed."""
     how = how or How()
-    if network.training:
-        return network
     state = _state(network)
     if state is None:
-        return _made(network, how)
+        return Form(network, how)
     if network not in _FORMS or _FORMS[network][0] != (how, state):
-        _FORMS[network] = ((how, state), _made(network, how))
+        _FORMS[network] = ((how, state), Form(network, how))
     return _FORMS[network][1]
 
 
@@ -81,43 +136,6 @@ def _state(network: nn.Module) -> Any:
         return None
     modes = tuple(module.training for module in network.modules())
     return modes, tuple((t.device, t.dtype, t.data_ptr(), t._version) for t in tensors)
-
-
-def _made(network: nn.Module, how: How) -> Callable[..., Tensor]:
-    form = folded(network)
-    device = next(network.parameters()).device.type
-    low = how.dtype == torch.bfloat16
-    if low:
-        for module in form.modules():
-            if isinstance(module, (Conv3x3, nn.Conv2d, nn.ConvTranspose2d)):
-                module.weight.data = module.weight.to(
-                    torch.bfloat16
-                )  # what autocast does at each use
-    if low or device == "cpu":
-        form = form.to(memory_format=torch.channels_last)
-    run: Callable[..., Tensor] = form
-    if how.compile:
-        mode = "reduce-overhead" if device == "cuda" else "default"  # the former: CUDA graphs
-        run = _Compiled(form, torch.compile(form, mode=mode, dynamic=False))
-    if not low:
-        return run
-
-    def in_bfloat16(*args: Any, **options: Any) -> Tensor:
-        with torch.autocast(device, dtype=torch.bfloat16):
-            return run(*args, **options)
-
-    return in_bfloat16
-
-
-@dataclass(frozen=True)
-class _Compiled:
-    """Random noise is drawn by NumPy, image by image, which is not for a compiler."""
-
-    form: Callable[..., Tensor]
-    compiled: Callable[..., Tensor]
-
-    def __call__(self, *args: Any, **options: Any) -> Tensor:
-        return (self.form if "rng" in options else self.compiled)(*args, **options)
 
 
 def folded(network: M) -> M:

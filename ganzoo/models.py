@@ -181,7 +181,7 @@ class Generator(nn.Module):
         options = self.check_options(options)
         record = self.recorded(options)
         others = self._mixed_with(options.pop("mix", None), len(seeds))
-        network = inference.fast(self, self.how)
+        form = None if self.training else inference.fast(self, self.how)
         starts: Any = range(0, len(seeds), batch_size)
         if progress:
             from rich.progress import track
@@ -189,13 +189,20 @@ class Generator(nn.Module):
             from ganzoo.console import stderr
 
             starts = track(starts, description="Generating", console=stderr())
-        for start in starts:
-            part = slice(start, start + batch_size)
+
+        def images(part: slice, network: Callable[..., Tensor]) -> Tensor:
             mix = {} if others is None else {"mix": (others[0][part], others[1])}
+            return self._generate(network, seeds[part], classes and classes[part], options | mix)
+
+        for start in starts:
+            stop, step = min(start + batch_size, len(seeds)), batch_size
+            if form is not None and stop - start > 1 and self.device.type == "cpu":
+                step = form.at_once(lambda network: images(slice(0, 1), network))
+            parts = [slice(k, min(k + step, stop)) for k in range(start, stop, step)]
             yield Images.of(
-                self._generate(network, seeds[part], classes and classes[part], {**options, **mix}),
-                seeds=seeds[part],
-                labels=classes and classes[part],
+                torch.cat([images(part, form or self) for part in parts]),
+                seeds=seeds[start:stop],
+                labels=classes and classes[start:stop],
                 record=record,
             )
 

@@ -16,6 +16,7 @@ import itertools
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -85,14 +86,17 @@ class Form:
     def __call__(self, *args: Any, **options: Any) -> Tensor:
         # random noise is drawn by NumPy, image by image, which is nothing for a compiler
         run = self.network if "rng" in options else self.run
-        with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.low):
-            images: Tensor = run(*args, **options)
-        return images
+        with self._precision():
+            return run(*args, **options)
+
+    def _precision(self) -> AbstractContextManager[None]:
+        return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.low)
 
     def at_once(self, one: Callable[[Callable[..., Tensor]], object]) -> int:
         """How many images are best computed at once; `one` computes one by what it is given."""
         if self._at_once is None:
-            self._at_once = max(1, CACHE // _largest(self.network, one))
+            with self._precision():
+                self._at_once = max(1, CACHE // _largest(self.network, one))
         return self._at_once
 
 

@@ -83,22 +83,31 @@ class Conv3x3(nn.Module):
     def _by_tiles(self, x: Tensor) -> Tensor:
         if self._transformed is None:  # four times the size of the weights: for those that need it
             self._transformed = self._transform()
-        to_tiles, matrices, from_tiles = self._transformed
-        n, channels, height, width = x.shape
-        side, step = (4, 2) if self.up else (6, 4)
-        rows, columns = height // step, width // step
+        n, _, height, width = x.shape
+        scale = 2 if self.up else 1
         x = pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))  # (N, H + 2, W + 2, in)
-        image, row, column, one = x.stride()
-        tiles = x.as_strided(
-            (side, side, n, rows, columns, channels),
-            (row, column, image, step * row, step * column, one),
+        out = x.new_empty(n, height * scale, width * scale, self.weight.shape[0])
+        for image, found in zip(x, out, strict=True):  # each by itself: it stays in the cache, and
+            self._image_by_tiles(image, found)  # is rounded alike in any batch
+        return (out if self.bias is None else out.add_(self.bias)).permute(0, 3, 1, 2)
+
+    def _image_by_tiles(self, image: Tensor, out: Tensor) -> None:
+        """A padded image (H + 2, W + 2, in) into one (H, W, out), or (2 H, 2 W, out)."""
+        assert self._transformed is not None
+        to_tiles, matrices, from_tiles = self._transformed
+        side, step = (4, 2) if self.up else (6, 4)
+        rows, columns = (size // TILE for size in out.shape[:2])
+        row, column, one = image.stride()
+        tiles = image.as_strided(
+            (side, side, rows, columns, image.shape[2]),
+            (row, column, step * row, step * column, one),
+            image.storage_offset(),
         )
-        tiles = (to_tiles @ tiles.reshape(side * side, -1)).view(36, -1, channels)
+        tiles = (to_tiles @ tiles.reshape(side * side, -1)).view(36, rows * columns, -1)
         products = torch.stack([_product(*pair) for pair in zip(tiles, matrices, strict=True)])
         pixels = from_tiles @ products.view(36, -1)  # (16, tiles out)
-        out = pixels.view(TILE, TILE, n, rows, columns, -1).permute(2, 3, 0, 4, 1, 5)
-        out = out.reshape(n, rows * TILE, columns * TILE, -1)
-        return (out if self.bias is None else out.add_(self.bias)).permute(0, 3, 1, 2)
+        pixels = pixels.view(TILE, TILE, rows, columns, -1).permute(2, 0, 3, 1, 4)
+        out.view(pixels.shape).copy_(pixels)
 
     def _transform(self) -> tuple[Tensor, Tensor, Tensor]:
         """From pixels to tiles (36, 36 or 16), the weights (36, out, in), from tiles (16, 36)."""

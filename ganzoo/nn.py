@@ -237,7 +237,7 @@ def geometry(small: int, large: int) -> dict[str, int]:
 
 class ConvTranspose2d(nn.ConvTranspose2d):
     """torch's, for square kernels. With its weight in channels_last on a CPU it is computed in
-    other ways where torch's takes longer (benchmarks/generation.py)."""
+    other ways where torch's takes longer (benchmarks/generate.py)."""
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """(N, C, H, W) -> (N, out_channels, (H - 1) stride - 2 padding + kernel, …)."""

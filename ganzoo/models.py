@@ -245,6 +245,8 @@ class Generator(nn.Module):
     def recorded(self, options: dict[str, Any]) -> dict[str, Any]:
         """What images say of themselves that were made with checked `options`."""
         record = {**self.record, **options}
+        if self.how.dtype == torch.bfloat16:
+            record["dtype"] = "bfloat16"
         if "mix" in options:
             seeds, layer = options["mix"]
             record["mix"] = f"{','.join(map(str, seeds))}:{layer}"

@@ -233,4 +233,4 @@ class Shift(nn.Module):
         self.register_buffer("shift", shift)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.add_(self.shift[:, None, None])  # (N, C, H, W)
+        return x.add_(self.shift[:, None, None].to(x.dtype))  # (N, C, H, W)

@@ -8,6 +8,8 @@ doubled by repeating its pixels, that becomes part of B, and d is 4x4.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from numpy.polynomial import polynomial
@@ -21,6 +23,9 @@ POINTS = (0, 0.75, -0.75, 1.5, -1.5)
 FEWEST_TILES, FEWEST_PRODUCTS = 16, 256 * 256
 """For fewer tiles an image it takes too long to read 36 matrices; with fewer channels in x out the
 transforms take what the products save (benchmarks/README.md)."""
+
+CACHE = 8 << 20
+"""Bytes of the tiles that are transformed together: with more, the products wait for memory."""
 
 NEAREST = torch.tensor([0, 1, 1, 2, 2, 3])
 """Of 4 pixels, those that 6 of the doubled map repeat."""
@@ -93,6 +98,15 @@ class Conv3x3(nn.Module):
 
     def _image_by_tiles(self, image: Tensor, out: Tensor) -> None:
         """A padded image (H + 2, W + 2, in) into one (H, W, out), or (2 H, 2 W, out)."""
+        rows, step = out.shape[0] // TILE, 2 if self.up else 4
+        widest = max(image.shape[2], out.shape[2]) * out.shape[1] // TILE
+        strips = math.ceil(rows * widest * 36 * image.element_size() / CACHE)
+        for strip in torch.arange(rows).chunk(strips):
+            first, last = int(strip[0]), int(strip[-1]) + 1
+            above = image[first * step : last * step + 2]
+            self._strip_by_tiles(above, out[first * TILE : last * TILE])
+
+    def _strip_by_tiles(self, image: Tensor, out: Tensor) -> None:
         assert self._transformed is not None
         to_tiles, matrices, from_tiles = self._transformed
         side, step = (4, 2) if self.up else (6, 4)

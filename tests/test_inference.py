@@ -31,6 +31,7 @@ def always_by_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also for the sizes of tests."""
     monkeypatch.setattr(winograd, "FEWEST_TILES", 1)
     monkeypatch.setattr(winograd, "FEWEST_PRODUCTS", 1)
+    monkeypatch.setattr(winograd, "CACHE", 2000)
 
 
 def network(bias: bool = False) -> nn.Sequential:

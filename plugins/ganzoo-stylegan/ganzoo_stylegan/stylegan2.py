@@ -179,9 +179,9 @@ class FoldedConv(nn.Module):
             x = fir_blur(x, self.fir, padding=1)
         else:
             x = self.conv(x)
-        x = x.mul_(demodulation[:, :, None, None]).add_(self.bias)
+        x = x.mul_(demodulation[:, :, None, None].to(x.dtype)).add_(self.bias.to(x.dtype))
         if noise is not None:
-            x = x.add_(noise * self.strength)
+            x = x.add_((noise * self.strength).to(x.dtype))
         x = leaky_relu(x, 0.2, inplace=True)
         return x if self.clamp is None else x.clamp_(-self.clamp, self.clamp)
 

@@ -34,7 +34,7 @@ M = TypeVar("M", bound=nn.Module)
 
 @dataclass(frozen=True)
 class How:
-    """How a generator computes images in `sample`.
+    """How a generator in eval mode computes images in `sample`.
 
     Attributes:
         dtype: torch.bfloat16 for less precision, in less time where the processor has it.
@@ -79,6 +79,7 @@ class Form:
         self.run: Callable[..., Tensor] = form
         self.device, self.low = device, low
         self._at_once: int | None = None
+        self._prepared = False
         if how.compile:
             mode = "reduce-overhead" if device == "cuda" else "default"  # the former: CUDA graphs
             self.run = torch.compile(form, mode=mode, dynamic=False)
@@ -87,6 +88,9 @@ class Form:
         # random noise is drawn by NumPy, image by image, which is nothing for a compiler
         run = self.network if "rng" in options else self.run
         with self._precision():
+            if run is not self.network and not self._prepared:
+                self.network(*args, **options)  # convolutions prepare their weights
+                self._prepared = True
             return run(*args, **options)
 
     def _precision(self) -> AbstractContextManager[None]:
@@ -138,7 +142,10 @@ def _state(network: nn.Module) -> Any:
     tensors = [*network.parameters(), *network.buffers()]
     if any(tensor.is_inference() for tensor in tensors):
         return None
-    modes = tuple(module.training for module in network.modules())
+    modes = tuple(
+        (module.training, *module._forward_hooks, *module._forward_pre_hooks)
+        for module in network.modules()
+    )
     return modes, tuple((t.device, t.dtype, t.data_ptr(), t._version) for t in tensors)
 
 
@@ -159,9 +166,11 @@ def _folded(layer: nn.Module, done: dict[int, tuple[nn.Module, nn.Module]]) -> n
     if type(layer) is nn.Sequential:
         for first, second in itertools.pairwise(layer._modules):
             fold_pair(layer, first, second)
-    elif type(layer) is nn.Conv2d and not _has_hooks(layer):
+    elif any(map(_has_hooks, layer.modules())):
+        pass  # they are to see what `forward` has
+    elif type(layer) is nn.Conv2d:
         form = _by_tiles(layer)
-    elif _says_how(type(layer)) and not _has_hooks(layer):
+    elif _says_how(type(layer)):
         form = layer.folded()  # type: ignore[operator]
     done[id(layer)] = layer, form
     for name, child in form._modules.items():

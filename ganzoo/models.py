@@ -53,7 +53,7 @@ class Generator(nn.Module):
         super().__init__()
         self.config = config
         self.record: dict[str, Any] = {}
-        self.how = inference.How()
+        self.how = inference.How()  # `sample` computes; `ganzoo.load` sets it
 
     @property
     def z_dim(self) -> int:

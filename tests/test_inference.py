@@ -291,6 +291,18 @@ def test_the_network_is_as_if_it_had_no_form(name: str) -> None:
         assert torch.equal(twin.sample(2), images)
 
 
+def test_hooks_see_what_is_computed() -> None:
+    G = generator("stylegan2")
+    expected = G.sample(2)
+    seen: list[Tensor] = []
+    handle = G.convs[0].affine.register_forward_hook(lambda layer, x, y: seen.append(y))
+    torch.testing.assert_close(torch.Tensor(G.sample(2, batch_size=2)), torch.Tensor(expected))
+    assert seen and seen[-1].shape == (2, G.convs[0].affine.weight.shape[0])
+    handle.remove()
+    seen.clear()
+    assert torch.equal(G.sample(2), expected) and not seen
+
+
 def test_a_network_of_inference_tensors_is_sampled() -> None:
     with torch.inference_mode():
         G = generator("dcgan")

@@ -88,40 +88,9 @@ class Conv3x3(nn.Module):
     def _by_tiles(self, x: Tensor) -> Tensor:
         if self._transformed is None:  # four times the size of the weights: for those that need it
             self._transformed = self._transform()
-        n, _, height, width = x.shape
-        scale = 2 if self.up else 1
-        x = pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))  # (N, H + 2, W + 2, in)
-        out = x.new_empty(n, height * scale, width * scale, self.weight.shape[0])
-        for image, found in zip(x, out, strict=True):  # each by itself: it stays in the cache, and
-            self._image_by_tiles(image, found)  # is rounded alike in any batch
-        return (out if self.bias is None else out.add_(self.bias)).permute(0, 3, 1, 2)
-
-    def _image_by_tiles(self, image: Tensor, out: Tensor) -> None:
-        """A padded image (H + 2, W + 2, in) into one (H, W, out), or (2 H, 2 W, out)."""
-        rows, step = out.shape[0] // TILE, 2 if self.up else 4
-        widest = max(image.shape[2], out.shape[2]) * out.shape[1] // TILE
-        strips = math.ceil(rows * widest * 36 * image.element_size() / CACHE)
-        for strip in torch.arange(rows).chunk(strips):
-            first, last = int(strip[0]), int(strip[-1]) + 1
-            above = image[first * step : last * step + 2]
-            self._strip_by_tiles(above, out[first * TILE : last * TILE])
-
-    def _strip_by_tiles(self, image: Tensor, out: Tensor) -> None:
-        assert self._transformed is not None
-        to_tiles, matrices, from_tiles = self._transformed
-        side, step = (4, 2) if self.up else (6, 4)
-        rows, columns = (size // TILE for size in out.shape[:2])
-        row, column, one = image.stride()
-        tiles = image.as_strided(
-            (side, side, rows, columns, image.shape[2]),
-            (row, column, step * row, step * column, one),
-            image.storage_offset(),
-        )
-        tiles = (to_tiles @ tiles.reshape(side * side, -1)).view(36, rows * columns, -1)
-        products = torch.stack([_product(*pair) for pair in zip(tiles, matrices, strict=True)])
-        pixels = from_tiles @ products.view(36, -1)  # (16, tiles out)
-        pixels = pixels.view(TILE, TILE, rows, columns, -1).permute(2, 0, 3, 1, 4)
-        out.view(pixels.shape).copy_(pixels)
+        convolve = _opaque if torch.compiler.is_compiling() else convolve_by_tiles
+        out = convolve(x, *self._transformed, self.up)
+        return out if self.bias is None else out.add_(self.bias[:, None, None])
 
     def _transform(self) -> tuple[Tensor, Tensor, Tensor]:
         """From pixels to tiles (36, 36 or 16), the weights (36, out, in), from tiles (16, 36)."""
@@ -135,6 +104,60 @@ class Conv3x3(nn.Module):
             matrices.view(36, out, channels),
             torch.kron(A, A).float(),
         )
+
+
+def convolve_by_tiles(
+    x: Tensor, to_tiles: Tensor, matrices: Tensor, from_tiles: Tensor, up: bool
+) -> Tensor:
+    """(N, in, H, W) -> (N, out, H, W) or (N, out, 2 H, 2 W), in channels_last."""
+    out = _result(x, to_tiles, matrices, from_tiles, up)
+    x = pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))  # (N, H + 2, W + 2, in)
+    for image, found in zip(x, out.permute(0, 2, 3, 1), strict=True):
+        # each by itself, so that it stays in the cache and is rounded alike in any batch
+        rows, columns = (size // TILE for size in found.shape[:2])
+        step = 2 if up else TILE
+        size = 36 * rows * columns * max(image.shape[2], found.shape[2]) * x.element_size()
+        high = math.ceil(rows / math.ceil(size / CACHE))  # rows of tiles in a strip
+        for first in range(0, rows, high):
+            last = min(first + high, rows)
+            strip = image[first * step : last * step + 2]
+            _strip(strip, found[first * TILE : last * TILE], to_tiles, matrices, from_tiles)
+    return out
+
+
+def _result(x: Tensor, to_tiles: Tensor, matrices: Tensor, from_tiles: Tensor, up: bool) -> Tensor:
+    n, _, height, width = x.shape
+    scale = 2 if up else 1
+    return x.new_empty(n, height * scale, width * scale, matrices.shape[1]).permute(0, 3, 1, 2)
+
+
+def _strip(
+    strip: Tensor, out: Tensor, to_tiles: Tensor, matrices: Tensor, from_tiles: Tensor
+) -> None:
+    """Padded pixels (h + 2, W + 2, in) into (h, W, out), or (2 h, 2 W, out)."""
+    side, step = (6, 4) if to_tiles.shape[1] == 36 else (4, 2)  # of the pixels of a tile
+    rows, columns = (size // TILE for size in out.shape[:2])
+    row, column, one = strip.stride()
+    tiles = strip.as_strided(
+        (side, side, rows, columns, strip.shape[2]),
+        (row, column, step * row, step * column, one),
+        strip.storage_offset(),
+    )
+    tiles = (to_tiles @ tiles.reshape(side * side, -1)).view(36, rows * columns, -1)
+    products = torch.stack([_product(*pair) for pair in zip(tiles, matrices, strict=True)])
+    pixels = from_tiles @ products.view(36, -1)  # (16, tiles out)
+    pixels = pixels.view(TILE, TILE, rows, columns, -1).permute(2, 0, 3, 1, 4)
+    out.view(pixels.shape).copy_(pixels)
+
+
+_opaque = torch.library.custom_op(
+    "ganzoo::convolve_by_tiles",
+    convolve_by_tiles,
+    mutates_args=(),
+    schema="(Tensor x, Tensor to_tiles, Tensor matrices, Tensor from_tiles, bool up) -> Tensor",
+)
+"""The same for `torch.compile`, which is not to look into it."""
+_opaque.register_fake(_result)
 
 
 def _product(x: Tensor, weight: Tensor) -> Tensor:

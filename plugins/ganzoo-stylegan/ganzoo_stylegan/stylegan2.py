@@ -162,23 +162,21 @@ class FoldedConv(nn.Module):
         self.register_buffer("strength", layer.noise_strength * SQRT2)
         self.register_buffer("bias", (layer.bias * SQRT2)[:, None, None])
         self.register_buffer("norms", layer.weight.square().sum((2, 3)).T.contiguous())  # (in, out)
+        self.conv: nn.Module = Conv3x3(layer.weight)
         if layer.up:
-            kernel = layer.weight.transpose(0, 1)
-            self.register_buffer("kernel", kernel.contiguous(memory_format=torch.channels_last))
+            out, channels = layer.weight.shape[:2]
+            self.conv = nn.ConvTranspose2d(channels, out, 3, stride=2, bias=False, device="meta")
+            self.conv.weight = nn.Parameter(layer.weight.transpose(0, 1), requires_grad=False)
             self.register_buffer("fir", layer.fir)
-        else:
-            self.conv = Conv3x3(layer.weight)
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
         with without_autocast(w):
             style = self.affine(w)  # (N, in)
             demodulation = (style.square() @ self.norms + 1e-8).rsqrt_().mul_(SQRT2)  # (N, out)
         x = x * style[:, :, None, None].to(x.dtype)
+        x = self.conv(x)  # (N, out, H, W), or (N, out, 2H+1, 2W+1)
         if self.up:
-            x = conv_transpose2d(x, self.kernel, stride=2)  # (N, out, 2H+1, 2W+1)
             x = fir_blur(x, self.fir, padding=1)
-        else:
-            x = self.conv(x)
         x = x.mul_(demodulation[:, :, None, None].to(x.dtype)).add_(self.bias.to(x.dtype))
         if noise is not None:
             x = x.add_((noise * self.strength).to(x.dtype))

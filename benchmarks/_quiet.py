@@ -114,7 +114,7 @@ class _Flops(TorchDispatchMode):
 
 def flops_of(run: Callable[[], object]) -> int:
     """Of the products and convolutions in a call."""
-    with _Flops() as counted:
+    with torch.inference_mode(False), _Flops() as counted:  # else convolutions are not taken apart
         run()
     return counted.total
 

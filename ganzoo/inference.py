@@ -121,7 +121,7 @@ def _largest(network: nn.Module, one: Callable[[Callable[..., Tensor]], object])
     return max(sizes)
 
 
-_FORMS: WeakKeyDictionary[nn.Module, tuple[Any, Form]] = WeakKeyDictionary()
+_FORMS: WeakKeyDictionary[nn.Module, tuple[Any, dict[How, Form]]] = WeakKeyDictionary()
 """Of each network, so that it can be copied, pickled and saved as if it had none."""
 
 
@@ -132,9 +132,12 @@ def fast(network: nn.Module, how: How | None = None) -> Form:
     state = _state(network)
     if state is None:
         return Form(network, how)
-    if network not in _FORMS or _FORMS[network][0] != (how, state):
-        _FORMS[network] = ((how, state), Form(network, how))
-    return _FORMS[network][1]
+    if network not in _FORMS or _FORMS[network][0] != state:
+        _FORMS[network] = state, {}
+    forms = _FORMS[network][1]
+    if how not in forms:
+        forms[how] = Form(network, how)
+    return forms[how]
 
 
 def _state(network: nn.Module) -> Any:

@@ -1,47 +1,226 @@
-"""What `sample` runs on a CPU in place of a generator for many images: the same function, faster.
+"""The inference form of a network: the same function, faster, beside the network itself.
 
-A copy with its kernels in channels_last, in which a CPU convolves faster, and with its batch norms
-folded into the convolutions before them (benchmarks/generation.py).
+What is constant is worked out. A layer says how by a method `folded()`, which is called on a copy
+and returns a module of the same function for inference alone (the scaled weights of
+`EqualizedConv2d`, the parts of a modulated convolution that no style changes). In an
+`nn.Sequential`, batch norms are folded into the convolutions before them, and everywhere large 3x3
+convolutions are done by tiles. The network keeps its weights as they are:
+it may be trained on, saved and moved, and its form is made anew when its weights are no longer
+those that the form was made of.
 """
 
 from __future__ import annotations
 
 import copy
 import itertools
-from collections import Counter
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from ganzoo.nn import ConvTranspose2d
+from ganzoo.errors import InputError
+from ganzoo.nn import ConvTranspose2d, with_parameters
+from ganzoo.winograd import Conv3x3
 
 M = TypeVar("M", bound=nn.Module)
 
 
-def for_many(network: M) -> M:
-    """A copy for inference on the CPU; the network itself may be trained on, as it is laid out."""
-    network = copy.deepcopy(network)
-    times = Counter(id(module) for _, module in network.named_modules(remove_duplicate=False))
-    for layers in [module for module in network.modules() if type(module) is nn.Sequential]:
-        for k, (convolution, norm) in enumerate(itertools.pairwise(layers)):
-            if _folds(convolution, norm) and times[id(convolution)] == times[id(norm)] == 1:
-                layers[k + 1] = _Shift(_fold(convolution, norm))
-    return network.to(memory_format=torch.channels_last)
+@dataclass(frozen=True)
+class How:
+    """How a generator in eval mode computes images in `sample`.
+
+    Attributes:
+        dtype: torch.bfloat16 for less precision, in less time where the processor has it.
+        compile: with `torch.compile`; on a GPU with CUDA graphs.
+    """
+
+    dtype: torch.dtype | None = None
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        if self.dtype not in (None, torch.float32, torch.bfloat16):
+            raise InputError(
+                f"dtype {self.dtype} is not one to sample in",
+                "use torch.bfloat16, or leave it out for float32",
+            )
+        if self.compile and not any(map(shutil.which, [os.environ.get("CXX", "g++"), "clang++"])):
+            raise InputError(
+                "compile needs a C++ compiler, and there is none here",
+                "install g++ or clang++, name one in CXX, or leave compile out",
+            )
 
 
-def _folds(convolution: nn.Module, norm: nn.Module) -> bool:
+CACHE = 8 << 20
+"""Bytes that the largest map of the images that a CPU computes at once may have: with more, every
+layer waits for memory."""
+
+
+class Form:
+    """What computes the images of a network."""
+
+    def __init__(self, network: nn.Module, how: How) -> None:
+        device = next(network.parameters()).device.type
+        low = how.dtype == torch.bfloat16
+        form = folded(network)
+        if low:
+            for module in form.modules():  # what autocast would do at each use
+                if isinstance(module, (Conv3x3, nn.Conv2d, nn.ConvTranspose2d)):
+                    module.weight.data = module.weight.to(torch.bfloat16)
+        if low or device == "cpu":
+            form = form.to(memory_format=torch.channels_last)
+        self.network: nn.Module = form
+        self.run: Callable[..., Tensor] = form
+        self.device, self.low = device, low
+        self._at_once: int | None = None
+        self._prepared = False
+        if how.compile:
+            mode = "reduce-overhead" if device == "cuda" else "default"  # the former: CUDA graphs
+            self.run = torch.compile(form, mode=mode, dynamic=False)
+
+    def __call__(self, *args: Any, **options: Any) -> Tensor:
+        # random noise is drawn by NumPy, image by image, which is nothing for a compiler
+        run = self.network if "rng" in options else self.run
+        with self._precision():
+            if run is not self.network and not self._prepared:
+                self.network(*args, **options)  # convolutions prepare their weights
+                self._prepared = True
+            return run(*args, **options)
+
+    def _precision(self) -> AbstractContextManager[None]:
+        return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.low)
+
+    def at_once(self, one: Callable[[Callable[..., Tensor]], object]) -> int:
+        """How many images are best computed at once; `one` computes one by what it is given."""
+        if self._at_once is None:
+            with self._precision():
+                self._at_once = max(1, CACHE // _largest(self.network, one))
+        return self._at_once
+
+
+def _largest(network: nn.Module, one: Callable[[Callable[..., Tensor]], object]) -> int:
+    """Bytes of the largest tensor that a layer returns."""
+    sizes = [1]
+
+    def see(layer: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            sizes.append(output.numel() * output.element_size())
+
+    handles = [layer.register_forward_hook(see) for layer in network.modules()]
+    try:
+        one(network)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return max(sizes)
+
+
+_FORMS: WeakKeyDictionary[nn.Module, tuple[Any, dict[How, Form]]] = WeakKeyDictionary()
+"""Of each network, so that it can be copied, pickled and saved as if it had none."""
+
+
+def fast(network: nn.Module, how: How | None = None) -> Form:
+    """The inference form of a network in eval mode, on the device where it is; made on the first
+    call, and again when its weights have changed."""
+    how = how or How()
+    state = _state(network)
+    if state is None:
+        return Form(network, how)
+    if network not in _FORMS or _FORMS[network][0] != state:
+        _FORMS[network] = state, {}
+    forms = _FORMS[network][1]
+    if how not in forms:
+        forms[how] = Form(network, how)
+    return forms[how]
+
+
+def _state(network: nn.Module) -> Any:
+    """What changes with the weights, or None where that cannot be told."""
+    tensors = [*network.parameters(), *network.buffers()]
+    if any(tensor.is_inference() for tensor in tensors):
+        return None
+    modes = tuple(
+        (module.training, *module._forward_hooks, *module._forward_pre_hooks)
+        for module in network.modules()
+    )
+    return modes, tuple((t.device, t.dtype, t.data_ptr(), t._version) for t in tensors)
+
+
+def folded(network: M) -> M:
+    """A copy for inference in which what is constant is worked out; it shares all other tensors."""
+    shared: dict[int, Any] = {id(p): nn.Parameter(p.detach(), False) for p in network.parameters()}
+    shared |= {id(buffer): buffer.detach() for buffer in network.buffers()}
+    with torch.no_grad():
+        return _folded(copy.deepcopy(network, shared), {})  # type: ignore[return-value]
+
+
+def _folded(layer: nn.Module, done: dict[int, tuple[nn.Module, nn.Module]]) -> nn.Module:
+    """A layer from the top down. `done` are those that were met, which may be used twice, and what
+    became of them."""
+    if id(layer) in done:
+        return done[id(layer)][1]
+    form = layer
+    if type(layer) is nn.Sequential:
+        for first, second in itertools.pairwise(layer._modules):
+            fold_pair(layer, first, second)
+    elif any(map(_has_hooks, layer.modules())):
+        pass  # they are to see what `forward` has
+    elif type(layer) is nn.Conv2d:
+        form = _by_tiles(layer)
+    elif _says_how(type(layer)):
+        form = layer.folded()  # type: ignore[operator]
+    done[id(layer)] = layer, form
+    for name, child in form._modules.items():
+        if child is not None:
+            form._modules[name] = _folded(child, done)
+    return form
+
+
+def _says_how(kind: type[nn.Module]) -> bool:
+    """Whether it has `folded` for its own `forward`, and not for that of a class above it."""
+    owner = next(vars(k) for k in kind.__mro__ if vars(k).keys() & {"forward", "folded"})
+    return "folded" in owner
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
+def _by_tiles(layer: nn.Conv2d) -> nn.Module:
+    plain = (layer.kernel_size, layer.stride, layer.padding, layer.dilation) == (
+        (3, 3), (1, 1), (1, 1), (1, 1)
+    )  # fmt: skip
+    if not plain or layer.groups != 1 or layer.padding_mode != "zeros":
+        return layer
+    return Conv3x3(layer.weight, layer.bias)
+
+
+def fold_pair(layers: nn.Module, convolution: str, norm: str) -> None:
+    """Fold a batch norm into the convolution before it, both named children of `layers`, where that
+    is the same function; for use in `folded()`."""
+    before, after = layers._modules[convolution], layers._modules[norm]
+    if _folds(before, after):
+        layers._modules[convolution], shift = _fold(before, after)
+        layers._modules[norm] = Shift(shift)
+
+
+def _folds(convolution: Any, norm: Any) -> bool:
     """Whether they are a convolution and a batch norm that uses its statistics, as torch has them:
     a subclass, a parametrised layer or one with hooks may do something else."""
     convolutions = (nn.Conv2d, nn.ConvTranspose2d, ConvTranspose2d)
     plain = type(convolution) in convolutions and type(norm) is nn.BatchNorm2d
-    hooked = any(m._forward_hooks or m._forward_pre_hooks for m in (convolution, norm))
+    hooked = any(map(_has_hooks, (convolution, norm)))
     return plain and not hooked and not norm.training and norm.running_mean is not None
 
 
-def _fold(convolution: Any, norm: Any) -> Tensor:
-    """Scale a convolution as the batch norm behind it does; returns what is left to be added."""
+def _fold(convolution: Any, norm: Any) -> tuple[nn.Module, Tensor]:
+    """A convolution scaled as the batch norm behind it does, and what is left to be added."""
     weight, shift = fuse_conv_bn_weights(
         convolution.weight,
         convolution.bias,
@@ -52,11 +231,10 @@ def _fold(convolution: Any, norm: Any) -> Tensor:
         norm.bias,
         transpose=isinstance(convolution, nn.ConvTranspose2d),
     )
-    convolution.weight, convolution.bias = weight, None
-    return shift.detach()
+    return with_parameters(convolution, weight=weight, bias=None), shift.detach()
 
 
-class _Shift(nn.Module):
+class Shift(nn.Module):
     """What a batch norm adds, in place: a transposed convolution takes longer with a bias, and a
     tensor of its own for the result costs as much as the sum."""
 
@@ -67,4 +245,4 @@ class _Shift(nn.Module):
         self.register_buffer("shift", shift)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.add_(self.shift[:, None, None])  # (N, C, H, W)
+        return x.add_(self.shift[:, None, None].to(x.dtype))  # (N, C, H, W)

@@ -38,6 +38,8 @@ def load(
     source: str | Path,
     *,
     device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    compile: bool = False,
     local_files_only: bool = False,
 ) -> Generator:
     """Load a pretrained generator, in eval mode, with the averaged weights of its training.
@@ -47,6 +49,12 @@ def load(
             ("hf://owner/name@revision"); a `Path`, or a string with "/" or a leading ".", for a
             model or run folder.
         device: where to put it; the CPU by default.
+        dtype: torch.bfloat16 for `sample` to compute in it: up to 1.7 times as fast where the CPU
+            has it (AMX or AVX512_BF16; GPUs from Ampere on), with pixels that differ from those
+            of float32 by 0.01 on average in [-1, 1]. The weights stay in float32.
+        compile: `sample` compiles the network for each batch size, once: seconds to minutes, of
+            which torch keeps a part on disk. It needs a C++ compiler. On a GPU it replays CUDA
+            graphs, for which a batch of 1 need not wait for Python.
         local_files_only: make no request: use what is bundled or cached, as `HF_HUB_OFFLINE=1`
             does.
 
@@ -57,10 +65,14 @@ def load(
     Raises:
         GanzooError: one line that says what is wrong and what to do instead.
     """
+    from ganzoo.inference import How
+
+    how = How(dtype=dtype, compile=compile)  # is refused before anything is read
     located = locate(source, local_files_only=local_files_only)
     generator = checkpoint.load_generator(located.folder, hashes=located.hashes)
     if located.address:
         generator.record["source"] = located.address
+    generator.how = how
     return _placed(generator, device)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ganzoo import rng
+from ganzoo import inference, rng
 from ganzoo.configs import DiscriminatorConfig, GeneratorConfig
 from ganzoo.errors import InputError
 from ganzoo.images import Images
@@ -27,10 +27,6 @@ OPTIONS = {
 
 NEUTRAL = {"truncation": 1, "noise": "const", "lod": 0}
 """Option -> the value that changes nothing."""
-
-
-FEW = 16
-"""For more images than this, `sample` on a CPU uses a copy of the network that is made for it."""
 
 
 class Generator(nn.Module):
@@ -57,6 +53,7 @@ class Generator(nn.Module):
         super().__init__()
         self.config = config
         self.record: dict[str, Any] = {}
+        self.how = inference.How()  # `sample` computes; `ganzoo.load` sets it
 
     @property
     def z_dim(self) -> int:
@@ -184,11 +181,7 @@ class Generator(nn.Module):
         options = self.check_options(options)
         record = self.recorded(options)
         others = self._mixed_with(options.pop("mix", None), len(seeds))
-        network: Generator = self
-        if len(seeds) > FEW and self.device.type == "cpu":
-            from ganzoo.inference import for_many
-
-            network = for_many(self)
+        form = None if self.training else inference.fast(self, self.how)
         starts: Any = range(0, len(seeds), batch_size)
         if progress:
             from rich.progress import track
@@ -196,13 +189,20 @@ class Generator(nn.Module):
             from ganzoo.console import stderr
 
             starts = track(starts, description="Generating", console=stderr())
-        for start in starts:
-            part = slice(start, start + batch_size)
+
+        def images(part: slice, network: Callable[..., Tensor]) -> Tensor:
             mix = {} if others is None else {"mix": (others[0][part], others[1])}
+            return self._generate(network, seeds[part], classes and classes[part], options | mix)
+
+        for start in starts:
+            stop, step = min(start + batch_size, len(seeds)), batch_size
+            if form is not None and stop - start > 1 and self.device.type == "cpu":
+                step = form.at_once(lambda network: images(slice(0, 1), network))
+            parts = [slice(k, min(k + step, stop)) for k in range(start, stop, step)]
             yield Images.of(
-                self._generate(network, seeds[part], classes and classes[part], {**options, **mix}),
-                seeds=seeds[part],
-                labels=classes and classes[part],
+                torch.cat([images(part, form or self) for part in parts]),
+                seeds=seeds[start:stop],
+                labels=classes and classes[start:stop],
                 record=record,
             )
 
@@ -245,6 +245,8 @@ class Generator(nn.Module):
     def recorded(self, options: dict[str, Any]) -> dict[str, Any]:
         """What images say of themselves that were made with checked `options`."""
         record = {**self.record, **options}
+        if self.how.dtype == torch.bfloat16:
+            record["dtype"] = "bfloat16"
         if "mix" in options:
             seeds, layer = options["mix"]
             record["mix"] = f"{','.join(map(str, seeds))}:{layer}"

@@ -10,9 +10,11 @@ Representation Learning with Deep Convolutional Generative Adversarial Networks"
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +29,19 @@ from torch.nn.functional import (
 )
 
 from ganzoo.errors import InputError
+from ganzoo.winograd import Conv3x3
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def with_parameters(layer: M, **values: Tensor | None) -> M:
+    """A copy of a layer with these constants in place of parameters; all else is shared."""
+    layer = copy.copy(layer)
+    layer._parameters = dict(layer._parameters)
+    for name, value in values.items():
+        constant = None if value is None else nn.Parameter(value, requires_grad=False)
+        layer._parameters[name] = constant
+    return layer
 
 
 class EqualizedLinear(nn.Module):
@@ -61,12 +76,19 @@ class EqualizedLinear(nn.Module):
         bias = (
             self.bias if self.bias is None or self.bias_scale == 1 else self.bias * self.bias_scale
         )
-        return linear(x, self.weight * self.scale, bias)
+        return linear(x, self.weight if self.scale == 1 else self.weight * self.scale, bias)
+
+    def folded(self) -> nn.Module:
+        """With constant weights."""
+        bias = None if self.bias is None else self.bias * self.bias_scale
+        layer = with_parameters(self, weight=self.weight * self.scale, bias=bias)
+        layer.scale = layer.bias_scale = 1.0
+        return layer
 
 
 class EqualizedConv2d(nn.Module):
     """A convolution with padding k // 2, its weights scaled as in `EqualizedLinear`; the bias is
-    not scaled."""
+    not scaled. With `up`, of the map of twice the size, in which each pixel is a square."""
 
     def __init__(
         self,
@@ -76,17 +98,28 @@ class EqualizedConv2d(nn.Module):
         *,
         gain: float = 1.0,
         bias: bool = True,
+        up: bool = False,
     ) -> None:
         super().__init__()
         shape = (out_channels, in_channels, kernel_size, kernel_size)
         self.weight = nn.Parameter(torch.randn(shape))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
         self.scale = gain / math.sqrt(in_channels * kernel_size**2)
-        self.padding = kernel_size // 2
+        self.padding, self.up = kernel_size // 2, up
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> (N, out_channels, H, W)."""
-        return conv2d(x, self.weight * self.scale, self.bias, padding=self.padding)
+        """(N, in_channels, H, W) -> (N, out_channels, H, W), or (N, out_channels, 2 H, 2 W)."""
+        x = upsample_nearest(x) if self.up else x
+        weight = self.weight if self.scale == 1 else self.weight * self.scale
+        return conv2d(x, weight, self.bias, padding=self.padding)
+
+    def folded(self) -> nn.Module:
+        """With constant weights."""
+        if self.weight.shape[2] == 3:
+            return Conv3x3(self.weight * self.scale, self.bias, up=self.up)
+        layer = with_parameters(self, weight=self.weight * self.scale)
+        layer.scale = 1.0
+        return layer
 
 
 def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
@@ -213,7 +246,7 @@ def geometry(small: int, large: int) -> dict[str, int]:
 
 class ConvTranspose2d(nn.ConvTranspose2d):
     """torch's, for square kernels. With its weight in channels_last on a CPU it is computed in
-    other ways where torch's takes longer (benchmarks/generation.py)."""
+    other ways where torch's takes longer (benchmarks/generate.py)."""
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """(N, C, H, W) -> (N, out_channels, (H - 1) stride - 2 padding + kernel, …)."""

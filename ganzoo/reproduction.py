@@ -99,7 +99,10 @@ def reproduce(
         if Path(out).exists() and path.samefile(out):
             raise InputError(f"{out} is the file itself", "give another name")
     located = _locate(record, model, allow)
-    images, columns = _sample(loading.load(located.folder, device=device), record)
+    import torch
+
+    dtype = torch.bfloat16 if record.get("dtype") == "bfloat16" else None
+    images, columns = _sample(loading.load(located.folder, device=device, dtype=dtype), record)
     how: dict[str, Any] = {"record": record, "invisible": _invisible_key(record)}
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder, f"image{suffix}") if out is None else Path(out)

@@ -1,16 +1,37 @@
-"""The copy that samples many images on a CPU: the same function, and only where that is sure."""
+"""The inference form of a network: the same function, made anew when the weights have changed."""
 
 from __future__ import annotations
 
+import copy
+import os
+import pickle
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv2d
 
 import ganzoo
-from ganzoo.inference import for_many
-from ganzoo.nn import ConvTranspose2d
+from ganzoo import plugins, rng, winograd
+from ganzoo.errors import InputError
+from ganzoo.inference import fast, folded
+from ganzoo.models import Generator, build
+from ganzoo.nn import ConvTranspose2d, EqualizedLinear
+from ganzoo.winograd import Conv3x3
+
+
+@pytest.fixture
+def always_by_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also for the sizes of tests."""
+    monkeypatch.setattr(winograd, "FEWEST_TILES", 1)
+    monkeypatch.setattr(winograd, "FEWEST_PRODUCTS", 1)
+    monkeypatch.setattr(winograd, "CACHE", 2000)
 
 
 def network(bias: bool = False) -> nn.Sequential:
@@ -39,7 +60,7 @@ def test_batch_norms_are_folded_into_the_same_function(bias: bool) -> None:
     before = {name: value.clone() for name, value in layers.state_dict().items()}
     z = torch.randn(7, 6, 1, 1)
     expected = layers(z)
-    many = for_many(layers)
+    many = folded(layers)
     assert norms(layers) == 2 and norms(many) == 0
     for _ in range(2):  # in place, but not in what it is made of
         torch.testing.assert_close(many(z), expected, rtol=1e-5, atol=1e-6)
@@ -81,11 +102,270 @@ def of_another_class(layers: nn.Sequential) -> None:
 def test_what_may_be_something_else_is_left_alone(change: Callable[[nn.Sequential], None]) -> None:
     layers = network()
     change(layers)
-    assert norms(for_many(layers)) == norms(layers) - 1  # the other pair
+    assert norms(folded(layers)) == norms(layers) - 1  # the other pair
 
 
-def test_many_images_are_those_of_few() -> None:
+# -- 3x3 convolutions by tiles ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("up", [False, True])
+@pytest.mark.parametrize("shape", [(1, 5, 4, 8), (3, 2, 16, 12)])
+@torch.inference_mode()
+def test_tiles_are_the_convolution(always_by_tiles: None, up: bool, shape: tuple[int, ...]) -> None:
+    x, weight, bias = torch.randn(shape), torch.randn(7, shape[1], 3, 3), torch.randn(7)
+    layer = Conv3x3(weight, bias, up=up)
+    assert layer.by_tiles(x)
+    x, weight, bias = x.double(), weight.double(), bias.double()
+    larger = x.repeat_interleave(2, 2).repeat_interleave(2, 3) if up else x
+    expected = conv2d(larger, weight, bias, padding=1)
+    torch.testing.assert_close(layer(x.float()).double(), expected, rtol=0, atol=3e-5)
+
+
+@torch.inference_mode()
+def test_tiles_are_for_what_they_fit(always_by_tiles: None) -> None:
+    layer = Conv3x3(torch.randn(4, 3, 3, 3))
+    for x in (torch.randn(1, 3, 6, 8), torch.randn(1, 3, 8, 8).bfloat16()):
+        assert not layer.by_tiles(x)
+    x = torch.randn(2, 3, 7, 7)
+    torch.testing.assert_close(layer(x), conv2d(x, layer.weight, padding=1))
+    with torch.inference_mode(False), torch.enable_grad():
+        assert not layer.by_tiles(torch.randn(1, 3, 8, 8))
+
+
+# -- every family ----------------------------------------------------------------------------------
+
+GENERATORS = [owned.part.name for owned in plugins.load().parts.all("generator")]
+
+
+def generator(name: str, **settings: Any) -> Generator:
+    """A tiny one that has seen something: no parameter or statistic is where it starts."""
+    part = plugins.load().parts.get("generator", name)
+    G: Generator = build(part, part.make_config({**part.tiny, **settings}), seed=0)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for key, value in G.state_dict().items():
+            if value.is_floating_point():
+                change = torch.randn_like(value).mul_(0.1)
+                value.add_(change.abs_() if key.endswith("running_var") else change)
+    return G.eval()
+
+
+def all_options(G: Generator) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [{}]
+    if "w-space" in G.provides:
+        found += [{"truncation": 0.6}, {"truncation": 0.0}]
+        found.append({"truncation": -0.5, "truncation_cutoff": 1})
+    if "layer-noise" in G.provides:
+        found += [{"noise": "none"}, {"noise": "random"}]
+    if "style-mixing" in G.provides:
+        found.append({"mix": (7, 2)})
+    if "progressive" in G.provides:
+        found += [{"lod": 0.4}, {"lod": 1.0}]
+    return found
+
+
+def plain_images(G: Generator, n: int, **options: Any) -> Tensor:
+    """What `forward` of the network itself says, by the rules of `sample`."""
+    seeds = list(range(n))
+    labels = torch.tensor(seeds) % G.num_classes if G.num_classes else None
+    if options.get("noise") == "random":
+        options["rng"] = rng.SeedNoise(seeds)
+    if "mix" in options:
+        options["mix"] = (G.latents([options["mix"][0]] * n), options["mix"][1])
+    with torch.no_grad():
+        return G(G.latents(seeds), labels, **options).clamp(-1, 1)
+
+
+@pytest.mark.parametrize("tiles", [False, True])
+@pytest.mark.parametrize("name", GENERATORS)
+def test_images_are_those_of_forward(
+    name: str, tiles: bool, request: pytest.FixtureRequest
+) -> None:
+    if tiles:
+        request.getfixturevalue("always_by_tiles")
+    G = generator(name)
+    for options in all_options(G):
+        for n in (1, 3, 64) if options == {} else (3,):
+            images = torch.Tensor(G.sample(n, **options))
+            expected = plain_images(G, n, **options)
+            assert expected.std() > 1e-3
+            torch.testing.assert_close(images, expected, rtol=0, atol=1e-4, msg=f"{options} {n}")
+
+
+def test_every_family_is_here() -> None:
+    assert {"gan", "dcgan", "cgan", "wgan", "progan", "stylegan", "stylegan2"} <= {*GENERATORS}
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("stylegan2", {"num_classes": 3, "conv_clamp": 1.0}),
+        ("stylegan", {"num_classes": 3}),
+        ("progan", {"num_classes": 3}),
+        ("cgan", {"conditioning": "batch-norm"}),
+    ],
+)
+def test_images_of_other_settings_are_those_of_forward(
+    always_by_tiles: None, name: str, settings: dict[str, Any]
+) -> None:
+    G = generator(name, **settings)
+    expected = plain_images(G, 6)
+    torch.testing.assert_close(torch.Tensor(G.sample(6)), expected, rtol=0, atol=1e-4)
+
+
+def test_what_a_subclass_computes_is_not_folded_as_its_parent() -> None:
+    class Negative(EqualizedLinear):
+        def forward(self, x: Tensor) -> Tensor:
+            return -super().forward(x)
+
+    layers = nn.Sequential(Negative(3, 4), EqualizedLinear(4, 2, lr_multiplier=0.1))
+    x = torch.randn(5, 3)
+    form = folded(layers)
+    torch.testing.assert_close(form(x), layers(x))
+    assert isinstance(form[0], Negative) and form[1].scale == 1
+
+
+# -- beside the network ----------------------------------------------------------------------------
+
+
+def loaded(G: Generator) -> None:
+    G.load_state_dict({k: v * 1.3 for k, v in G.state_dict().items()})
+
+
+def optimised(G: Generator) -> None:
+    optimizer = torch.optim.Adam(G.parameters(), lr=0.05)
+    G(G.latents([1, 2])).square().mean().backward()
+    optimizer.step()
+
+
+def trained(G: Generator) -> None:
+    """Only the statistics of batch norms change."""
+    G.train()
+    G(3 * G.latents(range(8)) + 1)
+    G.eval()
+
+
+def assigned(G: Generator) -> None:
+    for parameter in G.parameters():
+        parameter.data = parameter.data * 1.3
+
+
+def moved(G: Generator) -> None:
+    G.double().float()
+    loaded(G)
+
+
+@pytest.mark.parametrize("change", [loaded, optimised, trained, assigned, moved])
+def test_the_form_is_made_anew(change: Callable[[Generator], None]) -> None:
+    G = generator("dcgan")
+    before = G.sample(3)
+    form = fast(G)
+    assert fast(G) is form and torch.equal(G.sample(3), before)
+    change(G)
+    torch.testing.assert_close(torch.Tensor(G.sample(3)), plain_images(G, 3), rtol=0, atol=1e-5)
+    assert not torch.allclose(G.sample(3), before, atol=1e-3)
+    assert fast(G) is not form
+
+
+def test_a_network_in_training_mode_is_sampled_as_it_is() -> None:
+    G = generator("dcgan").train()
+    start = G.layers[1].running_mean.clone()
+    G.sample(4)
+    assert not torch.equal(G.layers[1].running_mean, start)
+
+
+@pytest.mark.parametrize("name", ["dcgan", "stylegan2"])
+def test_the_network_is_as_if_it_had_no_form(name: str) -> None:
+    G = generator(name)
+    state = {key: value.clone() for key, value in G.state_dict().items()}
+    layout = {key: value.stride() for key, value in G.state_dict().items()}
+    images = G.sample(2)
+    assert {key: value.stride() for key, value in G.state_dict().items()} == layout
+    torch.testing.assert_close(dict(G.state_dict()), state, rtol=0, atol=0)
+    assert all(parameter.requires_grad for parameter in G.parameters())
+    twins = copy.deepcopy(G), pickle.loads(pickle.dumps(G))
+    with torch.no_grad():
+        for parameter in G.parameters():
+            parameter.mul_(1.5)
+    for twin in twins:
+        assert torch.equal(twin.sample(2), images)
+
+
+def test_hooks_see_what_is_computed() -> None:
+    G = generator("stylegan2")
+    expected = G.sample(2)
+    seen: list[Tensor] = []
+    handle = G.convs[0].affine.register_forward_hook(lambda layer, x, y: seen.append(y))
+    torch.testing.assert_close(torch.Tensor(G.sample(2, batch_size=2)), torch.Tensor(expected))
+    assert seen and seen[-1].shape == (2, G.convs[0].affine.weight.shape[0])
+    handle.remove()
+    seen.clear()
+    assert torch.equal(G.sample(2), expected) and not seen
+
+
+def test_a_network_of_inference_tensors_is_sampled() -> None:
+    with torch.inference_mode():
+        G = generator("dcgan")
+        before = G.sample(3)
+        for parameter in G.parameters():
+            parameter.mul_(1.5)
+    assert not torch.allclose(G.sample(3), before, atol=1e-3)
+
+
+def test_images_are_the_same_in_batches_of_any_size() -> None:
+    """But for rounding, which a trained StyleGAN2 makes the most of: 1e-5 also of float64."""
     for name in ("dcgan.mnist", "cgan.mnist", "stylegan2.mnist"):
         G = ganzoo.load(name)
-        few = torch.cat([G.sample(10, seed=seed) for seed in (0, 10)])
-        torch.testing.assert_close(torch.Tensor(G.sample(20)), few, rtol=0, atol=1e-5)
+        few = torch.cat([G.sample(4, seed=seed, batch_size=3) for seed in (0, 4)])
+        torch.testing.assert_close(torch.Tensor(G.sample(8)), few, rtol=0, atol=2e-5)
+        one = torch.cat([G.sample(seed=seed) for seed in range(8)])
+        torch.testing.assert_close(torch.Tensor(G.sample(8)), one, rtol=0, atol=2e-5)
+
+
+# -- bfloat16 and torch.compile --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["dcgan.mnist", "cgan.mnist", "stylegan2.mnist"])
+def test_bfloat16_is_as_exact_as_is_said(name: str) -> None:
+    G, low = ganzoo.load(name), ganzoo.load(name, dtype=torch.bfloat16)
+    exact, images = G.sample(8), low.sample(8)
+    assert images.dtype == torch.float32
+    assert 0 < (exact - images).abs().mean() < 0.01
+    assert all(parameter.dtype == torch.float32 for parameter in low.parameters())
+
+
+def test_other_dtypes_are_refused() -> None:
+    with pytest.raises(InputError, match=r"dtype torch.float16 .* use torch.bfloat16"):
+        ganzoo.load("dcgan.mnist", dtype=torch.float16)
+
+
+def test_compile_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(InputError, match=r"needs a C\+\+ compiler.*: install"):
+        ganzoo.load("dcgan.mnist", compile=True)
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+def test_a_compiled_network_gives_the_same_images(tmp_path: Path) -> None:
+    """In a process of its own: what torch.compile warns of is not of our making."""
+    program = """
+import torch
+from torch._dynamo.utils import counters
+from ganzoo import inference, plugins, winograd
+from ganzoo.models import build
+torch.set_num_threads(1)
+winograd.FEWEST_TILES = winograd.FEWEST_PRODUCTS = 1
+part = plugins.load().parts.get("generator", "stylegan2")
+small = {"image_shape": [3, 8, 8], "z_dim": 8, "w_dim": 8, "mapping_layers": 1, "channel_max": 8}
+G = build(part, part.make_config(small), seed=0).eval()
+for dtype, tolerance in ((None, 1e-4), (torch.bfloat16, 0.1)):
+    G.how = inference.How(dtype=dtype)
+    plain = torch.Tensor(G.sample(2, truncation=0.7))
+    G.how = inference.How(dtype=dtype, compile=True)
+    compiled = torch.Tensor(G.sample(2, truncation=0.7))
+    torch.testing.assert_close(compiled, plain, rtol=0, atol=tolerance)
+assert counters["stats"]["unique_graphs"] == 2 and not counters["graph_break"], counters
+assert G.sample(2, noise="random").shape == (2, 3, 8, 8)
+"""
+    variables = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", program], check=True, env=variables, timeout=900)

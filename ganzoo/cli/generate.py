@@ -61,6 +61,8 @@ MAX_IMAGES = 10_000_000
 @click.option("--columns", type=click.IntRange(1), help="Columns of the grid.")
 @click.option("--batch-size", type=int, default=64, help="Images that are computed at once.")
 @click.option("--device", help="cpu, cuda, cuda:1, mps, …")
+@click.option("--dtype", type=click.Choice(["float32", "bf16"]), help="bf16: faster, less exact.")
+@click.option("--compile", is_flag=True, help="Compile the network first: for many images.")
 @click.option("--no-mark", is_flag=True, help="Leave out the mark that says what made the image.")
 @click.option("--hide-seed", is_flag=True, help="Leave the seed out of the mark and of file names.")
 @click.option("--invisible-mark", is_flag=True, help="Mark the pixels too, from 128 x 128 on.")
@@ -87,6 +89,8 @@ def generate(
     columns: int | None,
     batch_size: int,
     device: str | None,
+    dtype: str | None,
+    compile: bool,
     no_mark: bool,
     hide_seed: bool,
     invisible_mark: bool,
@@ -151,9 +155,12 @@ def generate(
         note("a small seed can be found by trying: a large --seed, of 2^32 or more, hides better")
     how = find_marks(target, no_mark=no_mark, invisible=invisible_mark, c2pa=c2pa)
 
+    import torch
+
     from ganzoo import loading
 
-    generator = loading.load(model, device=device)
+    precision = torch.bfloat16 if dtype == "bf16" else None
+    generator = loading.load(model, device=device, dtype=precision, compile=compile)
     if commit := generator.record.get("source"):
         note(f"model {commit}")
     if latent is not None:

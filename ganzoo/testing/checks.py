@@ -153,6 +153,7 @@ CHECKS: list[Check] = [
     Check(networks.feature_vectors, ("features",), gate=True),
     Check(networks.follows_device, (*NETWORKS, "features")),
     Check(networks.random_state_untouched, (*NETWORKS, "features"), gate=True),
+    Check(networks.folded_is_forward, ("generator",), gate=True),
     Check(networks.same_image_in_any_batch, ("generator",), gate=True),
     Check(importers.recognises_its_own, ("importer",)),
     # Every capability that they declare, measured.

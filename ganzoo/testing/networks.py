@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ganzoo import checkpoint, layout, parts
+from ganzoo.inference import folded
 from ganzoo.testing import reference
 from ganzoo.testing.declarations import BASES
 from ganzoo.testing.reference import BATCH
@@ -216,6 +217,18 @@ def same_image_in_any_batch(target: BuiltTarget) -> None:
                 f"images differ by {off:.2g} between batches of 7 and of {size}",
                 "in eval mode, use running statistics and draw nothing",
             )
+
+
+def folded_is_forward(target: BuiltTarget) -> None:
+    """The inference form, which `sample` uses, computes the images of `forward`, to 1e-4."""
+    network = perturbed(target.build()).eval()
+    with torch.inference_mode():
+        off = difference(call(folded(network), *inputs(target)), call(network, *inputs(target)))
+    if not off <= 1e-4:
+        raise CheckFailed(
+            f"images of the inference form differ by {off:.2g}",
+            "let `folded()` of a layer return the same function, or leave it out",
+        )
 
 
 def finite_gradients(target: BuiltTarget) -> None:

@@ -44,6 +44,25 @@ def test_grid(ganzoo, model, tmp_path):
     assert record["plugin"].startswith("ganzoo-tiny")
 
 
+def test_bf16_is_less_exact_says_so_and_is_reproduced(ganzoo, expected, model, tmp_path):
+    path = tmp_path / "images.npz"
+    ganzoo("generate", "tiny.shapes", "-n", 8, "--dtype", "bf16", "-o", path)
+    with np.load(path) as arrays:
+        difference = arrays["images"].astype(int) - expected(8).astype(int)
+    assert 0 < np.abs(difference).max() < 16
+    grid = tmp_path / "grid.png"
+    ganzoo("generate", "tiny.shapes", "-n", 8, "--dtype", "bf16", "-o", grid)
+    assert provenance.read_record(grid)["dtype"] == "bfloat16"
+    assert ganzoo("reproduce", grid).exit_code == 0
+
+
+def test_compile_needs_a_compiler(ganzoo, model, tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    result = ganzoo("generate", "tiny.shapes", "--compile", "-o", tmp_path / "a.png")
+    assert result.exit_code == 1 and "needs a C++ compiler" in result.stderr
+    assert not (tmp_path / "a.png").exists()
+
+
 def test_default_is_a_grid_of_16_named_after_the_model(ganzoo, model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = ganzoo("generate", "tiny.shapes", "--json")

@@ -14,6 +14,7 @@ from torch.nn.functional import normalize, relu
 from torch.nn.utils.parametrize import register_parametrization
 
 import ganzoo
+from ganzoo.inference import fold_pair
 from ganzoo.models import Outputs
 from ganzoo.nn import NORMS, ConvTranspose2d, dcgan_init, geometry, pyramid
 from ganzoo_cgan.config import DiscriminatorConfig, GeneratorConfig
@@ -68,6 +69,10 @@ class Block(nn.Module):
             return relu(self.norm(x, labels))
         return relu(self.norm(x))
 
+    def folded(self) -> nn.Module:
+        fold_pair(self, "convolution", "norm")
+        return self
+
 
 class ConditionalBatchNorm2d(nn.Module):
     """Batch norm, of the whole batch's statistics, whose gain and bias are the class's."""
@@ -81,6 +86,17 @@ class ConditionalBatchNorm2d(nn.Module):
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         gain, bias = self.gain(labels)[:, :, None, None], self.bias(labels)[:, :, None, None]
         return torch.addcmul(bias.to(x.dtype), gain.to(x.dtype), self.norm(x))
+
+    def folded(self) -> nn.Module:
+        """Gains and biases of each class with those of the statistics in them."""
+        mean, variance = self.norm.running_mean, self.norm.running_var
+        assert mean is not None and variance is not None
+        scale = (variance + self.norm.eps).rsqrt()
+        self.gain.weight = nn.Parameter(self.gain.weight * scale, requires_grad=False)
+        shift = self.bias.weight - mean * self.gain.weight
+        self.bias.weight = nn.Parameter(shift, requires_grad=False)
+        self.norm = nn.Identity()  # type: ignore[assignment]
+        return self
 
 
 class Discriminator(ganzoo.Discriminator):

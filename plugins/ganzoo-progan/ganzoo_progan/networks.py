@@ -68,12 +68,11 @@ class Up(nn.Module):
     def __init__(self, inputs: int, width: int, config: GeneratorConfig) -> None:
         super().__init__()
         self.norm_first = config.norm_first
-        self.conv0 = EqualizedConv2d(inputs, width, 3, gain=HE)
+        self.conv0 = EqualizedConv2d(inputs, width, 3, gain=HE, up=True)
         self.conv1 = EqualizedConv2d(width, width, 3, gain=HE)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = upsample_nearest(x)  # (N, inputs, R / 2, R / 2) -> (N, inputs, R, R)
-        x = activated(self.conv0(x), self.norm_first)
+        x = activated(self.conv0(x), self.norm_first)  # (N, inputs, R / 2, R / 2) -> (…, R, R)
         return activated(self.conv1(x), self.norm_first)  # (N, width, R, R)
 
 

@@ -113,13 +113,13 @@ class UpConv(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, upsampling: str) -> None:
         super().__init__()
         bias = upsampling == "bias-blur"
-        self.conv = EqualizedConv2d(in_channels, out_channels, 3, gain=HE, bias=bias)
+        self.conv = EqualizedConv2d(in_channels, out_channels, 3, gain=HE, bias=bias, up=True)
         self.plain = upsampling == "plain"
         if not self.plain:
             self.register_buffer("fir", fir_kernel(BLUR), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(upsample_nearest(x))
+        x = self.conv(x)
         return x if self.plain else fir_blur(x, self.fir, padding=1)
 
 

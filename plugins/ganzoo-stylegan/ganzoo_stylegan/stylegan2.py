@@ -28,6 +28,7 @@ from ganzoo.nn import (
     without_autocast,
 )
 from ganzoo.rng import Noise
+from ganzoo.winograd import Conv3x3
 from ganzoo_stylegan.config import (
     StyleGAN2DiscriminatorConfig,
     StyleGAN2GeneratorConfig,
@@ -176,6 +177,42 @@ class StyledConv(nn.Module):
             x = x.add_((noise * (self.noise_strength * self.gain)).to(x.dtype))
         x = leaky_relu(x, 0.2, inplace=True)
         return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
+
+    def folded(self) -> nn.Module:
+        return FoldedConv(self)
+
+
+class FoldedConv(nn.Module):
+    """`StyledConv` for inference: what no style changes is worked out, and the rest in place."""
+
+    def __init__(self, layer: StyledConv) -> None:
+        super().__init__()
+        self.affine, self.up = layer.affine, layer.up
+        self.gain, self.clamp = layer.gain, layer.clamp
+        self.register_buffer("noise", layer.noise)
+        self.register_buffer("strength", layer.noise_strength * layer.gain)
+        self.register_buffer("bias", (layer.bias * layer.gain)[:, None, None])
+        self.register_buffer("norms", layer.weight.square().sum((2, 3)).T.contiguous())  # (in, out)
+        self.conv: nn.Module = Conv3x3(layer.weight)
+        if layer.up:
+            out, channels = layer.weight.shape[:2]
+            self.conv = nn.ConvTranspose2d(channels, out, 3, stride=2, bias=False, device="meta")
+            self.conv.weight = nn.Parameter(layer.weight.transpose(0, 1), requires_grad=False)
+            self.register_buffer("fir", layer.fir)
+
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
+        with without_autocast(w):
+            style = self.affine(w)  # (N, in)
+            demodulation = (style.square() @ self.norms + 1e-8).rsqrt_().mul_(self.gain)  # (N, out)
+        x = x * style[:, :, None, None].to(x.dtype)
+        x = self.conv(x)  # (N, out, H, W), or (N, out, 2H+1, 2W+1)
+        if self.up:
+            x = fir_blur(x, self.fir, padding=1)
+        x = x.mul_(demodulation[:, :, None, None].to(x.dtype)).add_(self.bias.to(x.dtype))
+        if noise is not None:
+            x = x.add_((noise * self.strength).to(x.dtype))
+        x = leaky_relu(x, 0.2, inplace=True)
+        return x if self.clamp is None else x.clamp_(-self.clamp, self.clamp)
 
 
 class ToImage(nn.Module):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, relu
 
 import ganzoo
+from ganzoo.inference import fold_pair
 from ganzoo.nn import NORMS, upsample_nearest, with_one_hot
 from ganzoo_wgan.config import ResNetCriticConfig, ResNetGeneratorConfig
 
@@ -89,6 +90,10 @@ class Block(nn.Module):
         y = self.conv1(self.grow(relu(self.norm1(x))))
         y = self.shrink(self.conv2(relu(self.norm2(y))))
         return y + self.grow(self.shortcut(self.shrink(x)))  # a 1x1 convolution before growing
+
+    def folded(self) -> nn.Module:
+        fold_pair(self, "conv1", "norm2")
+        return self
 
 
 class FirstBlock(nn.Module):

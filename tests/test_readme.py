@@ -127,7 +127,7 @@ def test_what_a_page_says_works(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    request.addfinalizer(plugins.load.cache_clear)
+    request.addfinalizer(lambda: forget(tmp_path))
     session: dict[str, Any] = {}
     for block in blocks(page):
         if block.file:
@@ -143,6 +143,15 @@ def test_what_a_page_says_works(
                     SHELL[words[0]](*words[1:])
     if page == ROOT / "README.md":
         check_what_its_comments_say(session, tmp_path)
+
+
+def forget(folder: Path) -> None:
+    """Another page may install plugins of the same names."""
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(str(folder)):
+            del sys.modules[name]
+    importlib.invalidate_caches()
+    plugins.load.cache_clear()
 
 
 def check_what_its_comments_say(session: dict[str, Any], folder: Path) -> None:

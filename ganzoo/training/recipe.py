@@ -359,11 +359,11 @@ class ResolvedRecipe:
 
 def digest_of(document: Mapping[str, Any], free: Sequence[str]) -> str:
     """The digest of a recipe with every setting spelled out, but for what is free."""
-    document = copy.deepcopy(dict(document))
+    kept: dict[str, Any] = copy.deepcopy(dict(document))
     for key in free:
         table, _, last = key.rpartition(".")
-        (document.get(table, {}) if table else document).pop(last, None)
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+        (kept.get(table, {}) if table else kept).pop(last, None)
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def _set(table: Mapping[str, Any]) -> dict[str, Any]:

@@ -276,7 +276,8 @@ def _cases(generator: Generator) -> Iterator[_Case]:
 
 
 def metadata(generator: Generator) -> dict[str, str]:
-    """What a graph cannot hold, as texts by name; `z_of_seed_0` and `record` are JSON."""
+    """What a graph cannot hold, as texts by name; `z_of_seed_0` and `record` are JSON,
+    `z_stream` is the second word of the key in `z_of_seed`."""
     config = generator.record.get("config")
     plain = {k: v for k, v in generator.record.items() if k != "config"}
     channels, height, width = generator.image_shape
@@ -294,6 +295,7 @@ def metadata(generator: Generator) -> dict[str, str]:
         "z_of_seed": "numpy.random.Generator(numpy.random.Philox(key=numpy.array([seed,"
         f" {rng.stream_key('z')}], dtype=numpy.uint64)))"
         f".standard_normal({generator.z_dim}, dtype=numpy.float32)",
+        "z_stream": str(rng.stream_key("z")),
         "z_of_seed_0": json.dumps(rng.latents([0], generator.z_dim)[0].tolist()),
         "images": f"float32 (N, {channels}, {height}, {width}) in [-1, 1], channels first;"
         " a picture's levels are round((x + 1) * 127.5)",

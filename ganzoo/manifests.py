@@ -207,7 +207,10 @@ class Signing:
                 if has_manifest(data):
                     b.set_intent(c2pa.C2paBuilderIntent.EDIT)
                 else:
-                    kind = c2pa.C2paDigitalSourceType.TRAINED_ALGORITHMIC_MEDIA
+                    kinds = c2pa.C2paDigitalSourceType
+                    kind = kinds.TRAINED_ALGORITHMIC_MEDIA
+                    if marks.COMPOSITE in record:
+                        kind = kinds.COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA
                     b.set_intent(c2pa.C2paBuilderIntent.CREATE, kind)
                 b.sign(self._signer, MIME[suffix], io.BytesIO(data), signed)
         except Exception as error:

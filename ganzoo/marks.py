@@ -1,7 +1,8 @@
 """What a file says about where it came from: the XMP packet and the record, made and found again.
 
-- The packet has IPTC's `DigitalSourceType` trainedAlgorithmicMedia, the AI system that was used,
-  and ganzoo as the creator tool.
+- The packet has IPTC's `DigitalSourceType` trainedAlgorithmicMedia (where a picture that was not
+  generated is part of it, compositeWithTrainedAlgorithmicMedia), the AI system that was used, and
+  ganzoo as the creator tool.
 - The record is a JSON object: the model, the hash of its weights, its address, the plugin and its
   version, the seeds, the class, the truncation.
 
@@ -33,6 +34,8 @@ from ganzoo.errors import InputError
 TOOL = f"ganzoo {__version__}"
 SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 NAMESPACE = "urn:ganzoo#"
+COMPOSITE = "comparison"
+"""The key of a record that says what else, which was not generated, is in the picture."""
 _RECORD_BYTES = 384  # of the record's JSON, and
 _VALUE_BYTES = 128  # of one value in it, so that the whole mark stays below 1.5 KB
 _LARGEST_PACKET = 1 << 20  # that is looked at: other programs write long ones
@@ -47,8 +50,7 @@ _PACKET = (
     '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""'
     ' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
     ' xmlns:xmp="http://ns.adobe.com/xap/1.0/">'
-    f"<Iptc4xmpExt:DigitalSourceType>{SOURCE_TYPES}trainedAlgorithmicMedia"
-    "</Iptc4xmpExt:DigitalSourceType>"
+    f"<Iptc4xmpExt:DigitalSourceType>{SOURCE_TYPES}{{kind}}</Iptc4xmpExt:DigitalSourceType>"
     "<Iptc4xmpExt:AISystemUsed>{system}</Iptc4xmpExt:AISystemUsed>"
     "<xmp:CreatorTool>{tool}</xmp:CreatorTool>{more}"
     '</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
@@ -67,7 +69,10 @@ def packet(record: Mapping[str, Any], *, with_record: bool) -> bytes:
     if with_record:
         more = f'<ganzoo:Record xmlns:ganzoo="{NAMESPACE}">{record_json(record)}</ganzoo:Record>'
     system = f"{TOOL} / {escape(model)}" if model else TOOL
-    return _PACKET.format(system=system, tool=TOOL, more=more).encode()
+    kind = "compositeWithTrainedAlgorithmicMedia"
+    if COMPOSITE not in record:
+        kind = "trainedAlgorithmicMedia"
+    return _PACKET.format(kind=kind, system=system, tool=TOOL, more=more).encode()
 
 
 def _plain(value: Any) -> str:

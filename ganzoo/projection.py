@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganzoo import files, latents, loading, provenance, rng
+from ganzoo import files, latents, loading, marks, provenance, rng
 from ganzoo.data.fitting import fit
 from ganzoo.errors import InputError
 from ganzoo.evaluation.similarity import Similarity
@@ -71,30 +71,30 @@ class Projection:
     def record(self) -> dict[str, Any]:
         return {**self.latents.record(self.generator), "projected": self.space}
 
-    def save(self, folder: str | Path, **marks: Any) -> list[Path]:
+    def save(self, folder: str | Path, **how: Any) -> list[Path]:
         """Write `projected.png`, `comparison.png` (picture, projection), the latent as
         `w.safetensors` or `z.safetensors`, and `projection.json`; returns their paths.
 
-        `marks` are those of `provenance.save_image`.
+        `how` is what `provenance.save_image` takes.
         """
         folder = Path(folder)
         found = [folder / "projected.png", folder / "comparison.png"]
         found += [folder / f"{self.latents.kind}.safetensors", folder / "projection.json"]
-        provenance.save_image(self.image, found[0], record=self.record, **marks)
+        provenance.save_image(self.image, found[0], record=self.record, **how)
         both = np.stack([self.target, self.image])
         names = ["picture", "projection"]
-        record = {**self.record, "comparison": "with a picture that is not generated"}
-        provenance.save_grid(both, found[1], record=record, captions=names, **marks)
+        record = {**self.record, marks.COMPOSITE: "with a picture that is not generated"}
+        provenance.save_grid(both, found[1], record=record, captions=names, **how)
         self.latents.write(found[2])
         files.write_text(found[3], json.dumps(self.facts(), indent=1) + "\n")
         return found
 
-    def save_video(self, path: str | Path, *, fps: float = 24, **marks: Any) -> None:
+    def save_video(self, path: str | Path, *, fps: float = 24, **how: Any) -> None:
         """Write how it was found as GIF, WebP or MP4, at most 96 frames."""
         kind, labels, noise = self.latents.kind, self.latents.labels, self.latents.noise
         points = (Latents(kind, values, labels, noise) for values in self.path)
         frames = (to_uint8(latents.images(point, self.generator))[0] for point in points)
-        provenance.save_animation(frames, path, record=self.record, fps=fps, **marks)
+        provenance.save_animation(frames, path, record=self.record, fps=fps, **how)
 
     def facts(self) -> dict[str, Any]:
         """All of it that is numbers and names, as plain data."""

@@ -8,6 +8,7 @@ a signed manifest over all of the file (`ganzoo.manifests`), which comes last.
 
 from __future__ import annotations
 
+import importlib
 import io
 import itertools
 import struct
@@ -125,6 +126,7 @@ def save_animation(
         sign: what signs the file at last.
     """
     path = Path(path)
+    check_animation(path)
     suffix = _suffix(path, ANIMATIONS)
     if not 1 <= fps <= 100:
         raise InputError(f"fps {fps} is out of range", "use 1 to 100")
@@ -261,14 +263,21 @@ def _mp4_box(packet: bytes) -> bytes:
     return struct.pack(">I", 4 + len(kind) + len(packet)) + kind + packet
 
 
+def check_animation(path: Path) -> None:
+    """Refuse a file that no animation can be written to, before its frames are computed."""
+    if _suffix(path, ANIMATIONS) == ".mp4":
+        try:
+            importlib.import_module("imageio_ffmpeg")
+        except ImportError as error:
+            raise InputError(
+                "writing .mp4 needs imageio-ffmpeg",
+                "pip install imageio-ffmpeg, or write .gif or .webp",
+            ) from error
+
+
 def _write_mp4(pictures: Iterator[Image.Image], path: Path, fps: float) -> None:
-    try:
-        import imageio_ffmpeg
-    except ImportError as error:
-        raise InputError(
-            "writing .mp4 needs imageio-ffmpeg",
-            "pip install imageio-ffmpeg, or write .gif or .webp",
-        ) from error
+    import imageio_ffmpeg
+
     first = next(pictures)
     even = (first.width + first.width % 2, first.height + first.height % 2)  # H.264 wants it
     writer = imageio_ffmpeg.write_frames(

@@ -124,6 +124,10 @@ def _check_record(record: Mapping[str, Any], path: Path) -> None:
         raise _lacking(path, "model")
     if not re.fullmatch("[0-9a-f]{64}", str(record.get("weights_sha256"))):
         raise _lacking(path, "hash of the weights")
+    if "latent" in record:
+        raise InputError(
+            f"{path} was made from a latent, not from a seed", "ganzoo generate --latent FILE"
+        )
     if "seed" not in record and "seeds" not in record:
         raise _lacking(path, "seed")
     if record.get("cut"):

@@ -33,6 +33,10 @@ MEASURED = re.compile(r"<!-- measured: (\S+) -->")
 MATH = re.compile(r'<(span|div) class="arithmatex">(?:\\\((.*?)\\\)|\\\[(.*?)\\\])</\1>', re.DOTALL)
 
 
+CHINESE_LINES = re.compile(r"(?<=[\u3000-\u9fff\uff00-\uffef])\n(?=[\u3000-\u9fff\uff00-\uffef])")
+"""Ends of lines that would be shown as a space, of which Chinese has none."""
+
+
 def on_files(files: Files, config: Any) -> Files:
     """The gallery, and the pictures of the models in it."""
     for entry in models("*"):
@@ -48,13 +52,15 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def on_page_content(content: str, **_: Any) -> str:
-    return MATH.sub(_mathml, content)
+    return CHINESE_LINES.sub("", MATH.sub(_mathml, content))
 
 
 def _mathml(match: re.Match[str]) -> str:
     inline, block = match[2], match[3]
     formula = html.unescape(inline if block is None else block)
-    return convert(formula, display="inline" if block is None else "block")
+    if block is None:
+        return convert(formula)
+    return f'<div class="formula">{convert(formula, display="block")}</div>'
 
 
 def commands() -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
+from packaging.version import Version
 
 import ganzoo
 from ganzoo import files, hookspecs
@@ -75,7 +76,8 @@ def _warnings(namespace: Any) -> Iterator[tuple[str, hookspecs.HookDeprecation]]
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
+    """Of a release; those of its candidates are the same."""
+    return Version(version).release
 
 
 def minor(version: str) -> tuple[int, ...]:

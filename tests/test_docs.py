@@ -119,3 +119,19 @@ def test_formulas_are_mathml_and_nothing_is_fetched_from_elsewhere(site: Path) -
         content = path.read_text(encoding="utf-8")
         assert 'class="arithmatex"' not in content, path.name
         assert not re.findall(r'<(?:script|img|link rel="stylesheet")[^>]+https?://', content)
+
+
+def test_long_formulas_scroll_by_themselves(site: Path) -> None:
+    blocks = re.findall(
+        r'(<div class="formula">)?<math[^>]* display="block"', page(site, "course/cgan.html")
+    )
+    assert blocks and all(blocks)
+    assert ".formula" in page(site, "assets/extra.css")
+    for path in site.glob("course/*.html"):
+        assert not re.search(r"<m[ion]>\\", path.read_text(encoding="utf-8")), path.name
+
+
+def test_lines_of_chinese_join_without_a_space(site: Path) -> None:
+    source = (ROOT / "docs" / "zh" / "index.md").read_text(encoding="utf-8")
+    assert "与其他模型的部件\n混合" in source
+    assert "与其他模型的部件混合" in page(site, "zh/index.html")

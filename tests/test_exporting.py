@@ -4,6 +4,7 @@ beside those of the source, and what their metadata say carried out without ganz
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import ganzoo
 from ganzoo import checkpoint, exporting, layout, plugins
 from ganzoo.errors import CheckpointError, InputError, NotFoundError, PluginError
 from ganzoo.models import build
+from tests.test_readme import blocks
 from tests.tiny import families
 
 SEEDS = [3, 2**40, 5]
@@ -127,6 +130,22 @@ def test_the_metadata_say_how_to_make_the_images_of_seeds(to: str, tmp_path: Pat
     assert "truncation" not in facts
     if to == "onnx":
         check_onnx(done.path)
+
+
+@pytest.mark.parametrize("family", ["cgan", "stylegan2"])
+def test_the_guides_program_makes_an_image_of_the_file_alone(family: str, tmp_path: Path) -> None:
+    guide = Path(__file__).parent.parent / "docs" / "guides" / "exchange.md"
+    (program,) = [b.text for b in blocks(guide) if b.file == "from_onnx.py"]
+    program = f"import sys\nsys.modules['ganzoo'] = sys.modules['torch'] = None\n{program}"
+    ten = {"num_classes": 10} if family == "cgan" else {}
+    model = saved(family, tmp_path / "model", **ten)
+    done = ganzoo.export(model, tmp_path / "file.onnx")
+    command = [sys.executable, "-c", program, str(done.path), "3"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    labels = 7 if "labels" in done.inputs else None
+    expected = ganzoo.load(model).sample(1, seed=3, labels=labels).to_uint8()[0].squeeze()
+    with Image.open(tmp_path / "from_onnx.png") as made:
+        assert np.abs(np.asarray(made).astype(int) - expected.astype(int)).max() <= 1
 
 
 def test_a_file_that_differs_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -239,6 +239,12 @@ def test_a_warning_has_to_come_true() -> None:
     assert problem == "ganzoo_old was to be gone by 0.3, and this is 0.3.0"
 
 
+def test_a_candidate_of_a_release_keeps_the_rule_too() -> None:
+    history = {"0.1.0": hook_history.hooks_of(OLD), "0.2.0rc1": hook_history.hooks_of(NONE)}
+    (problem,) = hook_history.problems("0.2.0rc1", history["0.2.0rc1"], history, NONE)
+    assert problem.startswith("the hook ganzoo_old of 0.1.0 is gone")
+
+
 def test_what_was_not_recorded_is_found() -> None:
     (problem,) = hook_history.problems("0.1.0", hook_history.hooks_of(OLD), {}, OLD)
     assert problem.endswith("make hooks")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from ganzoo import plugins
+from ganzoo.errors import TrainingError
 from ganzoo.models import build
 from ganzoo.training import Recipe, train
 from tests.tiny import families, recipe
@@ -71,6 +74,47 @@ def test_resume_after_kill_is_exact(family: str, tmp_path: Path) -> None:
                  "model/discriminator.safetensors", "model/samples.png"):  # fmt: skip
         assert (run / file).read_bytes() == (whole / file).read_bytes(), file
     assert not [p for p in run.rglob("*") if ".tmp" in p.name]
+
+
+def make_older(run: Path, *gained: str) -> None:
+    """The run as a version left it that did not know these settings (table.key)."""
+    path = run / "run.toml"
+    text = path.read_text()
+    for setting in gained:
+        table, _, key = setting.rpartition(".")
+        head, start, rest = text.partition(f"[{table}]\n")
+        line = next(line for line in rest.splitlines(True) if line.startswith(f"{key} ="))
+        text = head + start + rest.replace(line, "", 1)
+    path.write_text(text)
+    document = tomllib.loads(text)
+    for free in ("name", "every", "evaluate", "model", "about", "kimg"):
+        document.pop(free, None)
+    for said in ("shows_people", "not_for_all_audiences", "consent"):
+        document["data"].pop(said, None)
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    for state in run.glob("checkpoints/*/state.json"):
+        state.write_text(json.dumps({**json.loads(state.read_text()), "recipe": digest}))
+
+
+def test_a_run_from_before_parts_got_further_settings_is_resumed(tmp_path: Path) -> None:
+    whole = train(recipe("dcgan"), tmp_path / "whole", device="cpu")
+    run = train(recipe("dcgan"), tmp_path / "run", device="cpu", steps=10)
+    make_older(run, "optimizer.generator.final_lr", "generator.output")
+    left = (run / "run.toml").read_bytes()
+    train(run / "run.toml", run, device="cpu", resume=True, steps=2)
+    assert (run / "run.toml").read_bytes() == left  # which tells whose the checkpoints are
+    train(recipe("dcgan"), run, device="cpu", resume=True)
+    for file in ("checkpoints/000000020/state.safetensors", "model/model.safetensors"):
+        assert (run / file).read_bytes() == (whole / file).read_bytes(), file
+
+
+def test_a_run_whose_recipe_was_edited_is_not_resumed(tmp_path: Path) -> None:
+    run = train(recipe("dcgan"), tmp_path / "run", device="cpu", steps=10)
+    make_older(run, "optimizer.generator.final_lr")
+    path = run / "run.toml"
+    path.write_text(path.read_text().replace("seed = 3", "seed = 4"))
+    with pytest.raises(TrainingError, match="is of another recipe"):
+        train(path, run, device="cpu", resume=True)
 
 
 @pytest.fixture(scope="module")

@@ -219,6 +219,7 @@ def test_files_that_came_meanwhile_stay(tmp_path: Path, monkeypatch: pytest.Monk
         ("dcgam", "easily mistaken for 'dcgan'"),
         ("stylegan9", "easily mistaken for 'stylegan'"),
         ("gan2", "easily mistaken for 'gan'"),
+        ("stylegan-4", "easily mistaken for 'stylegan'"),
     ],
 )
 def test_names_that_cannot_be_or_mislead_are_refused(name: str, said: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -40,4 +41,5 @@ def new_plugin(name: str, out: Path | None, license: str, author: str, allow_sim
         name, out, license=license, author=author, allow_similar=allow_similar
     )
     click.echo(str(folder))
-    note(f"try: cd {folder} && pip install -e '.[test]' && pytest && ganzoo train {name}.shapes")
+    into = f"cd {shlex.quote(str(folder))} && pip install -e '.[test]'"
+    note(f"try: {into} && pytest && ganzoo train {name}.shapes")

@@ -13,8 +13,6 @@ from ganzoo.cli.output import json_option, model_names, note, print_rows
 from ganzoo.errors import InputError
 from ganzoo.rng import check_seed
 
-ANIMATIONS = (".gif", ".webp", ".mp4")
-
 
 @click.command()
 @click.argument("image", metavar="IMAGE", type=click.Path(path_type=Path))
@@ -64,8 +62,12 @@ def project(
     images comes to. What results is a generated image and is marked as one. Do not project
     pictures of people who have not agreed to it: the result looks like them and is not them.
     """
-    if video is not None and video.suffix.lower() not in ANIMATIONS:
-        raise InputError(f"--video does not write {video}", "use a.gif, a.webp or a.mp4")
+    if video is not None:
+        from ganzoo import provenance
+
+        if video.suffix.lower() not in provenance.ANIMATIONS:
+            raise InputError(f"--video does not write {video}", "use a.gif, a.webp or a.mp4")
+        provenance.check_animation(video)
     out = out or Path("projection")
     for folder in (out, video.parent) if video is not None else (out,):
         check_folder(folder)

@@ -97,8 +97,8 @@ def skeleton(name: str) -> str:
 
 def _nearly(name: str, other: str) -> bool:
     """Whether they differ in one letter, unless one letter is much of them, or in a number."""
-    unnumbered = other.rstrip("0123456789")
-    numbered = len(unnumbered) >= 3 and name.rstrip("0123456789") == unnumbered
+    unnumbered = other.rstrip("-0123456789")
+    numbered = len(unnumbered) >= 3 and name.rstrip("-0123456789") == unnumbered
     return numbered or (len(other) >= 4 and within_one_edit(name, other))
 
 

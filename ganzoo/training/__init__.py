@@ -100,7 +100,8 @@ def train(
                 watchers.say(f"resuming at step {trainer.step} from {path}")
         elif main and (caution := memorisation.warning_of(trainer)):
             watchers.say(f"warning: {caution}")
-        if main:
+        # as an older version wrote it, run.toml tells whose the checkpoints are
+        if main and not (resume and _is_written(resolved, images, out)):
             files.write_text(out / "run.toml", _to_toml(resolved.to_dict()))
         accelerator.wait_for_everyone()
         _run(trainer, steps)
@@ -256,6 +257,12 @@ def _check_folder(out: Path, recipe: Recipe, resume: bool) -> None:
         raise TrainingError(f"{out} is no run folder: it has no run.toml", "start without --resume")
     former = Recipe.load(path)
     _compare(former, recipe, out)
+
+
+def _is_written(resolved: Any, images: ImageData, out: Path) -> bool:
+    """Whether the run's run.toml says what this recipe says."""
+    written = Recipe.load(out / "run.toml").resolve(images.image_shape, images.num_classes)
+    return bool(written.to_dict() == resolved.to_dict())
 
 
 def _compare(former: Recipe, recipe: Recipe, out: Path) -> None:

@@ -6,10 +6,11 @@ torch is not needed for that, so an impossible mix is refused at once.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -353,11 +354,16 @@ class ResolvedRecipe:
 
     def digest(self) -> str:
         """SHA-256 of what decides the weights."""
-        document = self.to_dict()
-        for key in self.recipe.free:
-            table, _, last = key.rpartition(".")
-            (document[table] if table else document).pop(last, None)
-        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+        return digest_of(self.to_dict(), self.recipe.free)
+
+
+def digest_of(document: Mapping[str, Any], free: Sequence[str]) -> str:
+    """The digest of a recipe with every setting spelled out, but for what is free."""
+    kept: dict[str, Any] = copy.deepcopy(dict(document))
+    for key in free:
+        table, _, last = key.rpartition(".")
+        (kept.get(table, {}) if table else kept).pop(last, None)
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def _set(table: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from ganzoo import files, weights
 from ganzoo.errors import CheckpointError, TrainingError
+from ganzoo.training.recipe import Recipe, digest_of
 
 if TYPE_CHECKING:
     from ganzoo.training.trainer import Trainer
@@ -72,7 +74,7 @@ def load(trainer: Trainer) -> Path:
             damaged.append(str(error))
             trainer.observers.say(f"{error}; trying the checkpoint before it")
             continue
-        if state["recipe"] != trainer.resolved.digest():
+        if not _is_of(trainer, state["recipe"]):
             raise TrainingError(
                 f"{path} is of another recipe",
                 "resume with the recipe in run.toml, or use a new --out",
@@ -94,6 +96,21 @@ def load(trainer: Trainer) -> Path:
             f"no checkpoint can be read: {damaged[0]}", "start again with a new --out"
         )
     raise TrainingError(f"{trainer.folder} has no checkpoint", "start without --resume")
+
+
+def _is_of(trainer: Trainer, digest: str) -> bool:
+    """Whether a checkpoint whose recipe had this digest is of the trainer's recipe.
+
+    Since it was written, parts may have got further settings: run.toml, which has none of them,
+    then still has its digest, and with their defaults it is the trainer's recipe.
+    """
+    today = trainer.resolved.digest()
+    path = trainer.folder / "run.toml"
+    if digest == today or not path.exists():
+        return digest == today
+    written = Recipe.load(path).resolve(trainer.data.image_shape, trainer.data.num_classes)
+    document = tomllib.loads(path.read_text(encoding="utf-8"))
+    return digest_of(document, written.recipe.free) == digest and written.digest() == today
 
 
 def tensors(trainer: Trainer) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 
 
@@ -25,6 +26,12 @@ def test_its_options(ganzoo, tmp_path) -> None:
     assert project["license"] == "BSD-3-Clause"
     assert project["authors"] == [{"name": "Ada", "email": "ada@example.org"}]
     assert ", Ada\n" in (folder / "LICENSE").read_text()
+
+
+def test_the_next_commands_can_be_pasted(ganzoo, tmp_path) -> None:
+    folder = tmp_path / "my plugins" / "star"
+    result = ganzoo("new-plugin", "star-gaze", "--out", folder)
+    assert shlex.split(result.stderr.partition("&&")[0]) == ["try:", "cd", str(folder)]
 
 
 def test_what_it_refuses_leaves_nothing(ganzoo, refused, tmp_path, monkeypatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -41,6 +42,27 @@ def test_what_is_found_makes_its_image_again(ganzoo, projected, tmp_path):
         assert np.array_equal(np.asarray(one), np.asarray(other))
     for path in (again, projected / "projected.png", projected / "comparison.png"):
         assert inspection.inspect(path).status == inspection.MARKED
+
+
+def test_a_comparison_is_marked_as_in_part_generated(ganzoo, projected):
+    kinds = {"comparison.png": "compositeWithTrainedAlgorithmicMedia",
+             "projected.png": "trainedAlgorithmicMedia"}  # fmt: skip
+    for name, kind in kinds.items():
+        (row, *_) = ganzoo("inspect", projected / name).stdout.splitlines()[1:]
+        assert f"{kind}, by ganzoo" in row
+
+
+def test_what_was_made_from_a_latent_is_made_again_from_the_latent(refused, projected):
+    for name in ("projected.png", "comparison.png"):
+        said = refused("reproduce", projected / name)
+        assert "was made from a latent, not from a seed: ganzoo generate --latent FILE" in said
+
+
+def test_no_video_without_its_package(refused, picture, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    options = ("--model", "tiny.shapes", "-o", tmp_path / "out", "--video", tmp_path / "a.mp4")
+    assert "pip install imageio-ffmpeg, or write .gif" in refused("project", picture, *options)
+    assert not (tmp_path / "out").exists()
 
 
 def test_how_close_it_came(ganzoo, picture, tmp_path):

@@ -97,8 +97,8 @@ def _check(config: _Config) -> None:
     for _, width in config.levels:
         if width * config.expansion % config.group_size:
             raise ConfigError(
-                f"{width * config.expansion} channels within a block are no multiple of"
-                f" group_size {config.group_size}",
+                f"group_size = {config.group_size} does not divide the {width * config.expansion}"
+                " channels within a block",
                 "choose a divisor of expansion times width, at every resolution",
             )
 

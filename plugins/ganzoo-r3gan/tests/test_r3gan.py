@@ -199,7 +199,11 @@ def test_gamma_follows_half_a_cosine_within_the_burn_in() -> None:
         (LossConfig, {"final_gamma": math.nan, "burn_in_kimg": 5.0}, "out of range"),
         (GeneratorConfig, {"image_shape": (1, 24, 24)}, "use a square of"),
         (DiscriminatorConfig, {"image_shape": (3, 32, 64)}, "use a square of"),
-        (GeneratorConfig, {"width": 20, "group_size": 16}, "no multiple of group_size 16"),
+        (
+            GeneratorConfig,
+            {"width": 20, "group_size": 16},
+            "group_size = 16 does not divide the 40",
+        ),
     ],
 )
 def test_settings_out_of_range_are_refused(config: type, settings: Any, said: str) -> None:

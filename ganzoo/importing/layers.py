@@ -18,9 +18,15 @@ from ganzoo.importing.modules import tensors_of
 from ganzoo.importing.tree import Record
 
 NETWORKS = {
-    "generator": ("generator", "netG", "G", "gen", "g", "generator_model", "model_G"),
-    "discriminator": ("discriminator", "netD", "D", "disc", "d", "discriminator_model", "model_D"),
-}
+    "generator": (
+        "generator", "netG", "G", "gen", "g", "generator_model", "model_G", "Generator", "net_G",
+        "netg", "modelG", "gen_model", "g_model",
+    ),
+    "discriminator": (
+        "discriminator", "netD", "D", "disc", "d", "discriminator_model", "model_D",
+        "Discriminator", "net_D", "netd", "modelD", "disc_model", "d_model",
+    ),
+}  # fmt: skip
 """Role -> what programs call it, as a key of a file (also with `_state_dict` behind) or the first
 part of the names of its tensors."""
 WRAPPERS = ("state_dict", "model_state_dict", "model")
@@ -61,7 +67,8 @@ def prefixes(root: Any) -> dict[str, str]:
             start, root = f"{start}{wrapper}.", root[wrapper]
     names = [name for name, _ in tensors_of(root)]
     for role, keys in NETWORKS.items():
-        for key in (f"{key}{end}" for key in keys for end in ("", "_state_dict")):
+        # an average of the weights is taken rather than them
+        for key in (f"{key}{end}" for end in ("_ema", "", "_state_dict", "_state") for key in keys):
             for prefix in (f"{key}.", f"module.{key}."):
                 if role not in found and any(name.startswith(prefix) for name in names):
                     found[role] = start + prefix

@@ -13,7 +13,12 @@ from ganzoo.errors import InputError
 from ganzoo.importing.importer import Fate
 from ganzoo.importing.tree import Record, children
 
+MOST_TENSORS = 6000
+"""What became of each goes into training.json, which is read as a whole."""
+LONGEST_NAME = 1000
 _MODULE = ("_parameters", "_buffers", "_modules")
+_NODES = (Record, dict, list, tuple, set, frozenset)
+_LARGEST_NOISE = 1024
 
 
 def tensors_of(tree: Any) -> Iterator[tuple[str, Tensor]]:
@@ -23,18 +28,33 @@ def tensors_of(tree: Any) -> Iterator[tuple[str, Tensor]]:
     in it are not levels of their own.
     """
     seen: set[int] = set()  # of nodes: a tensor may well have two names
-    waiting = [("", tree)]
+    waiting: list[tuple[str, str, Any]] = [("", "", tree)]  # names are long: made when needed
     while waiting:
-        name, node = waiting.pop()
+        above, own, node = waiting.pop()
+        if not isinstance(node, (Tensor, *_NODES)):
+            continue
+        name = f"{above}.{own}" if above and own else above or own
         if isinstance(node, Tensor):
             yield name, node
         elif id(node) not in seen:
             seen.add(id(node))
-            below = [
-                (name if isinstance(node, Record) and key in _MODULE else f"{name}.{key}", child)
-                for key, child in children(node)
-            ]
-            waiting += reversed([(path.removeprefix("."), child) for path, child in below])
+            inner = isinstance(node, Record)
+            waiting += reversed(
+                [(name, "" if inner and key in _MODULE else key, c) for key, c in children(node)]
+            )
+
+
+def check_tensors(root: Any) -> None:
+    """Refuse a tree with more tensors, or longer names of them, than any GAN's: reports list them.
+
+    Raises:
+        InputError: it has.
+    """
+    for number, (name, _) in enumerate(tensors_of(root)):
+        if number >= MOST_TENSORS:
+            raise InputError(f"the file has more than {MOST_TENSORS:,} tensors", "is it of a GAN?")
+        if len(name) > LONGEST_NAME:
+            raise InputError(f"a tensor in the file is called {name[:80]}…", "is it of a GAN?")
 
 
 class Account:
@@ -160,8 +180,18 @@ def is_state(tree: Any, *names: str) -> bool:
 
 
 def fixed_noise(layer: int, *shape: int) -> Tensor:
-    """A noise map for a network whose file has none, the same at every import."""
+    """A noise map for a network whose file has none, the same at every import.
+
+    Raises:
+        InputError: no network has one so large: a few tensors can say so.
+    """
     from ganzoo.rng import philox
+
+    if max(shape) > _LARGEST_NOISE:
+        raise InputError(
+            f"the generator makes images of {max(shape)} pixels a side, or more",
+            f"at most {_LARGEST_NOISE} can be imported",
+        )
 
     numbers = philox(0, f"import/noise/{layer}").standard_normal(math.prod(shape), dtype="float32")
     return torch.from_numpy(numbers).reshape(shape)

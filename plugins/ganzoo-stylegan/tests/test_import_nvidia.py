@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import pickle
-import sys
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import ganzoo_stylegan.importing
 import pytest
 import torch
 from click.testing import CliRunner
-from torch import Tensor
 
 import ganzoo
 from ganzoo import layout, models, plugins
@@ -174,50 +169,6 @@ def test_a_discriminator_of_another_kind_is_left_out(tmp_path: Path) -> None:
     assert found.discriminator is None
     assert "none of StyleGAN2's" in " ".join(found.notes)
     assert [fate.target for fate in found.fates if fate.source == "D.weight"] == [""]
-
-
-def stylegan3() -> Obj:
-    """A root whose synthesis starts with Fourier features."""
-    G, synthesis, features = generator(widths=[4, 3], flat=True), Obj("S"), Obj("SynthesisInput")
-    features.buffer("freqs", torch.ones(2, 2))
-    synthesis.add(input=features)
-    G.add(synthesis=synthesis)
-    return G
-
-
-def test_a_generator_of_stylegan3_goes_to_its_converter(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: dict[str, Any] = {}
-
-    def convert(state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Network:
-        seen.update(state=state, tensors=tensors)
-        return Network("stylegan3", {}, {})
-
-    def targets(names: Iterable[str]) -> dict[str, str]:
-        return {name: "input.freqs" if "freqs" in name else "" for name in names}
-
-    converter = ModuleType("ganzoo_stylegan.importing.stylegan3")
-    converter.convert, converter.targets = convert, targets
-    monkeypatch.setitem(sys.modules, converter.__name__, converter)
-    monkeypatch.setattr(ganzoo_stylegan.importing, "stylegan3", converter, raising=False)
-    found = imported(tmp_path, snapshot(G_ema=stylegan3()))
-    assert (found.program, found.generator.part) == ("NVlabs/stylegan3", "stylegan3")
-    assert found.discriminator is not None and found.discriminator.part == "stylegan2"
-    assert seen["state"]["z_dim"] == 6
-    assert torch.equal(seen["tensors"]["synthesis.input.freqs"], torch.ones(2, 2))
-    fates = {fate.source: fate.target for fate in found.fates}
-    assert fates["G_ema.synthesis.input.freqs"] == "generator: input.freqs"
-    assert fates["G_ema.mapping.w_avg"] == ""
-
-
-def test_without_the_converter_a_generator_of_stylegan3_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "ganzoo_stylegan.importing.stylegan3", None)
-    monkeypatch.delattr(ganzoo_stylegan.importing, "stylegan3", raising=False)
-    with pytest.raises(InputError, match="G_ema is a StyleGAN3 generator, which this version"):
-        imported(tmp_path, snapshot(G_ema=stylegan3()))
 
 
 def test_the_command_makes_a_model_folder(tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ from ganzoo.errors import InputError
 from ganzoo.importing import tree
 from ganzoo.importing.importer import Converted, Fate, Importer, Network
 from ganzoo.importing.moves import Moves
-from ganzoo.importing.nvidia import Module, entries, shown, unused
-from ganzoo.importing.tree import Checkpoint
-from ganzoo_stylegan.importing import stylegan2
+from ganzoo.importing.nvidia import Module, entries, unused
+from ganzoo.importing.tree import Checkpoint, label, shown
+from ganzoo_stylegan.importing import stylegan2, stylegan3
 
 ADA, STYLEGAN3 = "NVlabs/stylegan2-ada-pytorch", "NVlabs/stylegan3"
 LICENSES = {
@@ -33,8 +33,6 @@ LICENSES = {
     ),
 }
 """The program -> the licence of its code and networks, which is for non-commercial use only."""
-WHOLE_BATCH = 4096
-"""Stands for "the whole batch" as a group of the minibatch standard deviation: its largest."""
 
 
 class NvidiaImporter(Importer):
@@ -77,7 +75,9 @@ class NvidiaImporter(Importer):
                 fates += unused(key, module.tensors(), "training only")
         for key, node in entries(checkpoint.root).items():
             if key not in found:
-                fates += unused(str(key), [path for path, _ in tree.tensors(node)], "of no network")
+                fates += unused(
+                    label(key), [path for path, _ in tree.tensors(node)], "of no network"
+                )
         # the file contains the source code of its networks, and with it the notice of its owner
         license, url = LICENSES[program] if "NVIDIA" in G.source else ("", "")
         return Converted(
@@ -116,13 +116,6 @@ def _is_stylegan3(G: Module) -> bool:
 
 
 def _stylegan3(G: Module, where: str) -> tuple[Network, list[Fate]]:
-    try:
-        from ganzoo_stylegan.importing import stylegan3
-    except ImportError as error:
-        raise InputError(
-            f"{where} is a StyleGAN3 generator, which this version cannot import",
-            "pip install --upgrade ganzoo-stylegan",
-        ) from error
     found = G.tensors()
     network = stylegan3.convert(G.state, found)
     fates = [
@@ -217,7 +210,7 @@ def _statistics(modules: Mapping[str, Module]) -> dict[str, int]:
         return {"mbstd_group": 0}
     group = module.state.get("group_size")
     return {
-        "mbstd_group": WHOLE_BATCH if group is None else group,
+        "mbstd_group": stylegan2.WHOLE_BATCH if group is None else group,
         "mbstd_channels": module.attribute("num_channels", int, "D.b4.mbstd"),
     }
 
@@ -263,6 +256,11 @@ def _check_layers(modules: Mapping[str, Module], where: str) -> None:
 def _lr_multiplier(modules: Mapping[str, Module], layers: int, where: str) -> float:
     if not layers:
         return 1.0
+    if layers > len(modules):
+        raise InputError(
+            f"{where}.mapping has num_layers = {shown(layers)}, and not so many layers",
+            "a changed network cannot be imported",
+        )
     names = [f"mapping.fc{k}" for k in range(layers)]
     return float(_the_one(modules, names, "bias_gain", where))
 

@@ -27,7 +27,7 @@ _READ = {
 _OF_USE = {
     "truncation_psi", "truncation_cutoff", "truncation_psi_val", "truncation_cutoff_val",
     "dlatent_avg_beta", "style_mixing_prob", "dlatent_broadcast", "randomize_noise", "structure",
-    "dtype", "is_template_graph",
+    "dtype", "is_template_graph", "force_clean_graph", "is_training", "is_validation",
 }  # fmt: skip
 """How a network is trained or called."""
 _FIXED: dict[str, Collection[Any]] = {

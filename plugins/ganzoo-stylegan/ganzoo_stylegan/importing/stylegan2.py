@@ -19,6 +19,8 @@ from ganzoo_stylegan.config import (
     levels,
 )
 
+WHOLE_BATCH = 4096
+"""Stands for "the whole batch" as a group of the minibatch standard deviation: its largest."""
 FIR = torch.tensor([1.0, 3.0, 3.0, 1.0])
 
 
@@ -47,6 +49,8 @@ def generator(moves: Moves, settings: Mapping[str, Any], *, noise: bool) -> Netw
                 f"{ours}.noise": torch.zeros(size, size),
                 f"{ours}.noise_strength": torch.zeros(()),
             }
+            if f"{theirs}.noise_const" in moves:  # TensorFlow makes them all the same
+                moves.drop([f"{theirs}.noise_const"], "not used: the network is without noise")
     for k, size in enumerate(sizes if config.architecture == "skip" else sizes[-1:]):
         theirs, ours = f"synthesis.b{size}.torgb", f"to_images.{k}"
         # (image, in, 1, 1) there

@@ -144,7 +144,8 @@ _READ = {
 _OF_USE = {
     "truncation_psi", "truncation_cutoff", "truncation_psi_val", "truncation_cutoff_val",
     "dlatent_avg_beta", "w_avg_beta", "style_mixing_prob", "dlatent_broadcast", "randomize_noise",
-    "fused_modconv", "freeze_layers", "structure", "conditioning", "dtype",
+    "fused_modconv", "freeze_layers", "structure", "conditioning", "dtype", "is_template_graph",
+    "force_clean_graph", "is_training", "is_validation",
 }  # fmt: skip
 """How a network is trained or called, or computed with the same result."""
 _FIXED: dict[str, Collection[Any]] = {
@@ -206,13 +207,11 @@ def _discriminator(D: TFNetwork, config: TensorFlowConfig) -> tuple[Network, lis
         layers = sum(re.fullmatch(r"mapping\.fc\d+\.weight", name) is not None for name in tensors)
         if layers:
             cmap_dim = len(moves.look(f"mapping.fc{layers - 1}.bias"))
-        if layers and "mapping_lrmul" not in D.settings:
-            raise InputError("D does not say its mapping_lrmul", "it cannot be imported")
         settings |= {
             "num_classes": classes,
             "cmap_dim": cmap_dim,
             **stylegan2.mapping_settings(tensors, layers, cmap_dim),
-            "mapping_lr_multiplier": float(D.settings.get("mapping_lrmul", 1)),
+            "mapping_lr_multiplier": float(D.settings.get("mapping_lrmul", 0.1)),
         }
     elif D.settings.get("label_size"):
         raise InputError(
@@ -238,13 +237,9 @@ def _statistics(
     channels = conv.shape[1] - len(conv)
     if not channels:
         return {"mbstd_group": 0}
-    usual = 4 if "D_stylegan2" in D.functions else None  # of StyleGAN2 before ADA
+    # the default of StyleGAN2, and that of its version with ADA
+    usual = 4 if "D_stylegan2" in D.functions else stylegan2.WHOLE_BATCH
     group = D.settings.get("mbstd_group_size") or config.mbstd_group or usual
-    if group is None:
-        raise InputError(
-            "D does not say the group size of its minibatch standard deviation",
-            "--set mbstd_group=4, or what it was trained with",
-        )
     return {"mbstd_group": int(group), "mbstd_channels": channels}
 
 

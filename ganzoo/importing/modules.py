@@ -141,6 +141,7 @@ class Moves:
         """The tensor `name` becomes our `target`, in float32, after `change` (what it is, as
         `note`)."""
         tensor = self[name].detach()
+        check_real(tensor, self.names[name])
         tensor = tensor.float() if tensor.is_floating_point() else tensor
         self.state[target] = (tensor if change is None else change(tensor)).contiguous()
         self.account(name, target, note)
@@ -164,6 +165,15 @@ class Moves:
         while pattern.format(number) in self.names:
             number += 1
         return number - start
+
+
+def check_real(tensor: Tensor, name: str) -> None:
+    """
+    Raises:
+        InputError: the tensor is of complex numbers, of which the half would be lost.
+    """
+    if tensor.is_complex():
+        raise InputError(f"{name} is of complex numbers", "a changed network cannot be imported")
 
 
 def scaled(factor: float) -> Callable[[Tensor], Tensor]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ganzoo.errors import InputError
 from ganzoo.importing.importer import Fate, Network
+from ganzoo.importing.modules import check_real
 
 
 class Source(NamedTuple):
@@ -69,6 +70,7 @@ class Moves:
     ) -> None:
         """Make `change` of the tensor `name` our `target`, in float32; `note` says what it does."""
         source = self._take(name)
+        check_real(source.tensor, f"{self.where}.{source.name}")
         tensor = source.tensor if change is None else change(source.tensor)
         self.state[target] = tensor.to(torch.float32).contiguous()
         notes = "; ".join(filter(None, (source.note, note)))

@@ -221,7 +221,8 @@ class Machine:
             object.__setattr__(target, "state", state)
         elif isinstance(target, Tensor) and self._awaiting.pop(id(target), None) is not None:
             arrays.fill(target, state, self.budget)
-        elif type(target) is not dict:  # a dict's attributes (a state dict's `_metadata`) are left
+        # a dict's attributes (a state dict's `_metadata`) and a parameter's are left out
+        elif type(target) is not dict and not isinstance(target, Tensor):
             raise Unreadable("it changes what it may not change")
 
     def _persist(self, identifier: Any) -> None:

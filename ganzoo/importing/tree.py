@@ -62,6 +62,10 @@ class Checkpoint:
     root: Any
 
 
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 2
+
+
 def label(key: Any) -> str:
     """A key of a mapping as text, cut where it is long. A tuple or record may hold anything: of it,
     the type is told."""
@@ -72,7 +76,7 @@ def label(key: Any) -> str:
 
 def shown(value: Any) -> str:
     """A value of anyone's file in a message: short, however large or nested it is."""
-    return reprlib.repr(value)
+    return _SHORT.repr(value)
 
 
 def children(node: Any) -> Iterator[tuple[str, Any]]:

@@ -256,9 +256,9 @@ def _check_layers(modules: Mapping[str, Module], where: str) -> None:
 def _lr_multiplier(modules: Mapping[str, Module], layers: int, where: str) -> float:
     if not layers:
         return 1.0
-    if layers > len(modules):
+    if not 0 < layers <= len(modules):
         raise InputError(
-            f"{where}.mapping has num_layers = {shown(layers)}, and not so many layers",
+            f"{where}.mapping has num_layers = {shown(layers)}, and another number of layers",
             "a changed network cannot be imported",
         )
     names = [f"mapping.fc{k}" for k in range(layers)]

@@ -232,9 +232,34 @@ def small(content: Any) -> None:
     content["G_ema"].state["img_resolution"] = 4
 
 
+def countless_layers(content: Any) -> None:
+    content["G_ema"].mapping.state["num_layers"] = 10**15
+
+
+def no_number_of_layers(content: Any) -> None:
+    content["G_ema"].mapping.state["num_layers"] = -1
+
+
+def complex_numbers(content: Any) -> None:
+    weight = torch.zeros(4, 4, 3, 3, dtype=torch.complex64)
+    content["G_ema"].synthesis.b4.conv1.state["_parameters"]["weight"] = weight
+
+
+def long_names(content: Any) -> None:
+    content["G_ema"].add(**{"n" * 200: Obj("X")})
+    module = content["G_ema"].state["_modules"]["n" * 200]
+    for _ in range(6):
+        module.add(**{"n" * 200: Obj("X")})
+        module = module.state["_modules"]["n" * 200]
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
+        (countless_layers, r"G_ema\.mapping has num_layers = 1000000000000000, and another"),
+        (no_number_of_layers, r"G_ema\.mapping has num_layers = -1, and another"),
+        (complex_numbers, r"G_ema\.synthesis\.b4\.conv1\.weight is of complex numbers"),
+        (long_names, "a network in the file has too many modules"),
         (filtered, r"G_ema\.synthesis\.b8\.conv0\.resample_filter is another filter"),
         (swish, r"G_ema\.synthesis\.b4\.conv1 has the activation 'swish': only 'lrelu'"),
         (rescaled, r"D\.b8\.conv1 scales its weight by 1, the original by 0\.19"),

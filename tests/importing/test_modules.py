@@ -99,6 +99,10 @@ def test_levels_that_are_still_zero_were_not_trained() -> None:
         ({"model": {"netG.x": ONE}}, {"generator": "model.netG."}),
         ({"D_state_dict": {"x": ONE}}, {"discriminator": "D_state_dict."}),
         ({"module.generator.x": ONE}, {"generator": "module.generator."}),
+        ({"G": {"x": ONE}, "G_ema": {"x": ONE}}, {"generator": "G_ema."}),
+        ({"state_dict_G": {"x": ONE}}, {"generator": "state_dict_G."}),
+        ({"netG_model": {"x": ONE}}, {"generator": "netG_model."}),
+        ([{"x": ONE}, {"x": ONE}], {}),
     ],
 )
 def test_where_networks_are(root: Any, expected: dict[str, str]) -> None:

@@ -16,6 +16,7 @@ from ganzoo.importing.tree import Record, children
 MOST_TENSORS = 6000
 """What became of each goes into training.json, which is read as a whole."""
 LONGEST_NAME = 1000
+Change = Callable[[Tensor], Tensor]
 _MODULE = ("_parameters", "_buffers", "_modules")
 _NODES = (Record, dict, list, tuple, set, frozenset)
 _LARGEST_NOISE = 1024
@@ -75,7 +76,7 @@ class Account:
             for name in self.tensors
             if name.startswith(prefix)
         }  # fmt: skip
-        return Moves(self, role, names)
+        return Moves(self, role, prefix, names)
 
     def note(self, fate: Fate) -> None:
         self._fates[fate.source] = fate
@@ -104,10 +105,24 @@ class Account:
 
 
 class Moves:
-    """One network's tensors under their own names, and the state dict that they become."""
+    """One network's tensors under their own names, and the state dict that they become.
 
-    def __init__(self, account: Account, role: str, names: dict[str, str]) -> None:
-        self._account, self._role = account, role
+    Attributes:
+        names: of each tensor here, that in the file.
+        state: what was moved, by our names.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        role: str,
+        prefix: str,
+        names: dict[str, str],
+        changes: Mapping[str, tuple[Change, str]] | None = None,
+    ) -> None:
+        """`changes`: of tensors that are looked at and moved changed, and what the change is."""
+        self._account, self._role, self._prefix = account, role, prefix
+        self._changes = changes or {}
         self.names = names
         self.state: dict[str, Tensor] = {}
 
@@ -121,8 +136,20 @@ class Moves:
             InputError: there is none of that name.
         """
         if name not in self.names:
-            raise InputError(f"the {self._role} has no {name}", "the file is not complete")
-        return self._account.tensors[self.names[name]]
+            raise InputError(
+                f"the {self._role} has no {self._prefix}{name}",
+                "it is cut short or of another program",
+            )
+        tensor, (change, _) = self._account.tensors[self.names[name]], self._change(name)
+        return tensor if change is None else change(tensor)
+
+    def _change(self, name: str) -> tuple[Change | None, str]:
+        return self._changes.get(name, (None, ""))
+
+    def renamed(self, names: Mapping[str, str], changes: Mapping[str, tuple[Change, str]]) -> Moves:
+        """The same tensors under other names: of each of the new `names`, the one here."""
+        whole = {name: self.names[here] for name, here in names.items()}
+        return Moves(self._account, self._role, self._prefix, whole, changes)
 
     def tensors(self) -> dict[str, Tensor]:
         """All of them, to look at."""
@@ -135,7 +162,7 @@ class Moves:
         self,
         name: str,
         target: str,
-        change: Callable[[Tensor], Tensor] | None = None,
+        change: Change | None = None,
         note: str = "",
     ) -> None:
         """The tensor `name` becomes our `target`, in float32, after `change` (what it is, as
@@ -148,7 +175,8 @@ class Moves:
 
     def account(self, name: str, target: str, note: str) -> None:
         """The tensor `name` went into our `target`, which something else also did."""
-        self._account.note(Fate(self.names[name], f"{self._role}: {target}", note))
+        notes = "; ".join(filter(None, (self._change(name)[1], note)))
+        self._account.note(Fate(self.names[name], f"{self._role}: {target}", notes))
 
     def fill(self, target: str, value: Tensor) -> None:
         """A tensor of ours that the file has none for."""
@@ -176,7 +204,7 @@ def check_real(tensor: Tensor, name: str) -> None:
         raise InputError(f"{name} is of complex numbers", "a changed network cannot be imported")
 
 
-def scaled(factor: float) -> Callable[[Tensor], Tensor]:
+def scaled(factor: float) -> Change:
     """For `move`: times a number."""
     return lambda tensor: tensor * factor
 

@@ -9,7 +9,7 @@ state has the settings that differ from the defaults, and the variables by name.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,7 @@ import torch
 from torch import Tensor
 
 from ganzoo.errors import InputError
-from ganzoo.importing.importer import Fate
-from ganzoo.importing.modules import LONGEST_NAME, MOST_TENSORS
-from ganzoo.importing.moves import Source
+from ganzoo.importing.modules import LONGEST_NAME, MOST_TENSORS, Account
 from ganzoo.importing.tree import Record, label, shown
 
 MOST_MODULES, MOST_COMPONENTS = 2000, 20
@@ -81,9 +79,6 @@ class Module:
                 if len(found) > MOST_TENSORS:
                     raise InputError("a network in the file has too many tensors", _CHANGED)
         return found
-
-    def sources(self) -> dict[str, Source]:
-        return {name: Source(tensor, name) for name, tensor in self.tensors().items()}
 
     def attribute(self, name: str, kind: type | tuple[type, ...], where: str) -> Any:
         """An attribute of this type.
@@ -201,9 +196,9 @@ def resolutions(names: Collection[str]) -> list[int]:
     return sorted(int(size) for size in sizes if size.isdecimal())
 
 
-def unused(where: str, names: Collection[str], note: str) -> list[Fate]:
-    """The fates of the tensors of a network that is not taken over."""
-    return [Fate(f"{where}.{name}", "", note) for name in names]
+def tf_account(networks: Iterable[TFNetwork]) -> Account:
+    """The variables of networks by "Gs.mapping/Dense0/weight", to be accounted for."""
+    return Account({f"{n.where}.{name}": v for n in networks for name, v in n.variables.items()})
 
 
 # -- changes of tensors, and what they are called in notes -----------------------------------------

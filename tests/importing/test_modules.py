@@ -53,7 +53,7 @@ def test_every_tensor_is_accounted_for() -> None:
         Fate("optim.x", "", "of the training"),
     )
     assert torch.equal(G.state["weight"], torch.full((2,), 3.0))
-    with pytest.raises(InputError, match="the generator has no u"):
+    with pytest.raises(InputError, match=r"the generator has no g\.u"):
         G.move("u", "weight")
 
 

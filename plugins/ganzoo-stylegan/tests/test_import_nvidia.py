@@ -162,6 +162,14 @@ def test_without_noise_maps_images_are_the_same(tmp_path: Path) -> None:
     torch.testing.assert_close(G(z).double(), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_what_is_beside_the_networks_is_left_out(tmp_path: Path) -> None:
+    """A D that is no network either."""
+    found = imported(tmp_path, snapshot(D={"x": torch.zeros(1)}, seen=torch.zeros(1), step=3))
+    assert found.discriminator is None
+    fates = {fate.source: fate for fate in found.fates}
+    assert fates["D.x"].note == fates["seen."].note == "of no network"
+
+
 def test_a_discriminator_of_another_kind_is_left_out(tmp_path: Path) -> None:
     other = Obj("ProjectedDiscriminator", c_dim=0)
     other.parameter("weight", 3, 3)
@@ -265,8 +273,8 @@ def long_names(content: Any) -> None:
         (rescaled, r"D\.b8\.conv1 scales its weight by 1, the original by 0\.19"),
         (two_clamps, r"b8\.conv1 has conv_clamp None, .*b8\.torgb 256"),
         (laughing, r"G_ema\.synthesis\.b8\.torgb has conv_clamp \[\["),
-        (a_tensor_more, r"'synthesis\.b8\.conv1\.attention' that the original"),
-        (a_tensor_less, r"G_ema lacks the tensor 'synthesis\.b8\.conv1\.bias'"),
+        (a_tensor_more, r"does not have: G_ema\.synthesis\.b8\.conv1\.attention"),
+        (a_tensor_less, r"has no G_ema\.synthesis\.b8\.conv1\.bias"),
         (silent, r"G_ema has no attribute 'z_dim'"),
         (small, r"images of 4 pixels a side: only 8, 16"),
     ],

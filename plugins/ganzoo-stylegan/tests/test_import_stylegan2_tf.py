@@ -362,7 +362,7 @@ def revised() -> Any:
         (lambda: odd(1, label_size=3), "D is conditional in the way of StyleGAN2 before ADA"),
         (lambda: another(1, "4x4/Attention"), "D has a variable '4x4/Attention'"),
         (lambda: another(2, "mapping/LabelConcat/weight"), "Gs is conditional in the way of"),
-        (silenced, r"Gs lacks the tensor 'synthesis\.b8\.conv0\.noise_const'"),
+        (silenced, r"has no Gs\.synthesis\.b8\.conv0\.noise_const"),
         (revised, "Gs was built by 'G_synthesis_stylegan_revised': only networks of G_main"),
     ],
 )

@@ -77,6 +77,8 @@ def _put_right(path: Path) -> None:
             continue
         if kind == "old" and not path.exists():
             os.replace(left, path)
+        elif left.is_symlink():  # `path` was a link to a folder, which stays as it is
+            left.unlink()
         elif kind in ("old", "tmp"):
             shutil.rmtree(left, ignore_errors=True)
 

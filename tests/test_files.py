@@ -52,6 +52,16 @@ def dead() -> int:
     return process.pid
 
 
+def test_a_link_to_a_folder_is_replaced_and_its_folder_stays(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with files.replacing_folder(tmp_path / "link") as temporary:
+        (temporary / "a").write_text("new")
+    assert (tmp_path / "link" / "a").read_text() == "new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]
+    assert list((tmp_path / "real").iterdir()) == []
+
+
 def kill_in_replacing_folder(target: Path, moment: str) -> None:
     """Replace a folder in a process that ends at once, at the moment or between the two moves."""
     code = (

@@ -12,7 +12,8 @@ from ganzoo.importing.limits import Unreadable
 _MOST_MEMBERS = 100_000
 _LOCAL, _CENTRAL, _END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
 _END64, _LOCATOR64 = b"PK\x06\x06", b"PK\x06\x07"
-_NAME = re.compile(r"[^/\\\0:]+(/[^/\\\0:]+)*")
+_NAME = re.compile(r"[^/\\\0]+(/[^/\\\0:]+)*")  # the folder has the name of the file, at will
+_DRIVE = re.compile(r"[A-Za-z]:(/.*)?")
 
 
 class Member(NamedTuple):
@@ -144,6 +145,11 @@ def _checked_name(raw: bytes) -> str:
         name = raw.decode()
     except UnicodeDecodeError:
         name = ""
-    if not _NAME.fullmatch(name) or {".", ".."} & set(name.split("/")) or not name.isprintable():
+    if (
+        not _NAME.fullmatch(name)
+        or _DRIVE.fullmatch(name)
+        or {".", ".."} & set(name.split("/"))
+        or not name.isprintable()
+    ):
         raise Unreadable(f"a member of its archive has an odd name: {raw[:80]!r}")
     return name

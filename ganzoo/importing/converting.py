@@ -17,12 +17,11 @@ from ganzoo import checkpoint, layout, metadata, plugins, weights
 from ganzoo.configs import config_to_dict, toml_value
 from ganzoo.errors import CheckpointError, ConfigError, GanzooError, InputError, printable
 from ganzoo.importing.importer import Converted, Fate, Importer, Network
+from ganzoo.importing.modules import check_tensors
 from ganzoo.importing.reading import read
 from ganzoo.importing.tree import Checkpoint, Record, label
 from ganzoo.parts import OwnedPart
 
-MOST_TENSORS = 6000
-"""Their fates go into training.json, which is read as a whole."""
 _MOST_SHOWN = 12
 
 
@@ -111,6 +110,7 @@ def convert(
     if family is not None:
         plugins.load().parts.get("importer", family)  # a wrong name is told before a long read
     found = read(path)
+    check_tensors(found.root)
     owned = _recognised(found, path) if family is None else _importer(family)
     config = owned.part.make_config(given)
     try:
@@ -124,16 +124,15 @@ def convert(
             f" ({type(error).__name__}: {error})",
             f"is it of that family? if so, tell the authors of {owned.distribution}",
         ) from error
-    converted, networks = _built(_printable(converted, path), path)
+    converted, networks = _built(_printable(converted), path)
     return Conversion(path, found, owned.part.name, config_to_dict(config), converted, *networks)
 
 
-def _printable(converted: Converted, path: Path) -> Converted:
-    """Names of tensors are anyone's text: as it can be printed and written."""
-    if len(converted.fates) > MOST_TENSORS:
-        raise CheckpointError(f"{path} has {len(converted.fates):,} tensors", "is it of a GAN?")
+def _printable(converted: Converted) -> Converted:
+    """Names of tensors are anyone's text: as it can be printed and written. So may notes be."""
     fates = (Fate(*(printable(text, longest=200) for text in fate)) for fate in converted.fates)
-    return replace(converted, fates=tuple(fates))
+    notes = (printable(note, longest=500) for note in converted.notes)
+    return replace(converted, fates=tuple(fates), notes=tuple(notes))
 
 
 def _settings(given: Mapping[str, Any] | Iterable[str] | None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 from ganzoo.errors import InputError
 from ganzoo.importing.importer import Network
 from ganzoo.importing.modules import Account, Moves, scaled
-from ganzoo.importing.tree import Record
+from ganzoo.importing.tree import Record, shown
 
 PROGRAM = "facebookresearch/pytorch_GAN_zoo"
 OUTPUTS = {"WGANGP": "none", "Logistic": "none", "DCGAN": "tanh", "MSE": "tanh"}
@@ -63,10 +63,10 @@ def output(config: Mapping[str, Any], asked: str | None) -> str:
     criterion = config.get("lossCriterion", config.get("lossMode"))
     if asked is not None:
         return asked
-    if criterion not in OUTPUTS:
+    if not isinstance(criterion, str) or criterion not in OUTPUTS:
         raise InputError(
             f"the file does not say what follows the generator's last layer"
-            f" (its lossCriterion is {criterion!r})",
+            f" (its lossCriterion is {shown(criterion)})",
             "give --set output=tanh (for DCGAN and MSE) or --set output=none (WGANGP, Logistic)",
         )
     return OUTPUTS[criterion]
@@ -82,7 +82,8 @@ class Equalised:
         slope = config.get("leakyReluLeak", 0.2)
         if slope != 0.2:
             raise InputError(
-                f"the networks have a LeakyReLU of slope {slope}", "ours have 0.2; it cannot be set"
+                f"the networks have a LeakyReLU of slope {shown(slope)}",
+                "ours have 0.2; it cannot be set",
             )
 
     def move(
@@ -113,10 +114,10 @@ class Equalised:
 
 
 def progressive_discriminator(
-    D: Moves, config: Mapping[str, Any], image_shape: list[int]
+    D: Moves, config: Mapping[str, Any], image_shape: list[int], *, part: str
 ) -> Network | None:
-    """The critic of the program's PGAN and StyleGAN, as our part "progan"; None where it does not
-    give one score."""
+    """The critic of the program's PGAN and StyleGAN, as `part`: ProGAN's, or one of the same layers
+    and settings; None where it does not give one score."""
     scales = D.count("fromRGBLayers.{}.weight")
     start = sorted({name.rpartition(".")[0] for name in D.names if name.startswith("groupScale")})
     if len(start) != 2 or D.shape("decisionLayer.weight")[0] != 1:
@@ -140,7 +141,7 @@ def progressive_discriminator(
     layers.move(start[0], "blocks.0.conv")
     layers.move(start[1], "blocks.0.dense")
     layers.move("decisionLayer", "blocks.0.score", gain=1.0)
-    return Network("progan", settings, D.state)
+    return Network(part, settings, D.state)
 
 
 def check_classes(config: Mapping[str, Any], asked: int) -> None:

@@ -18,11 +18,19 @@ from ganzoo.importing.modules import tensors_of
 from ganzoo.importing.tree import Record
 
 NETWORKS = {
-    "generator": ("generator", "netG", "G", "gen", "g", "generator_model", "model_G"),
-    "discriminator": ("discriminator", "netD", "D", "disc", "d", "discriminator_model", "model_D"),
-}
-"""Role -> what programs call it, as a key of a file (also with `_state_dict` behind) or the first
-part of the names of its tensors."""
+    "generator": (
+        "generator", "netG", "G", "gen", "g", "generator_model", "model_G", "Generator", "net_G",
+        "netg", "modelG", "gen_model", "g_model",
+    ),
+    "discriminator": (
+        "discriminator", "netD", "D", "disc", "d", "discriminator_model", "model_D",
+        "Discriminator", "net_D", "netd", "modelD", "disc_model", "d_model",
+    ),
+}  # fmt: skip
+"""Role -> what programs call it, as a key of a file (also as in `KEYS`) or the first part of the
+names of its tensors."""
+KEYS = ("{}_ema", "{}", "{}_state_dict", "{}_state", "{}_model", "state_dict_{}")
+"""An average of the weights is taken rather than them."""
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 
 
@@ -54,14 +62,16 @@ class Found:
 
 def prefixes(root: Any) -> dict[str, str]:
     """Role -> the prefix of its tensors' names in the file. A state dict that does not say whose it
-    is is a generator's."""
+    is is a generator's; several in a row may be of anything."""
     start, found = "", {}
+    if not isinstance(root, (Mapping, Record)):
+        return {}
     for wrapper in WRAPPERS:
         if isinstance(root, Mapping) and isinstance(root.get(wrapper), (Mapping, Record)):
             start, root = f"{start}{wrapper}.", root[wrapper]
     names = [name for name, _ in tensors_of(root)]
     for role, keys in NETWORKS.items():
-        for key in (f"{key}{end}" for key in keys for end in ("", "_state_dict")):
+        for key in (form.format(key) for form in KEYS for key in keys):
             for prefix in (f"{key}.", f"module.{key}."):
                 if role not in found and any(name.startswith(prefix) for name in names):
                     found[role] = start + prefix

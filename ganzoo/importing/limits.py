@@ -8,6 +8,9 @@ DEEPEST = 200
 """Levels of the tree that a file makes."""
 MOST_NESTED = 2
 """Pickles within a pickle: a plain pickle holds a tensor's storage as a file of torch's own."""
+MOST_TUPLE_KEYS = 1000
+LARGEST_FILE = 1 << 33
+"""Bytes; they are read into memory."""
 LONGEST_TEXT = 1 << 24
 LONGEST_NAME = 300
 LONGEST_INTEGER = 256
@@ -29,11 +32,17 @@ class Budget:
         self.steps = MOST_STEPS
         self.memory = 4 * size + (1 << 20)
         self.nested = 0
+        self.tuple_keys = MOST_TUPLE_KEYS
 
     def spend(self, steps: int = 1) -> None:
         self.steps -= steps
         if self.steps < 0:
             raise Unreadable(f"it takes more than {MOST_STEPS:,} steps to read")
+
+    def spend_key(self) -> None:
+        self.tuple_keys -= 1
+        if self.tuple_keys < 0:
+            raise Unreadable(f"it has more than {MOST_TUPLE_KEYS} tuples as keys")
 
     def allocate(self, size: int) -> None:
         """Memory that is taken for the values of a tensor, for a text or for bytes."""

@@ -13,7 +13,13 @@ from ganzoo.errors import InputError
 from ganzoo.importing.importer import Fate
 from ganzoo.importing.tree import Record, children
 
+MOST_TENSORS = 6000
+"""What became of each goes into training.json, which is read as a whole."""
+LONGEST_NAME = 1000
+Change = Callable[[Tensor], Tensor]
 _MODULE = ("_parameters", "_buffers", "_modules")
+_NODES = (Record, dict, list, tuple, set, frozenset)
+_LARGEST_NOISE = 1024
 
 
 def tensors_of(tree: Any) -> Iterator[tuple[str, Tensor]]:
@@ -23,18 +29,33 @@ def tensors_of(tree: Any) -> Iterator[tuple[str, Tensor]]:
     in it are not levels of their own.
     """
     seen: set[int] = set()  # of nodes: a tensor may well have two names
-    waiting = [("", tree)]
+    waiting: list[tuple[str, str, Any]] = [("", "", tree)]  # names are long: made when needed
     while waiting:
-        name, node = waiting.pop()
+        above, own, node = waiting.pop()
+        if not isinstance(node, (Tensor, *_NODES)):
+            continue
+        name = f"{above}.{own}" if above and own else above or own
         if isinstance(node, Tensor):
             yield name, node
         elif id(node) not in seen:
             seen.add(id(node))
-            below = [
-                (name if isinstance(node, Record) and key in _MODULE else f"{name}.{key}", child)
-                for key, child in children(node)
-            ]
-            waiting += reversed([(path.removeprefix("."), child) for path, child in below])
+            inner = isinstance(node, Record)
+            waiting += reversed(
+                [(name, "" if inner and key in _MODULE else key, c) for key, c in children(node)]
+            )
+
+
+def check_tensors(root: Any) -> None:
+    """Refuse a tree with more tensors, or longer names of them, than any GAN's: reports list them.
+
+    Raises:
+        InputError: it has.
+    """
+    for number, (name, _) in enumerate(tensors_of(root)):
+        if number >= MOST_TENSORS:
+            raise InputError(f"the file has more than {MOST_TENSORS:,} tensors", "is it of a GAN?")
+        if len(name) > LONGEST_NAME:
+            raise InputError(f"a tensor in the file is called {name[:80]}…", "is it of a GAN?")
 
 
 class Account:
@@ -55,7 +76,7 @@ class Account:
             for name in self.tensors
             if name.startswith(prefix)
         }  # fmt: skip
-        return Moves(self, role, names)
+        return Moves(self, role, prefix, names)
 
     def note(self, fate: Fate) -> None:
         self._fates[fate.source] = fate
@@ -84,10 +105,24 @@ class Account:
 
 
 class Moves:
-    """One network's tensors under their own names, and the state dict that they become."""
+    """One network's tensors under their own names, and the state dict that they become.
 
-    def __init__(self, account: Account, role: str, names: dict[str, str]) -> None:
-        self._account, self._role = account, role
+    Attributes:
+        names: of each tensor here, that in the file.
+        state: what was moved, by our names.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        role: str,
+        prefix: str,
+        names: dict[str, str],
+        changes: Mapping[str, tuple[Change, str]] | None = None,
+    ) -> None:
+        """`changes`: of tensors that are looked at and moved changed, and what the change is."""
+        self._account, self._role, self._prefix = account, role, prefix
+        self._changes = changes or {}
         self.names = names
         self.state: dict[str, Tensor] = {}
 
@@ -101,8 +136,20 @@ class Moves:
             InputError: there is none of that name.
         """
         if name not in self.names:
-            raise InputError(f"the {self._role} has no {name}", "the file is not complete")
-        return self._account.tensors[self.names[name]]
+            raise InputError(
+                f"the {self._role} has no {self._prefix}{name}",
+                "it is cut short or of another program",
+            )
+        tensor, (change, _) = self._account.tensors[self.names[name]], self._change(name)
+        return tensor if change is None else change(tensor)
+
+    def _change(self, name: str) -> tuple[Change | None, str]:
+        return self._changes.get(name, (None, ""))
+
+    def renamed(self, names: Mapping[str, str], changes: Mapping[str, tuple[Change, str]]) -> Moves:
+        """The same tensors under other names: of each of the new `names`, the one here."""
+        whole = {name: self.names[here] for name, here in names.items()}
+        return Moves(self._account, self._role, self._prefix, whole, changes)
 
     def tensors(self) -> dict[str, Tensor]:
         """All of them, to look at."""
@@ -115,19 +162,21 @@ class Moves:
         self,
         name: str,
         target: str,
-        change: Callable[[Tensor], Tensor] | None = None,
+        change: Change | None = None,
         note: str = "",
     ) -> None:
         """The tensor `name` becomes our `target`, in float32, after `change` (what it is, as
         `note`)."""
         tensor = self[name].detach()
+        check_real(tensor, self.names[name])
         tensor = tensor.float() if tensor.is_floating_point() else tensor
         self.state[target] = (tensor if change is None else change(tensor)).contiguous()
         self.account(name, target, note)
 
     def account(self, name: str, target: str, note: str) -> None:
         """The tensor `name` went into our `target`, which something else also did."""
-        self._account.note(Fate(self.names[name], f"{self._role}: {target}", note))
+        notes = "; ".join(filter(None, (self._change(name)[1], note)))
+        self._account.note(Fate(self.names[name], f"{self._role}: {target}", notes))
 
     def fill(self, target: str, value: Tensor) -> None:
         """A tensor of ours that the file has none for."""
@@ -146,7 +195,16 @@ class Moves:
         return number - start
 
 
-def scaled(factor: float) -> Callable[[Tensor], Tensor]:
+def check_real(tensor: Tensor, name: str) -> None:
+    """
+    Raises:
+        InputError: the tensor is of complex numbers, of which the half would be lost.
+    """
+    if tensor.is_complex():
+        raise InputError(f"{name} is of complex numbers", "a changed network cannot be imported")
+
+
+def scaled(factor: float) -> Change:
     """For `move`: times a number."""
     return lambda tensor: tensor * factor
 
@@ -160,8 +218,18 @@ def is_state(tree: Any, *names: str) -> bool:
 
 
 def fixed_noise(layer: int, *shape: int) -> Tensor:
-    """A noise map for a network whose file has none, the same at every import."""
+    """A noise map for a network whose file has none, the same at every import.
+
+    Raises:
+        InputError: no network has one so large: a few tensors can say so.
+    """
     from ganzoo.rng import philox
+
+    if max(shape) > _LARGEST_NOISE:
+        raise InputError(
+            f"the generator makes images of {max(shape)} pixels a side, or more",
+            f"at most {_LARGEST_NOISE} can be imported",
+        )
 
     numbers = philox(0, f"import/noise/{layer}").standard_normal(math.prod(shape), dtype="float32")
     return torch.from_numpy(numbers).reshape(shape)

@@ -8,8 +8,8 @@ state has the settings that differ from the defaults, and the variables by name.
 
 from __future__ import annotations
 
-import reprlib
-from collections.abc import Collection, Mapping
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,11 @@ import torch
 from torch import Tensor
 
 from ganzoo.errors import InputError
-from ganzoo.importing.importer import Fate
-from ganzoo.importing.moves import Source
-from ganzoo.importing.tree import Record
+from ganzoo.importing.modules import LONGEST_NAME, MOST_TENSORS, Account
+from ganzoo.importing.tree import Record, label, shown
+
+MOST_MODULES, MOST_COMPONENTS = 2000, 20
+_CHANGED = "a changed network cannot be imported"
 
 # -- PyTorch ---------------------------------------------------------------------------------------
 
@@ -48,17 +50,19 @@ class Module:
     @property
     def children(self) -> dict[str, Module]:
         found = {name: Module.of(node) for name, node in entries(self.state["_modules"]).items()}
-        return {str(name): module for name, module in found.items() if module is not None}
+        return {label(name): module for name, module in found.items() if module is not None}
 
     def modules(self) -> dict[str, Module]:
         """All modules below it, by their dotted names; one that is met again only the first time
         (a file may hold modules that hold themselves)."""
         found: dict[str, Module] = {}
-        waiting, seen = [("", self)], {id(self.state)}
+        waiting, seen = deque([("", self)]), {id(self.state)}
         while waiting:
-            prefix, module = waiting.pop(0)
+            prefix, module = waiting.popleft()
             for name, child in module.children.items():
                 if id(child.state) not in seen:
+                    if len(found) >= MOST_MODULES or len(prefix + name) > LONGEST_NAME:
+                        raise InputError("a network in the file has too many modules", _CHANGED)
                     seen.add(id(child.state))
                     found[prefix + name] = child
                     waiting.append((f"{prefix}{name}.", child))
@@ -66,16 +70,15 @@ class Module:
 
     def tensors(self) -> dict[str, Tensor]:
         """Its parameters and buffers, and those below it, by their dotted names."""
-        found = {}
+        found: dict[str, Tensor] = {}
         for name, module in {"": self, **self.modules()}.items():
             for key in ("_parameters", "_buffers"):
                 for own, value in entries(module.state.get(key)).items():
                     if isinstance(value, Tensor):
-                        found[f"{name}.{own}" if name else str(own)] = value
+                        found[f"{name}.{label(own)}" if name else label(own)] = value
+                if len(found) > MOST_TENSORS:
+                    raise InputError("a network in the file has too many tensors", _CHANGED)
         return found
-
-    def sources(self) -> dict[str, Source]:
-        return {name: Source(tensor, name) for name, tensor in self.tensors().items()}
 
     def attribute(self, name: str, kind: type | tuple[type, ...], where: str) -> Any:
         """An attribute of this type.
@@ -95,11 +98,6 @@ class Module:
 def entries(node: Any) -> Mapping[Any, Any]:
     """A mapping of the file, empty where the node is none."""
     return node if isinstance(node, dict) else {}
-
-
-def shown(value: Any) -> str:
-    """A value of anyone's file in a message: short, however large or nested it is."""
-    return reprlib.repr(value)
 
 
 # -- TensorFlow ------------------------------------------------------------------------------------
@@ -128,6 +126,9 @@ class TFNetwork:
         variables, function = state.get("variables"), state.get("build_func_name")
         if not isinstance(variables, list) or not isinstance(function, str):
             return None
+        components = entries(state.get("components"))
+        if len(variables) > MOST_TENSORS or len(components) > MOST_COMPONENTS:
+            return None
         functions, settings, found = {function}, dict(entries(state.get("static_kwargs"))), {}
         for item in variables:
             if not (isinstance(item, (tuple, list)) and len(item) == 2):
@@ -136,8 +137,10 @@ class TFNetwork:
             if not isinstance(name, str) or not isinstance(value, (Tensor, int, float)):
                 return None
             found[name] = torch.as_tensor(value)
-        for name, below in entries(state.get("components")).items():
-            part = None if component else cls.of(below, where, component=True)
+        for name, below in components.items():
+            if component or not isinstance(name, str) or len(name) > 100:
+                return None
+            part = cls.of(below, where, component=True)
             if part is None:
                 return None
             functions |= part.functions
@@ -193,9 +196,9 @@ def resolutions(names: Collection[str]) -> list[int]:
     return sorted(int(size) for size in sizes if size.isdecimal())
 
 
-def unused(where: str, names: Collection[str], note: str) -> list[Fate]:
-    """The fates of the tensors of a network that is not taken over."""
-    return [Fate(f"{where}.{name}", "", note) for name in names]
+def tf_account(networks: Iterable[TFNetwork]) -> Account:
+    """The variables of networks by "Gs.mapping/Dense0/weight", to be accounted for."""
+    return Account({f"{n.where}.{name}": v for n in networks for name, v in n.variables.items()})
 
 
 # -- changes of tensors, and what they are called in notes -----------------------------------------

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ganzoo.importing import arrays, storages
-from ganzoo.importing.limits import LONGEST_NAME, MOST_NESTED, Unreadable
+from ganzoo.importing.limits import LONGEST_NAME, MOST_NESTED, Budget, Unreadable
 from ganzoo.importing.tree import Record, Reference
 
 if TYPE_CHECKING:
@@ -74,10 +74,14 @@ def _odd(what: str) -> NoReturn:
     raise Unreadable(f"{what} in it is made in an odd way")
 
 
-def key(value: Any) -> Any:
-    """`value` as a key: nothing whose hash takes long, or that collides with others at will."""
+def key(value: Any, budget: Budget) -> Any:
+    """`value` as a key: nothing whose hash takes long, or that collides with others at will (tuples
+    of numbers can be chosen so: they are few)."""
     simple = (str, bytes, int, float, bool, type(None))
-    parts = value if type(value) is tuple and len(value) <= 8 else (value,)
+    parts: tuple[Any, ...] = (value,)
+    if type(value) is tuple and len(value) <= 8:
+        parts = value
+        budget.spend_key()
     for part in parts:
         if type(part) not in simple and not isinstance(part, (Record, Tensor)):
             raise Unreadable(f"it has a {type(part).__name__} as a key")
@@ -96,7 +100,7 @@ def mapping(machine: Machine, *args: Any) -> dict[Any, Any]:
         return dict(content)
     if type(content) not in (list, tuple):
         _odd("a mapping")
-    return {key(name): value for name, value in content}
+    return {key(name, machine.budget): value for name, value in content}
 
 
 def _default_mapping(machine: Machine, factory: Any = None, *args: Any) -> dict[Any, Any]:
@@ -107,7 +111,7 @@ def _set(machine: Machine, items: Any = ()) -> set[Any]:
     if type(items) not in (list, tuple, set, frozenset):
         _odd("a set")
     machine.budget.spend(len(items))
-    return {key(item) for item in items}
+    return {key(item, machine.budget) for item in items}
 
 
 def _frozenset(machine: Machine, items: Any = ()) -> frozenset[Any]:
@@ -263,7 +267,10 @@ def _from_buffer(
         order = "C" if order == "K" else order
         return arrays.values(data, dtype, shape, order, machine.budget)
     rows = arrays.values(data, dtype, shape, "C", machine.budget)
-    if type(axes) is not tuple or sorted(axes) != list(range(rows.ndim)):
+    # tuples in it, compared with each other, could take any time
+    if type(axes) is not tuple or any(type(axis) is not int for axis in axes):
+        _odd("an array")
+    if sorted(axes) != list(range(rows.ndim)):
         _odd("an array")
     return rows.permute(axes).contiguous()
 
@@ -288,6 +295,8 @@ TABLE: dict[tuple[str, str], Callable[..., Any]] = {
     ("torch._utils", "_rebuild_tensor_v3"): _tensor_v3,
     ("torch._utils", "_rebuild_parameter"): _parameter,
     ("torch._utils", "_rebuild_parameter_with_state"): _parameter,
+    ("torch.nn.parameter", "Parameter"): _parameter,
+    ("torch.autograd.variable", "Variable"): _parameter,
     ("torch._tensor", "_rebuild_from_type_v2"): _from_type,
     ("torch.storage", "_load_from_bytes"): _load_from_bytes,
     ("torch", "Size"): _size,

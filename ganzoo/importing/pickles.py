@@ -117,7 +117,7 @@ class Machine:
             self._to_mark()
 
     def _put(self, index: int) -> None:
-        if index < 0:
+        if not 0 <= index < 1 << 32:  # as text it may have any size: those could collide at will
             raise Unreadable(_DAMAGED)
         self._memo[index] = self._top()
 
@@ -145,7 +145,7 @@ class Machine:
     def _add(self, items: list[Any]) -> None:
         target = self._top()
         if type(target) is set:
-            target.update(objects.key(item) for item in items)
+            target.update(objects.key(item, self.budget) for item in items)
         else:
             self._append(items)
 
@@ -160,7 +160,7 @@ class Machine:
         if type(target) is not dict:
             raise Unreadable(_DAMAGED)
         for name, value in zip(items[::2], items[1::2]):
-            target[objects.key(name)] = value
+            target[objects.key(name, self.budget)] = value
 
     def _pair(self, _: Any) -> None:
         value, name = self._pop(), self._pop()
@@ -221,7 +221,8 @@ class Machine:
             object.__setattr__(target, "state", state)
         elif isinstance(target, Tensor) and self._awaiting.pop(id(target), None) is not None:
             arrays.fill(target, state, self.budget)
-        elif type(target) is not dict:  # a dict's attributes (a state dict's `_metadata`) are left
+        # a dict's attributes (a state dict's `_metadata`) and a parameter's are left out
+        elif type(target) is not dict and not isinstance(target, Tensor):
             raise Unreadable("it changes what it may not change")
 
     def _persist(self, identifier: Any) -> None:
@@ -271,7 +272,9 @@ _OPERATIONS: dict[str, _Method] = {
     "TUPLE3": lambda machine, _: machine._tuple(3),
     "LIST": lambda machine, _: machine._push(machine._to_mark()),
     "DICT": Machine._dict,
-    "FROZENSET": lambda m, _: m._push(frozenset(objects.key(item) for item in m._to_mark())),
+    "FROZENSET": lambda m, _: m._push(
+        frozenset(objects.key(item, m.budget) for item in m._to_mark())
+    ),
     "APPEND": lambda machine, _: machine._append([machine._pop()]),
     "APPENDS": lambda machine, _: machine._append(machine._to_mark()),
     "ADDITEMS": lambda machine, _: machine._add(machine._to_mark()),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from pathlib import Path
 from typing import Any, Literal
 
 from ganzoo import weights
 from ganzoo.errors import CheckpointError, GanzooError, InputError, NotFoundError
 from ganzoo.importing import torchfiles
-from ganzoo.importing.limits import Budget, Unreadable
+from ganzoo.importing.limits import LARGEST_FILE, Budget, Unreadable
 from ganzoo.importing.opcodes import Source
 from ganzoo.importing.pickles import Machine, check_tree
 from ganzoo.importing.storages import DTYPES, Block, Storage, tensor
@@ -46,20 +47,37 @@ def read(path: str | Path) -> Checkpoint:
     if path.is_dir():
         raise InputError(f"{path} is a folder", "give the checkpoint file in it")
     if not path.is_file():
+        if path.exists():
+            raise InputError(f"{path} is a pipe or a device", "give a file on a disk")
         raise NotFoundError(f"there is no file {path}", "check the path")
-    with open(path, "rb") as file:
-        data = bytearray(path.stat().st_size)
-        filled = file.readinto(data)
-    if filled != len(data):
-        raise CheckpointError(f"{path} changed while it was read", "try again")
-    digest = hashlib.sha256(data).hexdigest()
     try:
+        data = _content(path)
+        digest = hashlib.sha256(data).hexdigest()
         container, root = _tree(data, path)
         check_tree(root)
+    except MemoryError as error:
+        raise CheckpointError(
+            f"{path} cannot be imported: it takes more memory than there is",
+            "import it on a larger machine",
+        ) from error
     except Unreadable as error:
         remedy = error.remedy or "get the file afresh, or from its author as safetensors"
         raise CheckpointError(f"{path} cannot be imported: {error.problem}", remedy) from error
     return Checkpoint(path.name, len(data), digest, container, root)
+
+
+def _content(path: Path) -> bytearray:
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > LARGEST_FILE:
+            raise Unreadable(
+                f"it has {size:,} bytes, more than {LARGEST_FILE:,}", "is it the right file?"
+            )
+        data = bytearray(size)
+        filled = file.readinto(data)
+        if filled != size or file.read(1):
+            raise Unreadable("it changed while it was read", "try again")
+    return data
 
 
 def _tree(data: bytearray, path: Path) -> tuple[Container, Any]:
@@ -94,6 +112,8 @@ def _safetensors(data: bytearray, path: Path, budget: Budget) -> dict[str, Any]:
     for name, (kind, shape, start) in header.items():
         dtype = DTYPES[kind]
         storage = Storage(block, dtype, start, math.prod(shape) * dtype.itemsize)
+        if storage.start + storage.size > len(data):  # the header was read from the disk again
+            raise Unreadable("it changed while it was read", "try again")
         stride = tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
         out[name] = tensor(storage, 0, shape, stride, budget)
     return out

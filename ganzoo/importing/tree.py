@@ -9,6 +9,7 @@ way of others: walk a tree of anyone's with `tensors` or `records`, which meet e
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -61,12 +62,21 @@ class Checkpoint:
     root: Any
 
 
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 2
+
+
 def label(key: Any) -> str:
     """A key of a mapping as text, cut where it is long. A tuple or record may hold anything: of it,
     the type is told."""
     if isinstance(key, (str, int, float, type(None))):
         return str(key)[:200]
     return type(key).__name__
+
+
+def shown(value: Any) -> str:
+    """A value of anyone's file in a message: short, however large or nested it is."""
+    return _SHORT.repr(value)
 
 
 def children(node: Any) -> Iterator[tuple[str, Any]]:

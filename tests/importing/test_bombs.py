@@ -107,6 +107,20 @@ BOMBS: dict[str, bytes] = {
             legacy(b"B" + struct.pack("<I", 1_000_000) + bytes(1_000_000)))
         + b"\x85q\x010(" + b"h\x00h\x01R" * 100_000 + b"l"
     ),
+    "keys that collide": (  # the hash of a float is that of 2^61 times it
+        b"}" + b"".join(b"G" + struct.pack(">d", 2.0 ** (61 * k)) + b"q" + bytes([k]) + b"0"
+                        for k in range(16))
+        + b"".join(b"(" + b"".join(b"h" + bytes([k >> 4 * i & 15]) for i in range(4)) + b"tNs"
+                   for k in range(1 << 16))
+    ),
+    "indices of the memo that collide": (
+        b"N" + b"".join(b"p%d\n" % (k * ((1 << 61) - 1)) for k in range(100_000))
+    ),
+    "axes that take 2^60 comparisons": (
+        named("numpy.core.numeric", "_frombuffer") + b"(C\x01b" + named("numpy", "dtype")
+        + text("u1") + b"\x85RK\x01\x85" + text("K") + doubled(b")", 60)
+        + doubled(b")", 60) + b"\x86tR"
+    ),
     "copies of a text": (
         text("x" * 100_000) + b"q\x00" + named("_codecs", "encode") + b"q\x01"
         + b"0h\x01h\x00\x85R" * 10_000

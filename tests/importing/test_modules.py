@@ -10,7 +10,14 @@ import torch
 from ganzoo.errors import InputError
 from ganzoo.importing.importer import Fate
 from ganzoo.importing.layers import is_plain_dcgan, modules_of, prefixes
-from ganzoo.importing.modules import Account, scaled, tensors_of, trained_levels
+from ganzoo.importing.modules import (
+    Account,
+    check_tensors,
+    fixed_noise,
+    scaled,
+    tensors_of,
+    trained_levels,
+)
 from ganzoo.importing.tree import Record
 
 ONE = torch.ones(2)
@@ -46,8 +53,29 @@ def test_every_tensor_is_accounted_for() -> None:
         Fate("optim.x", "", "of the training"),
     )
     assert torch.equal(G.state["weight"], torch.full((2,), 3.0))
-    with pytest.raises(InputError, match="the generator has no u"):
+    with pytest.raises(InputError, match=r"the generator has no g\.u"):
         G.move("u", "weight")
+
+
+def test_more_tensors_than_a_gan_has_are_refused_at_once() -> None:
+    """In a few bytes: a name of 200 levels, of as many tensors as one likes."""
+    tree: dict[str, Any] = {str(k): ONE for k in range(6001)}
+    with pytest.raises(InputError, match="more than 6,000 tensors"):
+        check_tensors(tree)
+    tree = {str(k): ONE for k in range(200_000)}
+    for _ in range(150):
+        tree = {"n" * 200: tree}
+    with pytest.raises(InputError, match="is called nnnn"):
+        check_tensors(tree)
+    check_tensors({str(k): ONE for k in range(6000)})
+
+
+def test_complex_numbers_and_huge_noise_maps_are_refused() -> None:
+    G = Account({"w": ONE.to(torch.complex64)}).network("generator")
+    with pytest.raises(InputError, match="w is of complex numbers"):
+        G.move("w", "weight")
+    with pytest.raises(InputError, match="2048 pixels a side"):
+        fixed_noise(0, 2048, 2048)
 
 
 def test_levels_that_are_still_zero_were_not_trained() -> None:
@@ -71,6 +99,10 @@ def test_levels_that_are_still_zero_were_not_trained() -> None:
         ({"model": {"netG.x": ONE}}, {"generator": "model.netG."}),
         ({"D_state_dict": {"x": ONE}}, {"discriminator": "D_state_dict."}),
         ({"module.generator.x": ONE}, {"generator": "module.generator."}),
+        ({"G": {"x": ONE}, "G_ema": {"x": ONE}}, {"generator": "G_ema."}),
+        ({"state_dict_G": {"x": ONE}}, {"generator": "state_dict_G."}),
+        ({"netG_model": {"x": ONE}}, {"generator": "netG_model."}),
+        ([{"x": ONE}, {"x": ONE}], {}),
     ],
 )
 def test_where_networks_are(root: Any, expected: dict[str, str]) -> None:

@@ -431,6 +431,48 @@ def test_other_files_are_named(tmp_path: Path) -> None:
         read(tmp_path / "none")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no pipes in folders")
+def test_pipes_and_devices_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path(os.devnull)):
+        with pytest.raises(InputError, match="a pipe or a device"):
+            read(path)
+
+
+def test_a_file_too_large_to_be_one_is_not_read(tmp_path: Path) -> None:
+    with open(tmp_path / "f", "wb") as file:
+        file.truncate((1 << 33) + 1)  # it takes no room
+    with pytest.raises(CheckpointError, match="more than 8,589,934,592"):
+        read(tmp_path / "f")
+
+
+def test_a_file_that_grows_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, fstat = write(tmp_path / "f", b"N."), os.fstat
+
+    def then_grows(number: int) -> os.stat_result:
+        found = fstat(number)
+        with open(path, "ab") as file:
+            file.write(b"N.")
+        return found
+
+    monkeypatch.setattr(os, "fstat", then_grows)
+    with pytest.raises(CheckpointError, match="changed while it was read: try again"):
+        read(path)
+
+
+def test_any_name_of_a_file_is_the_folder_of_its_archive(tmp_path: Path) -> None:
+    path = tmp_path / "2024-01-01 12:30:00, größer.pt"
+    torch.save({"a": torch.ones(2)}, path)
+    assert torch.equal(read(path).root["a"], torch.ones(2))
+
+
+def test_parameters_as_older_modules_hold_them(tmp_path: Path) -> None:
+    """A call of the class, whose state says whether it needs a gradient."""
+    data = pickle.dumps(nn.Parameter(torch.arange(3.0)).data, 2)[2:-1]
+    call = b"ctorch.nn.parameter\nParameter\n" + data + b"\x85R(\x89\x88}tb."
+    assert torch.equal(read(write(tmp_path / "f", b"\x80\x02" + call)).root, torch.arange(3.0))
+
+
 SHARED = os.environ.get("GANZOO_SHARED", "")
 
 

@@ -3,23 +3,30 @@ original, restated by zeros between pixels and whole 2D filters."""
 
 from __future__ import annotations
 
+import json
 import math
+import pickle
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from ganzoo_stylegan.importing.stylegan3 import convert, targets
 from ganzoo_stylegan.resampling import downsample, lowpass, upsample
 from ganzoo_stylegan.stylegan3 import Generator
 from ganzoo_stylegan.stylegan3_config import StyleGAN3GeneratorConfig
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import affine_grid, conv2d, leaky_relu, pad
 
+import ganzoo
+from ganzoo.cli import main
 from ganzoo.configs import config_from_dict
 from ganzoo.errors import InputError
 from ganzoo.importing.tree import Record
+from tests.nvidia_pytorch import EasyDict, Obj, discriminator, name_modules, run_discriminator
 
 # -- filters ---------------------------------------------------------------------------------------
 
@@ -411,3 +418,76 @@ def test_defaults_are_the_programs_where_a_file_is_silent() -> None:
     config = config_from_dict(StyleGAN3GeneratorConfig, network.config, where="config")
     assert (config.conv_clamp, config.output_scale, config.w_avg_beta) == (256, 0.25, 0.998)
     assert (config.margin, config.critical_layers, config.first_cutoff) == (10, 2, 2)
+
+
+# -- a file, as the program writes it --------------------------------------------------------------
+
+
+BUFFERS = (
+    "freqs", "phases", "transform", "w_avg", "magnitude_ema", "up_filter", "down_filter",
+)  # fmt: skip
+
+
+def pickled(original: Original) -> Obj:
+    """Its modules, with what torch and the program keep in each besides tensors."""
+
+    def make(kind: str, **attributes: Any) -> Obj:
+        own = {name: value for name, value in nn.Module().__dict__.items() if name[0] == "_"}
+        return Obj(kind, **{**own, **attributes, "_init_args": (), "_init_kwargs": EasyDict()})
+
+    numbers = {name: original.state[name] for name in ("z_dim", "c_dim", "w_dim")}
+    G = make("Generator", **numbers, img_resolution=16, img_channels=3, num_ws=16)
+    G.state["_init_kwargs"] = EasyDict(original.state["_init_kwargs"])
+    synthesis = make("SynthesisNetwork", margin_size=10, output_scale=0.25, num_critical=2,
+                     layer_names=[name for name, _ in original.layers])  # fmt: skip
+    size = np.broadcast_to(np.asarray(original.size), [2])
+    features = make("SynthesisInput", bandwidth=np.float64(2), size=size, sampling_rate=16)
+    mapping = make("MappingNetwork", w_avg_beta=0.99, num_layers=2)
+    for number in range(2):
+        dense = make("FullyConnectedLayer", activation="lrelu", bias_gain=0.01,
+                     weight_gain=np.float64(0.01))  # fmt: skip
+        mapping.add(**{f"fc{number}": dense})
+    synthesis.add(input=features)
+    for name, how in original.layers:
+        layer = make("SynthesisLayer", conv_clamp=256, in_size=size, up_factor=how["up"],
+                     is_torgb=how["image"], use_fp16=True)  # fmt: skip
+        synthesis.add(**{name: layer})
+        if how["image"]:
+            layer.state["_buffers"] |= {"up_filter": None, "down_filter": None}
+    for child in synthesis.state["_modules"].values():
+        child.add(affine=make("FullyConnectedLayer", activation="linear", bias_gain=1))
+    G.add(synthesis=synthesis, mapping=mapping)
+    for name, tensor in original.tensors.items():
+        *path, leaf = name.split(".")
+        owner = G
+        for step in path:
+            owner = owner.state["_modules"][step]
+        kind = "_buffers" if leaf in BUFFERS else "_parameters"
+        owner.state[kind][leaf] = tensor if leaf in BUFFERS else nn.Parameter(tensor)
+    return G
+
+
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_a_file_of_the_program_becomes_a_model_folder(
+    protocol: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name_modules(monkeypatch)
+    original = Original(resolution=16)
+    G, D = pickled(original), discriminator(widths=[4, 5, 3], clamp=256)
+    content = {"G": G, "D": D, "G_ema": G, "augment_pipe": None,
+               "training_set_kwargs": EasyDict(resolution=16)}  # fmt: skip
+    path, out = tmp_path / "network-snapshot-025000.pkl", tmp_path / "model"
+    path.write_bytes(pickle.dumps(content, protocol=protocol))
+    result = CliRunner().invoke(main, ["import", str(path), "-o", str(out), "--json"])
+    assert result.exit_code == 0, result.output
+    (facts,) = json.loads(result.stdout)
+    assert (facts["family"], facts["program"]) == ("stylegan-nvidia", "NVlabs/stylegan3")
+    assert facts["license"] == "NVIDIA Source Code License for StyleGAN3"
+    ours, z = ganzoo.load(out), torch.randn(2, 5)
+    for k, image in enumerate(ours(z)):
+        w = original.mapping(z[k], None).repeat(16, 1)
+        torch.testing.assert_close(image, original.image(w).float(), rtol=0, atol=1e-4)
+    x = torch.randn(4, 3, 16, 16)
+    expected = run_discriminator(D, x.double(), None)
+    scores = ganzoo.load_discriminator(out)(x)
+    torch.testing.assert_close(scores.double(), expected, rtol=1e-3, atol=1e-5)

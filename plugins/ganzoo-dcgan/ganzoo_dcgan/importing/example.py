@@ -8,6 +8,7 @@ of it in the program.
 
 from __future__ import annotations
 
+from ganzoo.errors import InputError
 from ganzoo.importing.importer import Converted, Importer
 from ganzoo.importing.layers import Found, is_plain_dcgan, modules_of, prefixes
 from ganzoo.importing.modules import Account
@@ -33,6 +34,8 @@ class Example(Importer):
     def convert(self, checkpoint: Checkpoint) -> Converted:
         account = Account(checkpoint.root)
         where, classes = prefixes(checkpoint.root), self.config.classes
+        if "generator" not in where:
+            raise InputError("the file has no generator", "import the generator's file")
         G = account.network("generator", where["generator"], without=("module",))
         found = _modules(checkpoint, "generator") or []
         generator = stack.generator(G, *stack.split(found), num_classes=classes, output="tanh")

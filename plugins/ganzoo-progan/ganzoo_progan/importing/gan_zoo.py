@@ -41,7 +41,7 @@ class GanZoo(Importer):
         shape, discriminator = list(generator.config["image_shape"]), None
         if D is not None:
             if not self.config.classes:
-                discriminator = gan_zoo.progressive_discriminator(D, settings, shape)
+                discriminator = gan_zoo.progressive_discriminator(D, settings, shape, part="progan")
             if discriminator is None:
                 account.drop("netD.", "a discriminator that also names classes")
                 notes.append("The discriminator, which also names classes, was left out.")

@@ -20,6 +20,7 @@ from ganzoo_progan.importing.lookalikes_config import RosinalityConfig
 
 PROGRAM = "rosinality/progressive-gan-pytorch"
 NAMES = ("progression.0.conv.0.conv.weight_orig", "to_rgb.0.weight")
+_LARGEST_DENSE = 1 << 26
 UNUSED = "a discriminator, which is of another form than ours"
 
 
@@ -74,6 +75,12 @@ def _generator(G: Moves, resolution: int | None, notes: list[str]) -> Network:
     z_dim = inputs - vector.shape[1]
     if z_dim < 1 or G.shape(f"{first}.weight_orig")[2:] != (4, 4):
         raise InputError("the first convolution is not 4x4 of z and label", "of a changed program")
+    numbers = G[f"{first}.weight_orig"].numel() // inputs * (z_dim + classes)
+    if numbers > _LARGEST_DENSE:
+        raise InputError(
+            f"its dense layer would have {numbers:,} weights for {classes:,} classes",
+            f"at most {_LARGEST_DENSE:,} can be imported",
+        )
     size = 4 << (levels - 1)
     fmaps = [G.shape(f"to_rgb.{k}.weight")[1] for k in range(levels)]
     config = {

@@ -9,8 +9,8 @@ from collections.abc import Collection
 from typing import Any
 
 from ganzoo.errors import InputError
-from ganzoo.importing.importer import Converted, Fate, Importer, Network
-from ganzoo.importing.moves import Moves, Source
+from ganzoo.importing.importer import Converted, Importer, Network
+from ganzoo.importing.modules import Account, Moves
 from ganzoo.importing.nvidia import (
     FLIPPED,
     TRANSPOSED,
@@ -18,8 +18,8 @@ from ganzoo.importing.nvidia import (
     conv_weight,
     entries,
     resolutions,
+    tf_account,
     tf_networks,
-    unused,
 )
 from ganzoo.importing.tree import Checkpoint, Record
 from ganzoo_progan.config import RESOLUTIONS
@@ -57,11 +57,11 @@ class TensorFlowImporter(Importer):
         found = tf_networks(checkpoint.root)
         if found is None:
             raise InputError("the file is no tuple of networks G, D, Gs", "it cannot be imported")
-        G, D, Gs = found
-        generator, fates = _generator(Gs)
-        discriminator, more = _discriminator(D)
-        fates = fates + more + unused("G", G.variables, "not averaged")
-        return Converted(PROGRAM, generator, discriminator, tuple(fates), LICENSE)
+        _, D, Gs = found
+        account = tf_account(found)
+        generator, discriminator = _generator(account, Gs), _discriminator(account, D)
+        account.drop("G.", "not averaged")
+        return Converted(PROGRAM, generator, discriminator, account.fates(), LICENSE)
 
 
 def _is_theano(root: Any) -> bool:
@@ -70,17 +70,17 @@ def _is_theano(root: Any) -> bool:
     return any(isinstance(item, Record) and "param_values" in entries(item.state) for item in items)
 
 
-def _generator(Gs: TFNetwork) -> tuple[Network, list[Fate]]:
+def _generator(account: Account, Gs: TFNetwork) -> Network:
     Gs.check({"G_paper"}, _FIXED, _READ | _OF_USE)
-    moves, sizes = _moves(Gs, "generator"), _sizes(Gs)
-    inputs, _ = moves.look("4x4/Dense/weight").shape
+    moves, sizes = _moves(account, Gs, "generator"), _sizes(Gs)
+    inputs, _ = moves["4x4/Dense/weight"].shape
     classes = int(Gs.settings.get("label_size", 0))
     last = [f"{size}x{size}/Conv{'1' if size > 4 else ''}" for size in sizes]
     settings: dict[str, Any] = {
-        "image_shape": [len(moves.look("ToRGB_lod0/bias")), *sizes[-1:] * 2],
+        "image_shape": [len(moves["ToRGB_lod0/bias"]), *sizes[-1:] * 2],
         "num_classes": classes,
         "z_dim": inputs - classes,
-        "fmaps": [len(moves.look(f"{name}/bias")) for name in last],
+        "fmaps": [len(moves[f"{name}/bias"]) for name in last],
         "normalise_latent": bool(Gs.settings.get("normalize_latents", True)),
     }
     moves.move("4x4/Dense/weight", "blocks.0.dense.weight", lambda t: t.T, TRANSPOSED)
@@ -101,24 +101,24 @@ def _generator(Gs: TFNetwork) -> tuple[Network, list[Fate]]:
                 _conv(moves, f"{size}x{size}/Conv0", ours)
             _conv(moves, f"{size}x{size}/Conv1", f"blocks.{level}.conv1")
         _conv(moves, f"ToRGB_lod{len(sizes) - 1 - level}", f"to_rgb.{level}")
-    return moves.network("progan", settings), moves.fates
+    return Network("progan", settings, moves.state)
 
 
-def _discriminator(D: TFNetwork) -> tuple[Network, list[Fate]]:
+def _discriminator(account: Account, D: TFNetwork) -> Network:
     D.check({"D_paper"}, _FIXED, _READ | _OF_USE)
-    moves, sizes = _moves(D, "discriminator"), _sizes(D)
-    conv = moves.look("4x4/Conv/weight")  # (3, 3, in, out)
-    classes = len(moves.look("4x4/Dense1/bias")) - 1
+    moves, sizes = _moves(account, D, "discriminator"), _sizes(D)
+    conv = moves["4x4/Conv/weight"]  # (3, 3, in, out)
+    classes = len(moves["4x4/Dense1/bias"]) - 1
     fused = any(name.endswith("/Conv1_down/weight") for name in D.variables)
     settings: dict[str, Any] = {
-        "image_shape": [moves.look("FromRGB_lod0/weight").shape[2], *sizes[-1:] * 2],
+        "image_shape": [moves["FromRGB_lod0/weight"].shape[2], *sizes[-1:] * 2],
         "num_classes": classes,
         "fmaps": [
-            conv.shape[3], *(len(moves.look(f"{size}x{size}/Conv0/bias")) for size in sizes[1:])
+            conv.shape[3], *(len(moves[f"{size}x{size}/Conv0/bias"]) for size in sizes[1:])
         ],
         "group_size": int(D.settings.get("mbstd_group_size", 4)),
         "fused_scale": fused,
-        "dense_width": len(moves.look("4x4/Dense0/bias")),
+        "dense_width": len(moves["4x4/Dense0/bias"]),
         "conditioning": "auxiliary" if classes else "scores",
     }  # fmt: skip
     if conv.shape[2] == conv.shape[3]:
@@ -133,7 +133,7 @@ def _discriminator(D: TFNetwork) -> tuple[Network, list[Fate]]:
     for theirs, ours in (("4x4/Dense0", "blocks.0.dense"), ("4x4/Dense1", "blocks.0.score")):
         moves.move(f"{theirs}/weight", f"{ours}.weight", lambda t: t.T, TRANSPOSED)
         moves.move(f"{theirs}/bias", f"{ours}.bias")
-    return moves.network("progan", settings), moves.fates
+    return Network("progan", settings, moves.state)
 
 
 def _conv(moves: Moves, theirs: str, ours: str) -> None:
@@ -151,10 +151,7 @@ def _sizes(network: TFNetwork) -> list[int]:
     return found
 
 
-def _moves(network: TFNetwork, role: str) -> Moves:
-    moves = Moves(
-        network.where, role, {name: Source(t, name) for name, t in network.variables.items()}
-    )
-    if "lod" in moves:
-        moves.drop(["lod"], "an option here (lod)")
+def _moves(account: Account, network: TFNetwork, role: str) -> Moves:
+    moves = account.network(role, f"{network.where}.")
+    moves.drop("lod", "an option here (lod)")
     return moves

@@ -45,11 +45,12 @@ class GanZoo(Importer):
         discriminator = None
         if D is not None:
             shape = list(generator.config["image_shape"])
-            discriminator = gan_zoo.progressive_discriminator(D, settings, shape)
+            discriminator = gan_zoo.progressive_discriminator(D, settings, shape, part="progan")
             if discriminator is None:
                 account.drop("netD.", "a discriminator that also names classes")
                 notes.append("The discriminator, which also names classes, was left out.")
-        phi = settings.get("phiTruncation", "that it was made with")
+        phi = settings.get("phiTruncation")
+        phi = phi if isinstance(phi, (int, float)) else "that it was made with"
         notes.append(
             f"The program always truncates, by the phi {phi}: here that is asked for (truncation)."
         )

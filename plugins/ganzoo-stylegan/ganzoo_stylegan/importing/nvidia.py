@@ -11,15 +11,13 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from torch import Tensor
-
 from ganzoo.errors import InputError
 from ganzoo.importing import tree
-from ganzoo.importing.importer import Converted, Fate, Importer, Network
-from ganzoo.importing.moves import Moves
-from ganzoo.importing.nvidia import Module, entries, shown, unused
-from ganzoo.importing.tree import Checkpoint
-from ganzoo_stylegan.importing import stylegan2
+from ganzoo.importing.importer import Converted, Importer, Network
+from ganzoo.importing.modules import Account, Moves
+from ganzoo.importing.nvidia import Module, entries
+from ganzoo.importing.tree import Checkpoint, label, shown
+from ganzoo_stylegan.importing import stylegan2, stylegan3
 
 ADA, STYLEGAN3 = "NVlabs/stylegan2-ada-pytorch", "NVlabs/stylegan3"
 LICENSES = {
@@ -33,8 +31,6 @@ LICENSES = {
     ),
 }
 """The program -> the licence of its code and networks, which is for non-commercial use only."""
-WHOLE_BATCH = 4096
-"""Stands for "the whole batch" as a group of the minibatch standard deviation: its largest."""
 
 
 class NvidiaImporter(Importer):
@@ -54,40 +50,49 @@ class NvidiaImporter(Importer):
         G, D = found[name], found.get("D")
         program = _program(G)
         notes = [] if name == "G_ema" else ["The file has no averaged generator: this is G."]
+        account = _account(checkpoint.root, found)
+        own = account.network("generator", f"{name}.")
         if _is_stylegan3(G):
-            generator, fates = _stylegan3(G, name)
+            generator = _stylegan3(own, G)
         else:
-            generator, fates = _generator(G, name)
-            if "w_avg" not in G.children["mapping"].tensors():
+            generator = _generator(own, G, name)
+            if "mapping.w_avg" not in own:
                 notes.append("The file has no average w: truncation draws towards zero.")
         discriminator = None
         if D is not None and _is_stylegan2_discriminator(D):
-            discriminator, more = _discriminator(D)
-            fates += more
+            discriminator = _discriminator(account.network("discriminator", "D."), D)
         elif D is not None:
-            fates += unused("D", D.tensors(), "no discriminator of StyleGAN2")
+            account.drop("D.", "no discriminator of StyleGAN2")
             notes.append("Its discriminator is none of StyleGAN2's, and was left out.")
         if any(module.state.get("use_fp16") is True for module in G.modules().values()):
             notes.append(
                 "The program computes its higher resolutions in float16; here everything is in"
                 " float32, and images differ by rounding."
             )
-        for key, module in found.items():
-            if key not in (name, "D"):
-                fates += unused(key, module.tensors(), "training only")
-        for key, node in entries(checkpoint.root).items():
-            if key not in found:
-                fates += unused(str(key), [path for path, _ in tree.tensors(node)], "of no network")
+        for key in entries(checkpoint.root):
+            if key not in (name, "D") or key not in found:
+                why = "training only" if key in found else "of no network"
+                account.drop(f"{label(key)}.", why)
         # the file contains the source code of its networks, and with it the notice of its owner
         license, url = LICENSES[program] if "NVIDIA" in G.source else ("", "")
         return Converted(
-            program, generator, discriminator, tuple(fates), license, url, tuple(notes)
+            program, generator, discriminator, account.fates(), license, url, tuple(notes)
         )
 
 
 def _networks(root: Any) -> dict[str, Module]:
-    modules = {str(key): Module.of(node) for key, node in entries(root).items()}
+    modules = {label(key): Module.of(node) for key, node in entries(root).items()}
     return {key: module for key, module in modules.items() if module is not None}
+
+
+def _account(root: Any, networks: Mapping[str, Module]) -> Account:
+    """All tensors of a file, those of networks by the names of their modules."""
+    found = {}
+    for key, node in entries(root).items():
+        module = networks.get(label(key))
+        names = tree.tensors(node) if module is None else module.tensors().items()
+        found |= {f"{label(key)}.{name}": tensor for name, tensor in names}
+    return Account(found)
 
 
 def _chosen(networks: Mapping[str, Module]) -> str | None:
@@ -115,35 +120,25 @@ def _is_stylegan3(G: Module) -> bool:
     return "input" in G.children["synthesis"].children
 
 
-def _stylegan3(G: Module, where: str) -> tuple[Network, list[Fate]]:
-    try:
-        from ganzoo_stylegan.importing import stylegan3
-    except ImportError as error:
-        raise InputError(
-            f"{where} is a StyleGAN3 generator, which this version cannot import",
-            "pip install --upgrade ganzoo-stylegan",
-        ) from error
+def _stylegan3(moves: Moves, G: Module) -> Network:
     found = G.tensors()
     network = stylegan3.convert(G.state, found)
-    fates = [
-        Fate(f"{where}.{name}", f"generator: {target}" if target else "")
-        for name, target in stylegan3.targets(found).items()
-    ]
-    return network, fates
+    for name, target in stylegan3.targets(found).items():
+        moves.account(name, target, "")
+    return network
 
 
 # -- StyleGAN2 -------------------------------------------------------------------------------------
 
 
-def _generator(G: Module, where: str) -> tuple[Network, list[Fate]]:
+def _generator(moves: Moves, G: Module, where: str) -> Network:
     number = {name: G.attribute(name, int, where) for name in (
         "z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")}  # fmt: skip
     tensors, mapping = G.tensors(), G.children["mapping"]
     sizes = stylegan2.sizes_to(number["img_resolution"], where)
     blocks = [f"synthesis.b{size}" for size in sizes]
     modules = G.modules()
-    moves = Moves(where, "generator", G.sources())
-    _drop_filters(moves, tensors)
+    _drop_filters(moves, where)
     _check_layers(modules, where)
     layers = mapping.attribute("num_layers", int, f"{where}.mapping")
     settings = {
@@ -164,7 +159,7 @@ def _generator(G: Module, where: str) -> tuple[Network, list[Fate]]:
         settings["w_avg_beta"] = beta
     layers_of_noise = [f"{block}.conv1" for block in blocks]
     noise = _the_one(modules, layers_of_noise, "use_noise", where)
-    return stylegan2.generator(moves, settings, noise=bool(noise)), moves.fates
+    return stylegan2.generator(moves, settings, noise=bool(noise))
 
 
 def _is_stylegan2_discriminator(D: Module) -> bool:
@@ -172,15 +167,14 @@ def _is_stylegan2_discriminator(D: Module) -> bool:
     return last is not None and {"conv", "fc", "out"} <= set(last.children)
 
 
-def _discriminator(D: Module) -> tuple[Network, list[Fate]]:
+def _discriminator(moves: Moves, D: Module) -> Network:
     c_dim, resolution, channels = (
         D.attribute(name, int, "D") for name in ("c_dim", "img_resolution", "img_channels")
     )
     tensors, modules = D.tensors(), D.modules()
     sizes = stylegan2.sizes_to(resolution, "D")
     blocks = [f"b{size}" for size in sizes]
-    moves = Moves("D", "discriminator", D.sources())
-    _drop_filters(moves, tensors)
+    _drop_filters(moves, "D")
     _check_layers(modules, "D")
     convs = [f"b{size}.conv0" for size in sizes[1:]]
     settings = {
@@ -207,7 +201,7 @@ def _discriminator(D: Module) -> tuple[Network, list[Fate]]:
         layers = D.children["mapping"].attribute("num_layers", int, "D.mapping")
         settings |= {"cmap_dim": cmap_dim, **stylegan2.mapping_settings(tensors, layers, cmap_dim)}
         settings["mapping_lr_multiplier"] = _lr_multiplier(modules, layers, "D")
-    return stylegan2.discriminator(moves, settings), moves.fates
+    return stylegan2.discriminator(moves, settings)
 
 
 def _statistics(modules: Mapping[str, Module]) -> dict[str, int]:
@@ -217,7 +211,7 @@ def _statistics(modules: Mapping[str, Module]) -> dict[str, int]:
         return {"mbstd_group": 0}
     group = module.state.get("group_size")
     return {
-        "mbstd_group": WHOLE_BATCH if group is None else group,
+        "mbstd_group": stylegan2.WHOLE_BATCH if group is None else group,
         "mbstd_channels": module.attribute("num_channels", int, "D.b4.mbstd"),
     }
 
@@ -225,15 +219,15 @@ def _statistics(modules: Mapping[str, Module]) -> dict[str, int]:
 # -- what layers say of themselves -----------------------------------------------------------------
 
 
-def _drop_filters(moves: Moves, tensors: Mapping[str, Tensor]) -> None:
-    for name, tensor in tensors.items():
+def _drop_filters(moves: Moves, where: str) -> None:
+    for name in moves.names:
         if name.rpartition(".")[2] == "resample_filter":
-            if not stylegan2.is_fir(tensor):
+            if not stylegan2.is_fir(moves[name]):
                 raise InputError(
-                    f"{moves.where}.{name} is another filter than [1, 3, 3, 1]",
+                    f"{where}.{name} is another filter than [1, 3, 3, 1]",
                     "only networks with that filter can be imported",
                 )
-            moves.drop([name], "[1, 3, 3, 1], which ours has too")
+            moves.drop(name, "[1, 3, 3, 1], which ours has too")
 
 
 LINEAR = {"embed", "affine", "skip", "out"}
@@ -263,6 +257,11 @@ def _check_layers(modules: Mapping[str, Module], where: str) -> None:
 def _lr_multiplier(modules: Mapping[str, Module], layers: int, where: str) -> float:
     if not layers:
         return 1.0
+    if not 0 < layers <= len(modules):
+        raise InputError(
+            f"{where}.mapping has num_layers = {shown(layers)}, and another number of layers",
+            "a changed network cannot be imported",
+        )
     names = [f"mapping.fc{k}" for k in range(layers)]
     return float(_the_one(modules, names, "bias_gain", where))
 

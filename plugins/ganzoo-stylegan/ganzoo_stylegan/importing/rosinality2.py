@@ -47,8 +47,9 @@ class Rosinality2(Importer):
         if prefix and is_state(root.get("d"), *DISCRIMINATOR):
             D = account.network("discriminator", "d.", without=("module",))
             discriminator = _discriminator(D)
-        if prefix:
+        if prefix == "g_ema.":
             account.drop("g.", "the generator before averaging")
+        if prefix:
             for name in account.tensors:
                 if not name.startswith((prefix, "d.")):
                     account.drop(name, "not of a network, but of the training")

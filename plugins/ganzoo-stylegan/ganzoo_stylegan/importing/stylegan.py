@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from ganzoo.importing.importer import Fate, Network
-from ganzoo.importing.moves import Moves, Source
+from ganzoo.importing.importer import Network
+from ganzoo.importing.modules import Account, Moves
 from ganzoo.importing.nvidia import (
     FLIPPED,
     TRANSPOSED,
@@ -27,7 +27,7 @@ _READ = {
 _OF_USE = {
     "truncation_psi", "truncation_cutoff", "truncation_psi_val", "truncation_cutoff_val",
     "dlatent_avg_beta", "style_mixing_prob", "dlatent_broadcast", "randomize_noise", "structure",
-    "dtype", "is_template_graph",
+    "dtype", "is_template_graph", "force_clean_graph", "is_training", "is_validation",
 }  # fmt: skip
 """How a network is trained or called."""
 _FIXED: dict[str, Collection[Any]] = {
@@ -48,19 +48,19 @@ FUSED_FROM = 128
 """The resolution from which on "auto" is a transposed convolution."""
 
 
-def generator(Gs: TFNetwork) -> tuple[Network, list[Fate]]:
+def generator(account: Account, Gs: TFNetwork) -> Network:
     """Our generator, its averaged one."""
     Gs.check({"G_style", "G_mapping", "G_synthesis"}, _FIXED, _READ | _OF_USE)
-    moves = _moves(Gs, "generator")
+    moves = _moves(account, Gs, "generator")
     sizes = sizes_to(max(resolutions(Gs.variables), default=0), Gs.where)
     layers = sum(
         name.startswith("mapping/Dense") and name.endswith("/weight") for name in Gs.variables
     )
-    inputs, width = moves.look("mapping/Dense0/weight").shape
-    w_dim = len(moves.look(f"mapping/Dense{layers - 1}/bias"))
+    inputs, width = moves["mapping/Dense0/weight"].shape
+    w_dim = len(moves[f"mapping/Dense{layers - 1}/bias"])
     label = Gs.variables.get("mapping/LabelConcat/weight")
     settings: dict[str, Any] = {
-        "image_shape": [len(moves.look("synthesis/ToRGB_lod0/bias")), *sizes[-1:] * 2],
+        "image_shape": [len(moves["synthesis/ToRGB_lod0/bias"]), *sizes[-1:] * 2],
         "num_classes": 0 if label is None else len(label),
         "z_dim": inputs - (0 if label is None else label.shape[1]),
         "w_dim": w_dim,
@@ -68,7 +68,7 @@ def generator(Gs: TFNetwork) -> tuple[Network, list[Fate]]:
         "mapping_width": width if layers > 1 and width != w_dim else None,
         "mapping_lr_multiplier": float(Gs.settings.get("mapping_lrmul", 0.01)),
         "channels": [
-            len(moves.look(f"synthesis/{size}x{size}/{name}/bias"))
+            len(moves[f"synthesis/{size}x{size}/{name}/bias"])
             for size, name in zip(sizes, ["Conv", *["Conv1"] * (len(sizes) - 1)])
         ],
     }
@@ -102,23 +102,23 @@ def generator(Gs: TFNetwork) -> tuple[Network, list[Fate]]:
         theirs, ours = f"synthesis/ToRGB_lod{len(sizes) - 1 - level}", f"to_images.{level}"
         moves.move(f"{theirs}/weight", f"{ours}.weight", conv_weight, TRANSPOSED)
         moves.move(f"{theirs}/bias", f"{ours}.bias")
-    return moves.network("stylegan", settings), moves.fates
+    return Network("stylegan", settings, moves.state)
 
 
-def discriminator(D: TFNetwork) -> tuple[Network, list[Fate]]:
+def discriminator(account: Account, D: TFNetwork) -> Network:
     """Our discriminator. Its fused halving is the same function as the plain one."""
     D.check({"D_basic"}, _FIXED, _READ | _OF_USE)
-    moves = _moves(D, "discriminator")
+    moves = _moves(account, D, "discriminator")
     sizes = sizes_to(max(resolutions(D.variables), default=0), D.where)
-    conv = moves.look("4x4/Conv/weight")
-    scores = len(moves.look("4x4/Dense1/bias"))  # one a class, or one
+    conv = moves["4x4/Conv/weight"]
+    scores = len(moves["4x4/Dense1/bias"])  # one a class, or one
     settings: dict[str, Any] = {
-        "image_shape": [moves.look("FromRGB_lod0/weight").shape[2], *sizes[-1:] * 2],
+        "image_shape": [moves["FromRGB_lod0/weight"].shape[2], *sizes[-1:] * 2],
         "num_classes": scores if scores > 1 else int(D.settings.get("label_size", 0)),
         "channels": [
-            conv.shape[3], *(len(moves.look(f"{size}x{size}/Conv0/bias")) for size in sizes[1:])
+            conv.shape[3], *(len(moves[f"{size}x{size}/Conv0/bias"]) for size in sizes[1:])
         ],
-        "dense_width": len(moves.look("4x4/Dense0/bias")),
+        "dense_width": len(moves["4x4/Dense0/bias"]),
         "mbstd_group": int(D.settings.get("mbstd_group_size", 4)),
     }  # fmt: skip
     if conv.shape[2] == conv.shape[3]:
@@ -139,16 +139,13 @@ def discriminator(D: TFNetwork) -> tuple[Network, list[Fate]]:
     moves.move("4x4/Conv/bias", "conv.bias")
     _dense(moves, "4x4/Dense0", "dense")
     _dense(moves, "4x4/Dense1", "score")
-    return moves.network("stylegan", settings), moves.fates
+    return Network("stylegan", settings, moves.state)
 
 
-def _moves(network: TFNetwork, role: str) -> Moves:
-    moves = Moves(
-        network.where, role, {name: Source(t, name) for name, t in network.variables.items()}
-    )
+def _moves(account: Account, network: TFNetwork, role: str) -> Moves:
+    moves = account.network(role, f"{network.where}.")
     for name in ("lod", "synthesis/lod"):
-        if name in moves:
-            moves.drop([name], "an option here (lod)")
+        moves.drop(name, "an option here (lod)")
     return moves
 
 

@@ -12,20 +12,22 @@ from torch import Tensor
 from ganzoo.configs import config_from_dict
 from ganzoo.errors import InputError
 from ganzoo.importing.importer import Network
-from ganzoo.importing.moves import Moves
+from ganzoo.importing.modules import Moves
 from ganzoo_stylegan.config import (
     StyleGAN2DiscriminatorConfig,
     StyleGAN2GeneratorConfig,
     levels,
 )
 
+WHOLE_BATCH = 4096
+"""Stands for "the whole batch" as a group of the minibatch standard deviation: its largest."""
 FIR = torch.tensor([1.0, 3.0, 3.0, 1.0])
 
 
 def generator(moves: Moves, settings: Mapping[str, Any], *, noise: bool) -> Network:
     """Our generator. `settings` are of `StyleGAN2GeneratorConfig`; `noise` says whether theirs has
     any."""
-    config = config_from_dict(StyleGAN2GeneratorConfig, settings, where=moves.where)
+    config = config_from_dict(StyleGAN2GeneratorConfig, settings, where="the generator")
     move, sizes = moves.move, levels(config.image_shape)
     if "mapping.w_avg" in moves:
         move("mapping.w_avg", "w_avg")
@@ -47,6 +49,8 @@ def generator(moves: Moves, settings: Mapping[str, Any], *, noise: bool) -> Netw
                 f"{ours}.noise": torch.zeros(size, size),
                 f"{ours}.noise_strength": torch.zeros(()),
             }
+            # TensorFlow makes them all the same
+            moves.drop(f"{theirs}.noise_const", "not used: the network is without noise")
     for k, size in enumerate(sizes if config.architecture == "skip" else sizes[-1:]):
         theirs, ours = f"synthesis.b{size}.torgb", f"to_images.{k}"
         # (image, in, 1, 1) there
@@ -56,12 +60,12 @@ def generator(moves: Moves, settings: Mapping[str, Any], *, noise: bool) -> Netw
     if config.architecture == "resnet":
         for k, size in enumerate(sizes[1:]):
             move(f"synthesis.b{size}.skip.weight", f"skips.{k}.weight")
-    return moves.network("stylegan2", settings)
+    return Network("stylegan2", settings, moves.state)
 
 
 def discriminator(moves: Moves, settings: Mapping[str, Any]) -> Network:
     """Our discriminator. `settings` are of `StyleGAN2DiscriminatorConfig`."""
-    config = config_from_dict(StyleGAN2DiscriminatorConfig, settings, where=moves.where)
+    config = config_from_dict(StyleGAN2DiscriminatorConfig, settings, where="the discriminator")
     sizes = levels(config.image_shape)[::-1]
     names = {f"b{sizes[0]}.fromrgb": "from_image"}
     for k, size in enumerate(sizes[:-1]):
@@ -77,7 +81,7 @@ def discriminator(moves: Moves, settings: Mapping[str, Any]) -> Network:
         moves.move(f"{theirs}.bias", f"{ours}.bias")
     if config.num_classes:
         _mapping(moves, "mapping", "mapper", config.mapping_layers, config.num_classes)
-    return moves.network("stylegan2", settings)
+    return Network("stylegan2", settings, moves.state)
 
 
 def _mapping(moves: Moves, theirs: str, ours: str, layers: int, classes: int) -> None:

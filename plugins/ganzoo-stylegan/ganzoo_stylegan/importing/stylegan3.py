@@ -16,7 +16,7 @@ from torch import Tensor
 from ganzoo.configs import config_from_dict, config_to_dict
 from ganzoo.errors import ConfigError, InputError
 from ganzoo.importing.importer import Network
-from ganzoo.importing.tree import Record
+from ganzoo.importing.tree import Record, shown
 from ganzoo_stylegan.stylegan3 import Generator
 from ganzoo_stylegan.stylegan3_config import GAIN, StyleGAN3GeneratorConfig
 
@@ -119,7 +119,7 @@ def _config(
             if theirs in place and ours not in settings:
                 settings[ours] = _number(theirs, place[theirs])
     if given.get("lrelu_upsampling", GAIN) != GAIN:
-        raise _unfit(f"it has lrelu_upsampling {given['lrelu_upsampling']!r}, not {GAIN}")
+        raise _unfit(f"it has lrelu_upsampling {shown(given['lrelu_upsampling'])}, not {GAIN}")
     name = f"synthesis.{_title(layers[0])}"
     dense = [n for n in tensors if re.fullmatch(r"mapping\.fc\d+\.weight", n)]
     width = _tensor(tensors, "mapping.fc0.weight", 2).shape[1]
@@ -165,7 +165,7 @@ def _number(name: str, value: Any) -> Any:
     if value is None and name == "conv_clamp":
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise _unfit(f"its setting {name} = {value!r} is no number")
+        raise _unfit(f"its setting {name} = {shown(value)} is no number")
     return value
 
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from ganzoo.errors import InputError
-from ganzoo.importing.importer import Converted, Fate, Importer, Network
-from ganzoo.importing.moves import Moves, Source
+from ganzoo.importing.importer import Converted, Importer, Network
+from ganzoo.importing.modules import Account, Change, Moves
 from ganzoo.importing.nvidia import (
     FLIPPED,
     TRANSPOSED,
@@ -22,8 +22,8 @@ from ganzoo.importing.nvidia import (
     conv_weight,
     flipped_conv_weight,
     resolutions,
+    tf_account,
     tf_networks,
-    unused,
 )
 from ganzoo.importing.tree import Checkpoint
 from ganzoo_stylegan.importing import stylegan, stylegan2
@@ -53,22 +53,23 @@ class TensorFlowImporter(Importer):
         found = tf_networks(checkpoint.root)
         if found is None:
             raise InputError("the file is no tuple of networks G, D, Gs", "it cannot be imported")
-        G, D, Gs = found
+        _, D, Gs = found
+        account = tf_account(found)
         if "synthesis/4x4/Const/StyleMod/weight" in Gs.variables:
             program = STYLEGAN
-            generator, fates = stylegan.generator(Gs)
-            discriminator, more = stylegan.discriminator(D)
+            generator = stylegan.generator(account, Gs)
+            discriminator = stylegan.discriminator(account, D)
         else:
             program = ADA if "D_main" in D.functions else STYLEGAN2
-            generator, fates = _generator(Gs)
-            discriminator, more = _discriminator(D, self.config)
-        fates = fates + more + unused("G", G.variables, "not averaged")
+            generator = _generator(account, Gs)
+            discriminator = _discriminator(account, D, self.config)
+        account.drop("G.", "not averaged")
         notes = ["The program truncates w by default; here it is asked for (truncation)."]
         if "dlatent_avg" not in Gs.variables:
             notes = ["The file has no average w: truncation draws towards zero."]
         license, url = LICENSES[program]
         return Converted(
-            program, generator, discriminator, tuple(fates), license, url, tuple(notes)
+            program, generator, discriminator, account.fates(), license, url, tuple(notes)
         )
 
 
@@ -80,7 +81,7 @@ class _Rule(NamedTuple):
 
     pattern: str
     name: str | Callable[[re.Match[str]], str]
-    change: Callable[[Tensor], Tensor] | None = None
+    change: Change | None = None
     note: str = ""
 
 
@@ -144,7 +145,8 @@ _READ = {
 _OF_USE = {
     "truncation_psi", "truncation_cutoff", "truncation_psi_val", "truncation_cutoff_val",
     "dlatent_avg_beta", "w_avg_beta", "style_mixing_prob", "dlatent_broadcast", "randomize_noise",
-    "fused_modconv", "freeze_layers", "structure", "conditioning", "dtype",
+    "fused_modconv", "freeze_layers", "structure", "conditioning", "dtype", "is_template_graph",
+    "force_clean_graph", "is_training", "is_validation",
 }  # fmt: skip
 """How a network is trained or called, or computed with the same result."""
 _FIXED: dict[str, Collection[Any]] = {
@@ -157,7 +159,7 @@ _FIXED: dict[str, Collection[Any]] = {
 }
 
 
-def _generator(Gs: TFNetwork) -> tuple[Network, list[Fate]]:
+def _generator(account: Account, Gs: TFNetwork) -> Network:
     names = {"G_main", "G_mapping", "G_synthesis", "G_synthesis_stylegan2"}
     Gs.check(names, _FIXED, _READ | _OF_USE)
     if "mapping/LabelConcat/weight" in Gs.variables:
@@ -165,17 +167,17 @@ def _generator(Gs: TFNetwork) -> tuple[Network, list[Fate]]:
             f"{Gs.where} is conditional in the way of StyleGAN2 before ADA",
             "only its unconditional networks can be imported",
         )
-    moves = _moves(Gs, "generator", _GENERATOR)
+    moves = _moves(account, Gs, "generator", _GENERATOR)
     sizes = stylegan2.sizes_to(max(resolutions(Gs.variables), default=0), Gs.where)
     tensors = moves.tensors()
     layers = sum(re.fullmatch(r"mapping\.fc\d+\.weight", name) is not None for name in tensors)
-    w_dim = len(moves.look(f"mapping.fc{layers - 1}.bias")) if layers else 0
+    w_dim = len(moves[f"mapping.fc{layers - 1}.bias"]) if layers else 0
     embed = tensors.get("mapping.embed.weight")
-    image_channels = len(moves.look(f"synthesis.b{sizes[-1]}.torgb.bias"))
+    image_channels = len(moves[f"synthesis.b{sizes[-1]}.torgb.bias"])
     settings = {
         "image_shape": [image_channels, sizes[-1], sizes[-1]],
         "num_classes": 0 if embed is None else embed.shape[1],
-        "z_dim": moves.look("mapping.fc0.weight").shape[1] - (0 if embed is None else len(embed)),
+        "z_dim": moves["mapping.fc0.weight"].shape[1] - (0 if embed is None else len(embed)),
         "w_dim": w_dim,
         **stylegan2.mapping_settings(tensors, layers, w_dim),
         "mapping_lr_multiplier": float(Gs.settings.get("mapping_lrmul", 0.01)),
@@ -184,16 +186,16 @@ def _generator(Gs: TFNetwork) -> tuple[Network, list[Fate]]:
         "conv_clamp": _number(Gs.settings.get("conv_clamp")),
     }
     noise = bool(Gs.settings.get("use_noise", True))
-    return stylegan2.generator(moves, settings, noise=noise), moves.fates
+    return stylegan2.generator(moves, settings, noise=noise)
 
 
-def _discriminator(D: TFNetwork, config: TensorFlowConfig) -> tuple[Network, list[Fate]]:
+def _discriminator(account: Account, D: TFNetwork, config: TensorFlowConfig) -> Network:
     D.check({"D_main", "D_stylegan2"}, _FIXED, _READ | _OF_USE)
-    moves = _moves(D, "discriminator", _DISCRIMINATOR)
+    moves = _moves(account, D, "discriminator", _DISCRIMINATOR)
     sizes = stylegan2.sizes_to(max(resolutions(D.variables), default=0), D.where)
     tensors = moves.tensors()
     settings = {
-        "image_shape": [moves.look(f"b{sizes[-1]}.fromrgb.weight").shape[1], *sizes[-1:] * 2],
+        "image_shape": [moves[f"b{sizes[-1]}.fromrgb.weight"].shape[1], *sizes[-1:] * 2],
         "channels": stylegan2.widths(
             tensors, ["b4.conv", *(f"b{size}.conv0" for size in sizes[1:])], D.where
         ),
@@ -205,21 +207,19 @@ def _discriminator(D: TFNetwork, config: TensorFlowConfig) -> tuple[Network, lis
         cmap_dim, classes = tensors["mapping.embed.weight"].shape
         layers = sum(re.fullmatch(r"mapping\.fc\d+\.weight", name) is not None for name in tensors)
         if layers:
-            cmap_dim = len(moves.look(f"mapping.fc{layers - 1}.bias"))
-        if layers and "mapping_lrmul" not in D.settings:
-            raise InputError("D does not say its mapping_lrmul", "it cannot be imported")
+            cmap_dim = len(moves[f"mapping.fc{layers - 1}.bias"])
         settings |= {
             "num_classes": classes,
             "cmap_dim": cmap_dim,
             **stylegan2.mapping_settings(tensors, layers, cmap_dim),
-            "mapping_lr_multiplier": float(D.settings.get("mapping_lrmul", 1)),
+            "mapping_lr_multiplier": float(D.settings.get("mapping_lrmul", 0.1)),
         }
     elif D.settings.get("label_size"):
         raise InputError(
             "D is conditional in the way of StyleGAN2 before ADA",
             "only its unconditional networks can be imported",
         )
-    return stylegan2.discriminator(moves, settings), moves.fates
+    return stylegan2.discriminator(moves, settings)
 
 
 def _architecture(tensors: Collection[str], image: str) -> str:
@@ -238,13 +238,9 @@ def _statistics(
     channels = conv.shape[1] - len(conv)
     if not channels:
         return {"mbstd_group": 0}
-    usual = 4 if "D_stylegan2" in D.functions else None  # of StyleGAN2 before ADA
+    # the default of StyleGAN2, and that of its version with ADA
+    usual = 4 if "D_stylegan2" in D.functions else stylegan2.WHOLE_BATCH
     group = D.settings.get("mbstd_group_size") or config.mbstd_group or usual
-    if group is None:
-        raise InputError(
-            "D does not say the group size of its minibatch standard deviation",
-            "--set mbstd_group=4, or what it was trained with",
-        )
     return {"mbstd_group": int(group), "mbstd_channels": channels}
 
 
@@ -252,21 +248,22 @@ def _number(value: Any) -> float | None:
     return None if value is None else float(value)
 
 
-def _moves(network: TFNetwork, role: str, rules: list[_Rule]) -> Moves:
+def _moves(account: Account, network: TFNetwork, role: str, rules: list[_Rule]) -> Moves:
     """The variables under PyTorch's names."""
-    found = {}
-    for name, tensor in network.variables.items():
+    names, changes = {}, {}
+    for name in network.variables:
         for rule in rules:
             match = re.fullmatch(rule.pattern, name)
             if match is None:
                 continue
             target = match.expand(rule.name) if isinstance(rule.name, str) else rule.name(match)
-            changed = tensor if rule.change is None else rule.change(tensor)
-            found[target] = Source(changed, name, rule.note)
+            names[target] = name
+            if rule.change is not None:
+                changes[target] = rule.change, rule.note
             break
         else:
             raise InputError(
                 f"{network.where} has a variable {name!r}, which StyleGAN2's networks do not have",
                 "only StyleGAN2 (configurations E and F) and its version with ADA can be imported",
             )
-    return Moves(network.where, role, found)
+    return account.network(role, f"{network.where}.").renamed(names, changes)

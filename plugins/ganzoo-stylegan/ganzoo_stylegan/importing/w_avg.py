@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ganzoo import rng
 
-COUNT = 10_000
+COUNT, _PART = 10_000, 500
 NOTE = (
     f"The file has no average w: truncation uses that of {COUNT:,} latents, as its program does,"
     " which estimates one when it generates."
@@ -24,6 +24,9 @@ def average_w(mapper: nn.Module, state: Mapping[str, Tensor], z_dim: int) -> Ten
     mapper.load_state_dict(
         {name.removeprefix(start): w for name, w in state.items() if name.startswith(start)}
     )
-    z = torch.from_numpy(rng.latents(range(COUNT), z_dim))
-    average: Tensor = mapper(z, None).mean(0)
+    total = 0
+    for start_of_part in range(0, COUNT, _PART):
+        z = torch.from_numpy(rng.latents(range(start_of_part, start_of_part + _PART), z_dim))
+        total = total + mapper(z, None).double().sum(0)
+    average: Tensor = (total / COUNT).float()
     return average

@@ -9,7 +9,6 @@ from ganzoo import card, layout
 from ganzoo.catalogue import ModelEntry
 from ganzoo.markdown import Facts, code, prose, table
 
-_VERDICTS = {"pass": "🟢 pass", "warn": "🟡 warn", "fail": "🔴 fail"}
 _LEFT_OUT = ("Use", "Intended use")
 
 
@@ -18,7 +17,7 @@ def glance(folder: Path) -> str:
     entry = ModelEntry.from_folder(folder)
     config = layout.read_config(folder)
     audit = Facts(card.findings(folder)[1])
-    verdict = _VERDICTS.get(audit.text("verdict"), "⚪ unaudited")
+    verdict = prose(audit.text("verdict") or "unaudited")
     reasons = "; ".join(prose(why) for why in audit.get("reasons", default=[])[:3])
     data = f"{code(config.dataset.name)} ({prose(config.dataset.license)})"
     credit = f", {prose(config.dataset.credit)}" if config.dataset.credit else ""
@@ -26,7 +25,7 @@ def glance(folder: Path) -> str:
         ("Images", f"{entry.resolution} × {entry.resolution}, {code(entry.arch)}"),
         ("Licence", prose(config.license_name or entry.license)),
         ("Trained on", f"{data}{credit}" if config.dataset.name else "not said"),
-        ("Audit", f"{verdict}{f': {reasons}' if reasons else ''}"),
+        ("Audit", f"**{verdict}**{f': {reasons}' if reasons else ''}"),
     ]
     if entry.overrides:
         rows.append(("Overrides", ", ".join(map(code, entry.overrides))))

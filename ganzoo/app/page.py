@@ -34,7 +34,6 @@ class Page:
     def __init__(self, blocks: gr.Blocks, visit: Visit) -> None:
         self.visit = visit
         self._controls_and_tabs()
-        self._kept_and_chosen()
         self._connect(blocks)
 
     # -- what is to be seen ------------------------------------------------------------------------
@@ -58,12 +57,11 @@ class Page:
                 self.noise = gr.Radio(
                     ["const", "random", "none"], value="const", label="Noise", visible=False
                 )
-                with gr.Accordion("About this model", open=True):
-                    self.glance = gr.Markdown(elem_id="glance")
-            with gr.Column(scale=3, min_width=340):
+            with gr.Column(scale=3, min_width=340, elem_id="main"):
                 with gr.Tabs():
                     with gr.Tab("Grid"):
-                        self.grid = _gallery("Click an image to keep it", 8)
+                        gr.Markdown("Click an image to keep it.", elem_classes="hint")
+                        self.grid = _gallery("Grid", 8)
                     with gr.Tab("Walk"):
                         self._walk_tab()
                     with gr.Tab("Mix", visible=False) as self.mix_tab:
@@ -73,6 +71,12 @@ class Page:
                     with gr.Tab("Model card"):
                         self.card = gr.Markdown(elem_id="card")
                 self._bottom()
+                self._chosen_panel()
+            with (
+                gr.Column(scale=1, min_width=270, elem_id="about"),
+                gr.Accordion("About this model", open=True),
+            ):
+                self.glance = gr.Markdown(elem_id="glance")
 
     def _walk_tab(self) -> None:
         gr.Markdown("A film that leads from each kept image to the next, and back to the first.")
@@ -93,13 +97,14 @@ class Page:
         gr.Markdown(
             "The third row has the coarse styles of the first one, and from the chosen layer on the"
             " finer ones of the second. Click an image to keep it."
+            f" As many seeds in each row, at most {MOST_MIXED}."
         )
         with gr.Row(elem_classes="tight"):
             self.first = gr.Textbox("0-5", label="First row", min_width=100)
             self.second = gr.Textbox("10-15", label="Second row", min_width=100)
             self.layer = gr.Slider(0, 1, 0, step=1, label="From layer", min_width=120)
         self.mix_button = gr.Button("Mix", variant="primary")
-        self.mixed = _gallery(f"As many seeds in each row, at most {MOST_MIXED}", 6)
+        self.mixed = _gallery("Rows", 6)
 
     def _directions_tab(self) -> None:
         gr.Markdown(
@@ -127,12 +132,12 @@ class Page:
 
     def _bottom(self) -> None:
         with gr.Row(elem_classes="head"):
-            gr.Markdown("#### Kept")
-            self.drop = gr.Button("Drop the chosen", size="sm", min_width=90, scale=0)
-            self.clear = gr.Button("Drop all", size="sm", min_width=90, scale=0)
-        self.kept_gallery = _gallery("Click one to choose it", 12, empty=True)
+            gr.Markdown("#### Kept\nClick one to choose it.", elem_classes="hint")
+            self.drop = gr.Button("Drop the chosen", size="sm", min_width=130, scale=0)
+            self.clear = gr.Button("Drop all", size="sm", min_width=130, scale=0)
+        self.kept_gallery = _gallery("Kept", 10)
 
-    def _kept_and_chosen(self) -> None:
+    def _chosen_panel(self) -> None:
         with gr.Row(visible=False, elem_id="chosen") as self.panel:
             with gr.Column(scale=1, min_width=200):
                 self.image = _picture("Chosen")
@@ -178,19 +183,23 @@ class Page:
         moved_how = [self.chosen, self.which, self.direction_seed, *self.sliders]
         one = {"concurrency_limit": 1, "concurrency_id": "torch", "show_progress": "minimal"}
         mute = {**one, "api_visibility": "private"}
+        each = {**mute, "trigger_mode": "multiple"}
+        newest = {**mute, "trigger_mode": "always_last"}
 
-        self.model.input(self.open, [self.model, self.seeds], opened, **mute)
+        self.model.input(self.open, [self.model, self.seeds], opened, **newest)
         blocks.load(self.open, [self.model, self.seeds], opened, **mute)
-        self.draw_button.click(self.draw, how, shown, api_name="draw", **one)
+        self.draw_button.click(
+            self.draw, how, shown, api_name="draw", **{**one, "trigger_mode": "always_last"}
+        )
         gr.on(
             [self.seeds.submit, self.label.input, self.truncation.release, self.noise.input],
-            self.draw, how, shown, **mute,
+            self.draw, how, shown, **newest,
         )  # fmt: skip
-        self.next_button.click(self.next, how, [self.seeds, *shown], **mute)
-        self.grid.select(self.keep, [self.drawn, self.kept], [*kept, *chosen, *start], **mute)
+        self.next_button.click(self.next, how, [self.seeds, *shown], **each)
+        self.grid.select(self.keep, [self.drawn, self.kept], [*kept, *chosen, *start], **each)
         self.mix_button.click(self.mix, mixed_how, [self.mixed, self.rows], **mute)
-        self.mixed.select(self.keep, [self.rows, self.kept], [*kept, *chosen, *start], **mute)
-        self.kept_gallery.select(self.choose, [self.kept], [*chosen, *start], **mute)
+        self.mixed.select(self.keep, [self.rows, self.kept], [*kept, *chosen, *start], **each)
+        self.kept_gallery.select(self.choose, [self.kept], [*chosen, *start], **newest)
         self.drop.click(self.without, [self.kept, self.chosen], kept, **mute)
         self.clear.click(self.none, None, kept, **mute)
         self.walk_button.click(
@@ -200,7 +209,7 @@ class Page:
         gr.on(
             [*(slider.release for slider in self.sliders), self.which.input,
              self.direction_seed.submit],
-            self.move, moved_how, [self.after, self.moved], **mute,
+            self.move, moved_how, [self.after, self.moved], **newest,
         )  # fmt: skip
         self.reset.click(self.restart, [self.chosen], start, **mute)
         self.keep_moved.click(self.keep_one, [self.moved, self.kept], [*kept, *chosen], **mute)
@@ -319,15 +328,15 @@ class Page:
 
 
 def _caption(picture: Picture) -> str:
-    label = "" if picture.label is None else f" · class {picture.label}"
+    label = "" if picture.label is None else f" · {picture.label}"
     mix = "" if picture.mix is None else f" + {picture.mix[0]}"
     return f"{picture.seed}{mix}{label}{' · moved' if picture.move else ''}"
 
 
-def _gallery(label: str, columns: int, *, empty: bool = False) -> gr.Gallery:
+def _gallery(label: str, columns: int) -> gr.Gallery:
     return gr.Gallery(
         label=label, columns=columns, allow_preview=False, object_fit="contain", height="auto",
-        buttons=[], interactive=False, format="png", elem_classes=["pixels", "thumbs"],
+        buttons=[], interactive=False, format="png", elem_classes=["pixels", "thumbs", f"grid{columns}"],
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ telling.py    errors, in a line
 watching.py   a run's log and grids, read while it goes on; training.py is their page
 serving.py    the server: one folder, one address, nothing from elsewhere
 running.py    all of it, from the command line's words on
+beside.py     the same beside a run of `ganzoo train --watch`
 space.py      the same for a Space of the Hub
 
 Gradio is the extra `ganzoo[app]`; page.py, training.py, telling.py and serving.py import it.

@@ -118,11 +118,15 @@ class Page:
                 value="closed-form", label="Directions", min_width=180,
             )  # fmt: skip
             self.direction_seed = gr.Textbox("0", label="Seed of random ones", min_width=100)
-        with gr.Row(elem_classes="sliders"):
-            self.sliders = [
-                gr.Slider(-REACH, REACH, 0, step=0.25, label=f"Direction {k + 1}", min_width=200)
-                for k in range(SLIDERS)
-            ]
+        self.sliders = []
+        for start in range(0, SLIDERS, 3):
+            with gr.Row(elem_classes="tight"):
+                self.sliders += [
+                    gr.Slider(
+                        -REACH, REACH, 0, step=0.25, label=f"Direction {k + 1}", min_width=160
+                    )
+                    for k in range(start, start + 3)
+                ]
         with gr.Row(elem_classes="tight"):
             self.reset = gr.Button("Back to the start", min_width=100)
             self.keep_moved = gr.Button("Keep it", variant="primary", min_width=100)
@@ -336,7 +340,8 @@ def _caption(picture: Picture) -> str:
 def _gallery(label: str, columns: int) -> gr.Gallery:
     return gr.Gallery(
         label=label, columns=columns, allow_preview=False, object_fit="contain", height="auto",
-        buttons=[], interactive=False, format="png", elem_classes=["pixels", "thumbs", f"grid{columns}"],
+        buttons=[], interactive=False, format="png",
+        elem_classes=["pixels", "thumbs", f"grid{columns}"],
     )  # fmt: skip
 
 

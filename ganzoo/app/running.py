@@ -31,6 +31,7 @@ def run(
     """
     ends = _at_end_of_input() if until_eof else lambda: False
     with serving.folder_of_pictures() as folder:
+        serving.require_gradio()
         visit: Any = None
         log: Any = None
         if watch is not None:
@@ -47,7 +48,6 @@ def run(
                     save.mkdir(parents=True, exist_ok=True)
             shelf.generator(shelf.names[0])  # while the browser is still on its way
             visit = Visit(shelf, folder, keep=save)
-        serving.require_gradio()
         from ganzoo.app import page
 
         blocks = page.whole(visit, log)

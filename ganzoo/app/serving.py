@@ -7,6 +7,7 @@ browser to fetch nothing from elsewhere.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 import tempfile
@@ -128,11 +129,9 @@ def folder_of_pictures() -> Iterator[Path]:
 
 
 def require_gradio() -> None:
-    """Gradio, or one line that says how to get it."""
-    try:
-        import gradio  # noqa: F401
-    except ImportError as error:
-        raise InputError("the app needs Gradio", "pip install 'ganzoo[app]'") from error
+    """Refuse to go on where Gradio is not installed; it is not imported yet."""
+    if importlib.util.find_spec("gradio") is None:
+        raise InputError("the app needs Gradio", "pip install 'ganzoo[app]'")
 
 
 def serve(

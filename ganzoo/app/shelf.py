@@ -59,7 +59,7 @@ class Shelf:
         Raises:
             NotFoundError: it is not.
         """
-        if name not in self.folders:
+        if not isinstance(name, str) or name not in self.folders:
             raise NotFoundError(
                 f"the model {str(name)[:80]!r} is not offered here", nearest(str(name), self.names)
             )

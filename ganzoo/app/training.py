@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -22,7 +23,7 @@ class Training:
         with gr.Row():
             with gr.Column(scale=1, min_width=320):
                 grid = gr.Image(
-                    label="Samples", type="filepath", interactive=False,
+                    label="Samples", show_label=False, type="filepath", interactive=False,
                     buttons=["download", "fullscreen"], elem_id="samples",
                 )  # fmt: skip
                 which = gr.Slider(
@@ -37,7 +38,7 @@ class Training:
         timer = gr.Timer(SECONDS)
         gr.on([timer.tick], told(self.look), [which, seen], shown, **how)
         blocks.load(told(self.first), None, shown, **how)
-        which.release(told(self.choose), [which], [grid], **how)
+        which.release(told(self.choose), [which], [grid, which], **how)
 
     def first(self) -> Any:
         return self.look(1, (0, 0, 0))
@@ -49,12 +50,16 @@ class Training:
         step = int(log.last.get("step", 0))
         former = seen[0]
         follows = which >= former
-        place = len(grids) if follows else int(which)
+        place = len(grids) if follows else min(int(which), len(grids))
         now = (len(grids), place, step)
         if now == tuple(seen) and former:
             return self.run.status(), gr.skip(), gr.skip(), gr.skip(), gr.skip()
-        image = gr.skip() if place == seen[1] or not grids else self.choose(place)
-        slider = gr.update(maximum=max(2, len(grids)), value=max(1, place), visible=len(grids) > 1)
+        image: Any = gr.skip()
+        slider = gr.update(maximum=max(2, len(grids)), visible=len(grids) > 1)
+        if grids and place != seen[1]:
+            path = grids[place - 1]
+            image = self.run.served(path)
+            slider |= {"value": place, "label": _label(path)}
         return self.run.status(), image, slider, curves(log), now
 
     def choose(self, which: int) -> Any:
@@ -62,4 +67,8 @@ class Training:
         if not grids:
             return gr.skip()
         path = grids[min(max(1, int(which)), len(grids)) - 1]
-        return gr.update(value=self.run.served(path), label=f"Samples at step {int(path.stem):,}")
+        return self.run.served(path), gr.update(label=_label(path))
+
+
+def _label(grid: Path) -> str:
+    return f"Grid of step {int(grid.stem):,}"

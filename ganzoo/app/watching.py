@@ -169,8 +169,13 @@ def chart(title: str, series: dict[str, list[tuple[float, float]]]) -> str:
             f"{bottom - (y - y0) / high * (bottom - top):.1f}"
             for x, y in thinned(points)
         )
-        lines.append(f'<polyline class="c{k % _COLOURS}" points="{at}"/>')
-        keys.append(f'<span class="c{k % _COLOURS}">{html.escape(name)} {points[-1][1]:.4g}</span>')
+        colour = f"c{k % _COLOURS}"
+        lines.append(f'<polyline class="{colour}" points="{at}"/>')
+        if len(points) == 1:
+            x, y = at.split(",")
+            lines.append(f'<circle class="{colour}" cx="{x}" cy="{y}" r="2.5"/>')
+        called = "" if name == title else f"{html.escape(name)} "
+        keys.append(f'<span class="{colour}">{called}{points[-1][1]:.4g}</span>')
     labels = "".join(
         f'<text x="{x}" y="{y}" text-anchor="{anchor}">{text}</text>'
         for x, y, anchor, text in (

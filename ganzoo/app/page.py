@@ -49,7 +49,10 @@ class Page:
                 with gr.Row(elem_classes="tight"):
                     self.draw_button = gr.Button("Draw", variant="primary", min_width=80)
                     self.next_button = gr.Button("Next seeds", min_width=80)
-                self.label = gr.Dropdown([], label="Class", visible=False)
+                # any value comes in, and `Visit` refuses: Gradio knows one list for all models
+                self.label = gr.Dropdown(
+                    [], label="Class", visible=False, allow_custom_value=True
+                )  # fmt: skip
                 self.truncation = gr.Slider(
                     -1, 2, 1, step=0.05, label="Truncation ψ", visible=False,
                     info="1: as trained; nearer to 0: more alike",
@@ -132,14 +135,14 @@ class Page:
             self.keep_moved = gr.Button("Keep it", variant="primary", min_width=100)
         with gr.Row(elem_classes="tight"):
             self.before = _picture("Before")
-            self.after = _picture("After")
+            self.after = _picture("After", elem_id="after")
 
     def _bottom(self) -> None:
         with gr.Row(elem_classes="head"):
             gr.Markdown("#### Kept\nClick one to choose it.", elem_classes="hint")
             self.drop = gr.Button("Drop the chosen", size="sm", min_width=130, scale=0)
             self.clear = gr.Button("Drop all", size="sm", min_width=130, scale=0)
-        self.kept_gallery = _gallery("Kept", 10)
+        self.kept_gallery = _gallery("Kept", 10, elem_id="kept")
 
     def _chosen_panel(self) -> None:
         with gr.Row(visible=False, elem_id="chosen") as self.panel:
@@ -337,18 +340,18 @@ def _caption(picture: Picture) -> str:
     return f"{picture.seed}{mix}{label}{' · moved' if picture.move else ''}"
 
 
-def _gallery(label: str, columns: int) -> gr.Gallery:
+def _gallery(label: str, columns: int, elem_id: str | None = None) -> gr.Gallery:
     return gr.Gallery(
         label=label, columns=columns, allow_preview=False, object_fit="contain", height="auto",
         buttons=[], interactive=False, format="png",
-        elem_classes=["pixels", "thumbs", f"grid{columns}"],
+        elem_classes=["pixels", "thumbs", f"grid{columns}"], elem_id=elem_id,
     )  # fmt: skip
 
 
-def _picture(label: str) -> gr.Image:
+def _picture(label: str, elem_id: str | None = None) -> gr.Image:
     return gr.Image(
         label=label, type="filepath", interactive=False, height=240, min_width=140,
-        buttons=["download", "fullscreen"], elem_classes="pixels",
+        buttons=["download", "fullscreen"], elem_classes="pixels", elem_id=elem_id,
     )  # fmt: skip
 
 

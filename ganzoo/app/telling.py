@@ -24,7 +24,7 @@ def told(handler: Callable[..., Any]) -> Callable[..., Any]:
         except GanzooError as error:
             gr.Warning(html.escape(str(error)), title="Not like this")
         except Exception:
-            traceback.print_exc(file=sys.stderr)
+            sys.stderr.write(f"a fault of the app:\n{traceback.format_exc()}")
             gr.Warning("This did not work; the terminal says why.", title="A fault")
         return gr.skip()
 

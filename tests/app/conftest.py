@@ -43,6 +43,7 @@ class Running:
 
     process: subprocess.Popen[str]
     lines: list[str]
+    reader: threading.Thread
     address: str = ""
 
     @property
@@ -51,7 +52,11 @@ class Running:
 
     def interrupt(self) -> int:
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=60)
+        status = self.process.wait(timeout=60)
+        self.reader.join(timeout=10)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+        return status
 
 
 def start(arguments: Sequence[object], *, cwd: Path) -> Running:
@@ -65,17 +70,19 @@ def start(arguments: Sequence[object], *, cwd: Path) -> Running:
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    running, said = Running(process, []), queue.Queue[str]()
+    lines: list[str] = []
+    said = queue.Queue[str]()
 
     def read() -> None:
         assert process.stderr is not None
         for line in process.stderr:
-            running.lines.append(line)
+            lines.append(line)
             if line.startswith("ganzoo app: "):
                 said.put(line.split()[-1].rstrip("/"))
         said.put("")
 
-    threading.Thread(target=read, daemon=True).start()
+    running = Running(process, lines, threading.Thread(target=read, daemon=True))
+    running.reader.start()
     try:
         running.address = said.get(timeout=120)
     except queue.Empty:
@@ -91,4 +98,4 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running = start(["app", *MODELS, "--save", "kept"], cwd=folder)
     yield running
     assert running.interrupt() in (0, 130)
-    assert "Traceback" not in running.stderr, running.stderr
+    assert "a fault of the app" not in running.stderr, running.stderr

@@ -273,7 +273,7 @@ def test_without_gradio_it_says_how_to_get_it(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["gan.mnits"], "no model is called 'gan.mnits': did you mean gan.mnist?"),
+        (["gan.mnits"], "no model is called 'gan.mnits': did you mean gan.mnist, "),
         (["nowhere/run"], "nowhere/run"),
         (["--watch", "nowhere"], "nowhere is no run folder"),
         (["gan.mnist", "--save", "file/x"], "file"),

@@ -44,7 +44,10 @@ class Page:
             with gr.Column(scale=1, min_width=270, elem_id="controls"):
                 self.model = gr.Dropdown(names, value=names[0], label="Model", filterable=True)
                 self.seeds = gr.Textbox(
-                    "0-15", label="Seeds", info=f"0-15 or 3,7,42; at most {MOST_IMAGES}"
+                    "0-15",
+                    label="Seeds",
+                    info=f"0-15 or 3,7,42; at most {MOST_IMAGES}",
+                    elem_id="seeds",
                 )
                 with gr.Row(elem_classes="tight"):
                     self.draw_button = gr.Button("Draw", variant="primary", min_width=80)

@@ -142,7 +142,10 @@ class Page:
 
     def _bottom(self) -> None:
         with gr.Row(elem_classes="head"):
-            gr.Markdown("#### Kept\nClick one to choose it.", elem_classes="hint")
+            gr.Markdown(
+                "#### Kept\nClick one to choose it. An image of another model starts anew.",
+                elem_classes="hint",
+            )
             self.drop = gr.Button("Drop the chosen", size="sm", min_width=130, scale=0)
             self.clear = gr.Button("Drop all", size="sm", min_width=130, scale=0)
         self.kept_gallery = _gallery("Kept", 10, elem_id="kept")

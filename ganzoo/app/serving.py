@@ -188,6 +188,8 @@ def serve(
     try:
         while not ends():
             time.sleep(0.5)
+            for block in list(page.blocks.values()):
+                getattr(block, "temp_files", set()).clear()  # else it grows with every picture
     finally:
         page.close(verbose=False)
 

@@ -22,6 +22,7 @@ colorFrom: indigo
 colorTo: gray
 sdk: gradio
 sdk_version: {gradio}
+python_version: "3.12"
 app_file: app.py
 pinned: false
 license: {license}

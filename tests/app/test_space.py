@@ -27,6 +27,7 @@ def test_a_space_is_ready_to_upload(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     _, front, text = (folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)
     said = yaml.safe_load(front)
     assert (said["sdk"], said["app_file"], said["license"]) == ("gradio", "app.py", "apache-2.0")
+    assert said["python_version"] == "3.12"  # the Hub's own default is too old
     assert "stylegan2.nouns, gan.mnist" in text
 
     needed = [Requirement(line) for line in (folder / "requirements.txt").read_text().splitlines()]

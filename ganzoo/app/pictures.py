@@ -6,6 +6,7 @@ Every file is written by `ganzoo.provenance`, under a name that is made here.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shlex
 from collections.abc import Sequence
@@ -139,7 +140,8 @@ def record(generator: Generator, picture: Picture) -> dict[str, Any]:
     """What its file says of it."""
     if picture.move is not None:
         amounts = ",".join(f"{amount:g}" for amount in picture.move.amounts)
-        how = {"moved": f"{picture.move.kind} {amounts}"}
+        first = f" from {picture.move.seed}" if picture.move.kind == "random" else ""
+        how = {"moved": f"{picture.move.kind}{first}: {amounts}"}
         return {**point(generator, picture).record(generator), **how}
     made = generator.recorded(generator.check_options(picture.options))
     label = {} if picture.label is None else {"label": picture.label}
@@ -207,7 +209,7 @@ def python_lines(picture: Picture) -> str:
     options = {} if picture.label is None else {"labels": picture.label}
     options |= picture.options
     how = "".join(f", {key}={value!r}" for key, value in options.items())
-    load = f"G = ganzoo.load({_source(picture.model)})"
+    load = f"G = ganzoo.load({json.dumps(picture.model)})"
     if picture.move is None:
         return f"import ganzoo\n\n{load}\nimage = G.sample(seeds=[{picture.seed}]{how})\n"
     move, amounts = picture.move, list(picture.move.amounts)
@@ -219,10 +221,6 @@ def python_lines(picture: Picture) -> str:
         f"{load}\nstart = latents.of_seeds(G, [{picture.seed}]{how})\n"
         f"point = {found}.move(start, {amounts})\nimage = latents.images(point, G)\n"
     )
-
-
-def _source(model: str) -> str:
-    return repr(model)
 
 
 def shell_line(picture: Picture) -> str:

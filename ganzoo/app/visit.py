@@ -133,12 +133,14 @@ class Visit:
         picture = chosen(picture)
         if kind not in ("closed-form", "random"):
             raise InputError(f"directions {str(kind)[:40]!r} are none", "choose one of the two")
-        far = tuple(round(_number(a, "amount", -REACH, REACH), 3) for a in amounts)
+        far = [round(_number(a, "amount", -REACH, REACH), 3) for a in amounts]
+        while far and far[-1] == 0:  # a small latent space has fewer directions than sliders
+            far.pop()
         start = replace(picture, noise="const", move=None)
-        if not any(far):
+        if not far:
             return start
         number = rng.check_seed(_whole(seed, "seed")) if kind == "random" else 0
-        return replace(start, move=Move(kind, number, far))
+        return replace(start, move=Move(kind, number, tuple(far)))
 
     def show(self, some: Sequence[Picture]) -> list[Path]:
         """The files of pictures of one model, marked."""

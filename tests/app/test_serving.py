@@ -7,6 +7,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -227,7 +228,9 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
 
 
 @needs_gradio
-def test_a_run_is_watched_and_both_end_with_ctrl_c(tmp_path: Path) -> None:
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_run_is_watched_until_it_ends(tmp_path: Path, killed: bool) -> None:
+    """With Ctrl-C, which is for training alone, or at once."""
     running = start(
         ["train", "gan.mnist", "--data", "shapes?n=64&size=28&channels=1", "--out", "run",
          "--device", "cpu", "--set", "batch=16", "--set", "every.log=5", "--watch"],
@@ -235,11 +238,23 @@ def test_a_run_is_watched_and_both_end_with_ctrl_c(tmp_path: Path) -> None:
     )  # fmt: skip
     status, page, _ = fetch(running.address)
     assert status == 200 and b"ganzoo: run" in page
-    assert running.interrupt() == 130
-    assert "interrupted: stopped at step" in running.stderr and "Traceback" not in running.stderr
-    assert (tmp_path / "run" / "model" / "config.json").is_file()
-    with pytest.raises(OSError):
-        urllib.request.urlopen(running.address, timeout=5)
+    if killed:
+        running.process.kill()
+        running.process.wait()
+    else:
+        assert running.interrupt() == 130
+        assert (tmp_path / "run" / "model" / "config.json").is_file()
+    for _ in range(100):  # the page sees it within a second, and closes
+        try:
+            urllib.request.urlopen(running.address, timeout=5).close()
+        except OSError:
+            break
+        time.sleep(0.2)
+    else:
+        raise AssertionError("the page is still there")
+    running.close()
+    assert killed or "interrupted: stopped at step" in running.stderr
+    assert "Traceback" not in running.stderr
 
 
 # -- the command -----------------------------------------------------------------------------------

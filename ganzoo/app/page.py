@@ -129,12 +129,12 @@ class Page:
             with gr.Row(elem_classes="tight"):
                 self.sliders += [
                     gr.Slider(
-                        -REACH, REACH, 0, step=0.25, label=f"Direction {k + 1}", min_width=160
+                        -REACH, REACH, 0, step=0.25, label=f"Direction {k + 1}", min_width=230
                     )
                     for k in range(start, start + 3)
                 ]
         with gr.Row(elem_classes="tight"):
-            self.reset = gr.Button("Back to the start", min_width=100)
+            self.reset = gr.Button("Start again", min_width=100)
             self.keep_moved = gr.Button("Keep it", variant="primary", min_width=100)
         with gr.Row(elem_classes="tight"):
             self.before = _picture("Before")

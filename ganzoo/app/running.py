@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -30,6 +31,8 @@ def run(
             is not installed.
     """
     ends = _at_end_of_input() if until_eof else lambda: False
+    if until_eof and hasattr(os, "nice"):
+        os.nice(10)  # beside training, which has the first claim on the processor
     with serving.folder_of_pictures() as folder:
         serving.require_gradio()
         visit: Any = None

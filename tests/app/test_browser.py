@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from PIL import Image
 
 import ganzoo
 from ganzoo import provenance
-from tests.app.conftest import Running, needs_gradio
+from tests.app.conftest import Running, needs_gradio, start
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -186,3 +187,39 @@ def test_a_picture_is_saved_where_the_command_line_said(
     if folder.exists():  # where there is a /proc
         record = provenance.read_record(folder / "gan.mnist-seed1.png")
         assert record is not None and record["seed"] == 1
+
+
+def test_a_run_grows_before_ones_eyes(browser: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    (folder / "grids").mkdir(parents=True)
+    (folder / "run.toml").write_text('name = "gan.shapes"\nkimg = 1.0\n')
+
+    def step(number: int) -> None:
+        images = np.full((64, 28, 28, 1), number, np.uint8)
+        path = folder / "grids" / f"{number:09d}.png"
+        provenance.save_grid(images, path, record={"model": "gan.shapes", "step": number})
+        entry = {"step": number, "images": 10 * number, "D/real": 1 / number, "G/fake": 1.0}
+        with (folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    step(1)
+    running = start(["app", "--watch", folder], cwd=tmp_path)
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(30_000)
+    page.goto(running.address)
+    page.locator("#samples img[src*='step-000000001']").wait_for()
+    for number in (20, 40):
+        step(number)
+        page.locator("#status").get_by_text(f"{10 * number} images").wait_for()
+        page.locator(f"#samples img[src*='step-{number:09d}']").wait_for()
+    page.locator("#status").get_by_text("40.0% of 1 kimg").wait_for()
+    assert page.locator(".charts polyline").count() == 2
+    with page.expect_download() as coming:
+        page.locator("#samples [aria-label='Download'], #samples a[download]").first.click()
+    coming.value.save_as(tmp_path / "grid.png")
+    record = provenance.read_record(tmp_path / "grid.png")
+    assert record is not None and record["step"] == 40
+    page.close()
+    assert running.interrupt() == 0
+    running.close()
+    assert "Traceback" not in running.stderr

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -144,7 +146,7 @@ def serve(
     opens: bool = False,
     ends: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Serve a page until Ctrl-C, or until `ends`. Its address goes to stderr.
+    """Serve a page until Ctrl-C or SIGTERM, or until `ends`. Its address goes to stderr.
 
     Raises:
         InputError: the address cannot be had.
@@ -179,12 +181,16 @@ def serve(
         raise InputError(
             f"{host}:{port or PORTS.start} cannot be listened on", "use another --host or --port"
         ) from error
+    if hosts is None:
+        sys.stderr.write("note: whoever can reach this machine can use the page\n")
     sys.stderr.write(f"ganzoo app: {address}\n")
     sys.stderr.flush()
     if opens:
         import webbrowser
 
         webbrowser.open(address)
+    main = threading.current_thread() is threading.main_thread()
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler) if main else None
     try:
         while not ends():
             time.sleep(0.5)
@@ -192,6 +198,8 @@ def serve(
                 getattr(block, "temp_files", set()).clear()  # else it grows with every picture
     finally:
         page.close(verbose=False)
+        if main:
+            signal.signal(signal.SIGTERM, former)
 
 
 def _free_port(host: str) -> int:

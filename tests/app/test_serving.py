@@ -212,6 +212,20 @@ def test_bad_requests_show_no_traceback(server: Running, body: bytes) -> None:
 
 
 @needs_gradio
+def test_an_end_leaves_no_folder_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    running = start(["app", "gan.mnist", "--host", "0.0.0.0"], cwd=tmp_path)
+    assert '"image"' in draw(running, "gan.mnist", "0", None, 1, "const")
+    assert len(list((tmp_path / "temporary").glob("ganzoo-app-*/*.png"))) == 1
+    running.process.terminate()
+    assert running.process.wait(timeout=60) == 0
+    running.close()
+    assert "note: whoever can reach this machine" in running.stderr
+    assert not list((tmp_path / "temporary").glob("ganzoo-app-*"))
+
+
+@needs_gradio
 def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

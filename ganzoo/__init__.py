@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ganzoo.reproduction import reproduce
     from ganzoo.signing import sign, verify
     from ganzoo.training import train
+    from ganzoo.walks import walk
 
 __version__ = "0.1.0"
 
@@ -60,6 +61,7 @@ _LAZY = {
     "sign": "ganzoo.signing",
     "train": "ganzoo.training",
     "verify": "ganzoo.signing",
+    "walk": "ganzoo.walks",
 }
 
 __all__ = [
@@ -88,6 +90,7 @@ __all__ = [
     "sign",
     "train",
     "verify",
+    "walk",
 ]
 
 

@@ -102,7 +102,7 @@ def make_card(folder: Path, *, load: str = "./", signed: bool = False) -> ModelC
     """The card of a model folder, as it is before plugins add to it."""
     model = Facts(_read_json(folder / "config.json", required=True))
     training = Facts(_read_json(folder / "training.json"))
-    metrics, audit = _findings(folder)
+    metrics, audit = findings(folder)
 
     arch = model.text("generator", "part") or "GAN"
     data = card_training.data_name(model.text("dataset", "name"))
@@ -167,7 +167,7 @@ def make_card(folder: Path, *, load: str = "./", signed: bool = False) -> ModelC
     return card
 
 
-def _findings(folder: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+def findings(folder: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """metrics.json and audit.json, of which nothing counts that is of other weights."""
     metrics, audit = (_read_json(folder / name) for name in ("metrics.json", "audit.json"))
     path = folder / layout.WEIGHTS["generator"]

@@ -8,7 +8,7 @@ conditional generator, `labels` int64 (N,). Where the noise of the layers was fo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,8 @@ from ganzoo.errors import CheckpointError, InputError
 if TYPE_CHECKING:
     from ganzoo.models import Generator
 
+OF_W = ("truncation", "truncation_cutoff", "mix")
+"""Options of `sample` that say where in w an image is; the others say how it is made of w."""
 LARGEST = 1 << 30
 """Bytes of a file: a hundred thousand w of a large model."""
 
@@ -57,12 +59,13 @@ class Latents:
     def __len__(self) -> int:
         return len(self.values)
 
-    def render(self, generator: Generator) -> Tensor:
-        """Raw images (N, C, H, W), differentiable."""
+    def render(self, generator: Generator, **options: Any) -> Tensor:
+        """Raw images (N, C, H, W), differentiable. `options` are those of `synthesis` for w, of
+        `forward` for z."""
         network: Any = generator
-        how: dict[str, Any] = {}
+        how = dict(options)
         if self.noise:
-            how = {"noise": "random", "rng": NoiseMaps(self.noise)}
+            how |= {"noise": "random", "rng": NoiseMaps(self.noise)}
         if self.kind == "w":
             return network.synthesis(self.values, **how)  # type: ignore[no-any-return]
         return network(self.values, self.labels, **how)  # type: ignore[no-any-return]
@@ -93,6 +96,37 @@ class Latents:
         label = {} if self.labels is None or len(self) > 1 else {"label": int(self.labels[0])}
         plain = {k: v for k, v in generator.record.items() if k != "config"}
         return {**plain, **label, "latent": self.kind, "latent_sha256": self.sha256}
+
+
+@torch.no_grad()
+def of_seeds(
+    generator: Generator,
+    seeds: Sequence[int],
+    *,
+    labels: int | Sequence[int] | Tensor | None = None,
+    truncation: float | None = None,
+    truncation_cutoff: int | None = None,
+    mix: Any = None,
+) -> Latents:
+    """The points of seeds: w of a generator that has it, else z. The arguments, and what they
+    raise, are those of `Generator.sample`: `sample` makes images of these points."""
+    how = {"truncation": truncation, "truncation_cutoff": truncation_cutoff, "mix": mix}
+    checked = generator.check_options(how)
+    classes = generator.choose_labels(labels, seeds)
+    chosen = None if classes is None else torch.tensor(classes, device=generator.device)
+    if "w-space" not in generator.provides:
+        return Latents("z", generator.latents(seeds), chosen)
+    others, layer = checked.pop("mix", (None, 0))
+    network: Any = generator
+    ws = network.mapping(generator.latents(seeds), chosen, **checked)  # (N, num_ws, w_dim)
+    if others is not None:
+        if len(others) not in (1, len(ws)):
+            raise InputError(
+                f"mix names {len(others)} seeds for {len(ws)} images", "give one, or one an image"
+            )
+        z = generator.latents(others).expand(len(ws), -1)
+        ws[:, layer:] = network.mapping(z, chosen, **checked)[:, layer:]
+    return Latents("w", ws)
 
 
 @torch.inference_mode()

@@ -43,6 +43,10 @@ class Generator(nn.Module):
     shared_buffers: ClassVar[tuple[str, ...]] = ()
     """Names of buffers that several processes average after each step of training (`w_avg`)."""
 
+    latent_layers: ClassVar[tuple[str, ...]] = ()
+    """Names of the linear layers that w enters, or z where there is no w; by default
+    `ganzoo.directions` finds them."""
+
     num_ws: int = 0
     """How many w `synthesis` takes, one a layer; 0 for a generator without w."""
 

@@ -66,6 +66,8 @@ def shortened(words: tuple[str, ...]) -> list[str]:
     """Training as here and now: the last value of an option counts."""
     if words[0] in ("evaluate", "audit") and "--check" not in words:
         return [*words, "-n", "100", *(["--repeats", "1"] if words[0] == "evaluate" else [])]
+    if words[0] == "app" and "--space" not in words:
+        return [*words, "--help"]  # it would serve until Ctrl-C; its words are read all the same
     if words[0] != "train":
         return list(words)
     shapes = COLOUR if words[1].endswith((".nouns", ".cifar10", ".emoji", ".shapes")) else GRAY

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reproduce": ("inspect", "Make the image of a file again, and compare the two."),
     "models": ("models", "List the pretrained models."),
     "info": ("models", "Show everything known about one model."),
+    "app": ("app", "Look at models in a browser."),
     "train": ("train", "Train a model from a recipe; mix parts with --set."),
     "evaluate": ("evaluate", "Measure a model: FID, KID, precision, recall, density, coverage."),
     "audit": ("audit", "Audit a model: copied training images, classes left out, leaks."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,20 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ganzoo.errors import InputError
-from ganzoo.rng import latents
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from ganzoo.images import Images
     from ganzoo.models import Generator
-
-Way = tuple[
-    Iterator[np.ndarray],
-    Callable[[np.ndarray, np.ndarray, float], np.ndarray],
-    Callable[["Tensor"], "Tensor"],
-]
-"""Of a walk: the point of each seed, what lies between two points, and what makes their images."""
 
 
 @dataclass(frozen=True)
@@ -127,9 +117,7 @@ class Job:
     def _walk(self, steps: int) -> Iterator[np.ndarray]:
         """Frames from seed to seed and back to the first: straight in w where there is one, else on
         the sphere where latents live."""
-        import torch
-
-        from ganzoo.images import to_uint8
+        from ganzoo import walks
 
         if len(self.seeds) < 2:
             raise InputError("one seed leads nowhere", "use -n 2 or more with --interpolate")
@@ -137,70 +125,12 @@ class Job:
             raise InputError("--interpolate keeps to one class", "choose it with --class")
         if self.options.get("noise") == "random":
             raise InputError("random noise flickers in an animation", "use --noise const")
-        points, blend, draw = self._in_w() if "w-space" in self.generator.provides else self._in_z()
-        first = next(points)
-        ends = itertools.pairwise(itertools.chain([first], points, [first]))
-        path = ((*pair, step / steps) for pair in ends for step in range(steps))
-        while batch := list(itertools.islice(path, self.batch_size)):
-            frames = np.stack([blend(*step) for step in batch])
-            with torch.inference_mode():
-                images = draw(torch.from_numpy(frames).to(self.generator.device))
-            yield from to_uint8(images)
-
-    def _in_z(self) -> Way:
-        G = self.generator
-        points = (z for part in self._parts() for z in latents(self.seeds[part], G.z_dim))
-        return points, slerp, lambda z: G(z, self._labels(len(z)), **self.options)
-
-    def _in_w(self) -> Way:
-        """In w (num_ws, w_dim), truncated and mixed."""
-        import torch
-
-        G: Any = self.generator
-        options = dict(self.options)
-        others, layer = options.pop("mix", (None, G.num_ws))
-        how = {k: options.pop(k) for k in ("truncation", "truncation_cutoff") if k in options}
-
-        @torch.inference_mode()
-        def mapped(seeds: Sequence[int]) -> np.ndarray:
-            ws: Tensor = G.mapping(G.latents(seeds), self._labels(len(seeds)), **how)
-            return ws.cpu().numpy()
-
-        def points() -> Iterator[np.ndarray]:
-            mixed = None if others is None else mapped(others)
-            for part in self._parts():
-                ws = mapped(self.seeds[part])
-                if mixed is not None:
-                    ws[:, layer:] = mixed[:, layer:]
-                yield from ws
-
-        return points(), lerp, lambda ws: G.synthesis(ws, **options)
-
-    def _parts(self) -> Iterator[slice]:
-        """The seeds, a batch at a time."""
-        for start in range(0, len(self.seeds), self.batch_size):
-            yield slice(start, start + self.batch_size)
-
-    def _labels(self, n: int) -> Tensor | None:
-        """The one class of a walk, n times."""
-        import torch
-
-        if self.labels is None:
-            return None
-        return torch.full((n,), self.labels[0], device=self.generator.device)
-
-
-def lerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
-    """The point at t in [0, 1] of the straight line from a to b."""
-    point: np.ndarray = a + np.float32(t) * (b - a)
-    return point
-
-
-def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
-    """The point at t in [0, 1] of the great circle from a to b (Shoemake 1985)."""
-    cosine = np.dot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b))
-    angle = np.arccos(np.clip(cosine, -1, 1))
-    if np.sin(angle) < 1e-6:  # the same direction, or opposite ones
-        return (1 - t) * a + t * b
-    point: np.ndarray = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
-    return point.astype(a.dtype)
+        label = None if self.labels is None else self.labels[0]
+        return walks.walk(
+            self.generator,
+            self.seeds,
+            label=label,
+            steps=steps,
+            batch_size=self.batch_size,
+            **self.options,
+        )

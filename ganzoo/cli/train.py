@@ -31,6 +31,7 @@ def recipe_names(ctx: click.Context, parameter: click.Parameter, incomplete: str
 @click.option("--init", help="Start from the weights of this model.")
 @click.option("--device", help="cpu, cuda or mps; by default a GPU where there is one.")
 @click.option("--tensorboard", is_flag=True, help="Write TensorBoard event files beside log.jsonl.")
+@click.option("--watch", is_flag=True, help="Show the run in a browser; its address is printed.")
 @click.option("--dry-run", is_flag=True, help="Show what would be trained, and how long it takes.")
 @json_option
 def train(
@@ -44,6 +45,7 @@ def train(
     init: str | None,
     device: str | None,
     tensorboard: bool,
+    watch: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -55,7 +57,7 @@ def train(
     \b
     ganzoo train dcgan.mnist --data mnist --out runs/1
     ganzoo train dcgan.mnist --data folder:photos --out runs/2 --set loss=hinge --set batch=32
-    ganzoo train --resume --out runs/1
+    ganzoo train --resume --out runs/1 --watch
     ganzoo generate runs/1 -n 64 -o grid.png
 
     Ctrl-C writes a checkpoint and stops. On several GPUs or machines:
@@ -68,6 +70,7 @@ def train(
             "--init": init,
             "--steps": steps,
             "--tensorboard": tensorboard,
+            "--watch": watch,
         }
         for option, given in no_run.items():
             if given:
@@ -89,18 +92,22 @@ def train(
             print_facts(report if as_json else readable(report), as_json=as_json)
         return
     assert out is not None
-    training.train(
-        recipe,
-        out,
-        data=data,
-        settings=settings,
-        resume=resume,
-        init=init,
-        steps=steps,
-        device=device,
-        progress=True,
-        tensorboard=tensorboard,
-    )
+    from ganzoo.app import beside
+
+    with beside.watching(watch) as observers:
+        training.train(
+            recipe,
+            out,
+            data=data,
+            settings=settings,
+            resume=resume,
+            init=init,
+            steps=steps,
+            device=device,
+            observers=observers,
+            progress=True,
+            tensorboard=tensorboard,
+        )
     if not is_main_process():
         return
     if as_json:

@@ -13,7 +13,6 @@ from PIL import Image
 import ganzoo as package
 from ganzoo import files, provenance
 from ganzoo.cli.generate import find_target, parse_labels, parse_seeds
-from ganzoo.cli.job import slerp
 from ganzoo.contact_sheet import contact_sheet
 
 
@@ -192,14 +191,6 @@ def test_interpolation_walks_from_seed_to_seed_and_back(ganzoo, model, tmp_path,
     with Image.open(path) as animation:
         assert animation.n_frames == 10  # --steps a seed
         assert animation.info["loop"] == 0
-
-
-def test_slerp_keeps_to_the_great_circle():
-    a, b = np.array([2.0, 0.0]), np.array([0.0, 2.0])
-    assert np.allclose(slerp(a, b, 0.0), a)
-    assert np.allclose(slerp(a, b, 1.0), b)
-    assert np.allclose(slerp(a, b, 0.5), np.sqrt(2.0))
-    assert np.allclose(slerp(a, a, 0.3), a)
 
 
 def test_no_compiler_is_imported(model, tmp_path):

@@ -1,0 +1,385 @@
+"""The page of the app: its controls, and which of them asks for what."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ganzoo.app import pictures
+from ganzoo.app.pictures import SLIDERS, Picture
+from ganzoo.app.telling import told
+from ganzoo.app.training import Training
+from ganzoo.app.visit import IN_TURN, MOST_IMAGES, MOST_MIXED, REACH, Visit, following, picked
+from ganzoo.app.watching import Run
+from ganzoo.errors import InputError
+
+STYLE = {
+    "theme": gr.themes.Default(
+        primary_hue=gr.themes.colors.indigo,
+        neutral_hue=gr.themes.colors.slate,
+        font=["ui-sans-serif", "system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "Consolas", "monospace"],
+    ),
+    "css_paths": [Path(__file__).with_name("page.css")],
+}
+"""For `launch`. The fonts are the browser's own: none is fetched."""
+
+
+class Page:
+    """The controls of a `Visit`, in the Gradio block that is open."""
+
+    def __init__(self, blocks: gr.Blocks, visit: Visit) -> None:
+        self.visit = visit
+        self._controls_and_tabs()
+        self._connect(blocks)
+
+    # -- what is to be seen ------------------------------------------------------------------------
+
+    def _controls_and_tabs(self) -> None:
+        names = self.visit.shelf.names
+        with gr.Row(elem_id="top"):
+            with gr.Column(scale=1, min_width=270, elem_id="controls"):
+                self.model = gr.Dropdown(names, value=names[0], label="Model", filterable=True)
+                self.seeds = gr.Textbox(
+                    "0-15",
+                    label="Seeds",
+                    info=f"0-15 or 3,7,42; at most {MOST_IMAGES}",
+                    elem_id="seeds",
+                )
+                with gr.Row(elem_classes="tight"):
+                    self.draw_button = gr.Button("Draw", variant="primary", min_width=80)
+                    self.next_button = gr.Button("Next seeds", min_width=80)
+                # any value comes in, and `Visit` refuses: Gradio knows one list for all models
+                self.label = gr.Dropdown(
+                    [], label="Class", visible=False, allow_custom_value=True
+                )  # fmt: skip
+                self.truncation = gr.Slider(
+                    -1, 2, 1, step=0.05, label="Truncation ψ", visible=False,
+                    info="1: as trained; nearer to 0: more alike",
+                )  # fmt: skip
+                self.noise = gr.Radio(
+                    ["const", "random", "none"], value="const", label="Noise", visible=False
+                )
+            with gr.Column(scale=3, min_width=340, elem_id="main"):
+                with gr.Tabs():
+                    with gr.Tab("Grid"):
+                        gr.Markdown("Click an image to keep it.", elem_classes="hint")
+                        self.grid = _gallery("Grid", 8)
+                    with gr.Tab("Walk"):
+                        self._walk_tab()
+                    with gr.Tab("Mix", visible=False) as self.mix_tab:
+                        self._mix_tab()
+                    with gr.Tab("Directions"):
+                        self._directions_tab()
+                    with gr.Tab("Model card"):
+                        self.card = gr.Markdown(elem_id="card")
+                self._bottom()
+                self._chosen_panel()
+            with (
+                gr.Column(scale=1, min_width=270, elem_id="about"),
+                gr.Accordion("About this model", open=True),
+            ):
+                self.glance = gr.Markdown(elem_id="glance")
+
+    def _walk_tab(self) -> None:
+        gr.Markdown("A film that leads from each kept image to the next, and back to the first.")
+        with gr.Row(elem_classes="tight"):
+            self.steps = gr.Slider(2, 48, 16, step=1, label="Frames between two", min_width=120)
+            self.fps = gr.Slider(4, 40, 16, step=1, label="Frames a second", min_width=120)
+            self.kind = gr.Radio(["webp", "gif"], value="webp", label="File", min_width=120)
+        self.walk_button = gr.Button("Make the film", variant="primary")
+        self.film = gr.Image(
+            label="Film", type="filepath", interactive=False, height=340, visible=False,
+            buttons=["download"], elem_classes="pixels",
+        )  # fmt: skip
+        self.film_code = gr.Code(
+            language="shell", label="In a shell", visible=False, interactive=False, lines=1
+        )
+
+    def _mix_tab(self) -> None:
+        gr.Markdown(
+            "The third row has the coarse styles of the first one, and from the chosen layer on the"
+            " finer ones of the second. Click an image to keep it."
+            f" As many seeds in each row, at most {MOST_MIXED}."
+        )
+        with gr.Row(elem_classes="tight"):
+            self.first = gr.Textbox("0-5", label="First row", min_width=100)
+            self.second = gr.Textbox("10-15", label="Second row", min_width=100)
+            self.layer = gr.Slider(0, 1, 0, step=1, label="From layer", min_width=120)
+        self.mix_button = gr.Button("Mix", variant="primary")
+        self.mixed = _gallery("Rows", 6)
+
+    def _directions_tab(self) -> None:
+        gr.Markdown(
+            "Move the chosen image. *Closed-form* directions are those that change most what the"
+            " first layers make of the latent ([SeFa](https://arxiv.org/abs/2007.06600)), strongest"
+            " first; random ones are for comparison. A unit is one standard deviation."
+        )
+        with gr.Row(elem_classes="tight"):
+            self.which = gr.Radio(
+                [("Closed-form", "closed-form"), ("Random", "random")],
+                value="closed-form", label="Directions", min_width=180,
+            )  # fmt: skip
+            self.direction_seed = gr.Textbox("0", label="Seed of random ones", min_width=100)
+        self.sliders = []
+        for start in range(0, SLIDERS, 3):
+            with gr.Row(elem_classes="tight"):
+                self.sliders += [
+                    gr.Slider(
+                        -REACH, REACH, 0, step=0.25, label=f"Direction {k + 1}", min_width=230
+                    )
+                    for k in range(start, start + 3)
+                ]
+        with gr.Row(elem_classes="tight"):
+            self.reset = gr.Button("Start again", min_width=100)
+            self.keep_moved = gr.Button("Keep it", variant="primary", min_width=100)
+        with gr.Row(elem_classes="tight"):
+            self.before = _picture("Before")
+            self.after = _picture("After", elem_id="after")
+
+    def _bottom(self) -> None:
+        with gr.Row(elem_classes="head"):
+            gr.Markdown(
+                "#### Kept\nClick one to choose it. An image of another model starts anew.",
+                elem_classes="hint",
+            )
+            self.drop = gr.Button("Drop the chosen", size="sm", min_width=130, scale=0)
+            self.clear = gr.Button("Drop all", size="sm", min_width=130, scale=0)
+        self.kept_gallery = _gallery("Kept", 10, elem_id="kept")
+
+    def _chosen_panel(self) -> None:
+        with gr.Row(visible=False, elem_id="chosen") as self.panel:
+            with gr.Column(scale=1, min_width=200):
+                self.image = _picture("Chosen")
+            with gr.Column(scale=2, min_width=300):
+                self.python = gr.Code(
+                    language="python", label="The same in Python", interactive=False, lines=4,
+                    show_line_numbers=False,
+                )  # fmt: skip
+                self.shell = gr.Code(
+                    language="shell", label="In a shell", interactive=False, lines=1,
+                    show_line_numbers=False, wrap_lines=True,
+                )  # fmt: skip
+                with gr.Row(elem_classes="tight"):
+                    self.download = gr.DownloadButton("Download", size="md", min_width=110)
+                    self.latent = gr.DownloadButton(
+                        "Its latent", size="md", min_width=110, visible=False
+                    )
+                    self.save = gr.Button(
+                        "Save here", size="md", min_width=110,
+                        visible=self.visit.keep is not None,
+                    )  # fmt: skip
+
+    # -- what is asked for -------------------------------------------------------------------------
+
+    def _connect(self, blocks: gr.Blocks) -> None:
+        self.drawn, self.rows = gr.State([]), gr.State([])
+        self.kept, self.chosen, self.moved = gr.State([]), gr.State(None), gr.State(None)
+        how = [self.model, self.seeds, self.label, self.truncation, self.noise]
+        shown = [self.grid, self.drawn]
+        opened = [
+            self.label, self.truncation, self.noise, self.glance, self.card, self.mix_tab,
+            self.layer, *shown,
+        ]  # fmt: skip
+        chosen = [
+            self.panel, self.image, self.python, self.shell, self.download, self.latent,
+            self.chosen,
+        ]  # fmt: skip
+        kept = [self.kept_gallery, self.kept]
+        start = [self.before, self.after, self.moved, *self.sliders]
+        mixed_how = [
+            self.model, self.first, self.second, self.layer, self.label, self.truncation
+        ]  # fmt: skip
+        moved_how = [self.chosen, self.which, self.direction_seed, *self.sliders]
+        one = {"concurrency_limit": 1, "concurrency_id": "torch", "show_progress": "minimal"}
+        mute = {**one, "api_visibility": "private"}
+        each = {**mute, "trigger_mode": "multiple"}
+        newest = {**mute, "trigger_mode": "always_last"}
+
+        self.model.input(self.open, [self.model, self.seeds], opened, **newest)
+        blocks.load(self.open, [self.model, self.seeds], opened, **mute)
+        self.draw_button.click(
+            self.draw, how, shown, api_name="draw", **{**one, "trigger_mode": "always_last"}
+        )
+        gr.on(
+            [self.seeds.submit, self.label.input, self.truncation.release, self.noise.input],
+            self.draw, how, shown, **newest,
+        )  # fmt: skip
+        self.next_button.click(self.next, how, [self.seeds, *shown], **each)
+        self.grid.select(self.keep, [self.drawn, self.kept], [*kept, *chosen, *start], **each)
+        self.mix_button.click(self.mix, mixed_how, [self.mixed, self.rows], **mute)
+        self.mixed.select(self.keep, [self.rows, self.kept], [*kept, *chosen, *start], **each)
+        self.kept_gallery.select(self.choose, [self.kept], [*chosen, *start], **newest)
+        self.drop.click(self.without, [self.kept, self.chosen], kept, **mute)
+        self.clear.click(self.none, None, kept, **mute)
+        self.walk_button.click(
+            self.walk, [self.kept, self.steps, self.fps, self.kind], [self.film, self.film_code],
+            **mute,
+        )  # fmt: skip
+        gr.on(
+            [*(slider.release for slider in self.sliders), self.which.input,
+             self.direction_seed.submit],
+            self.move, moved_how, [self.after, self.moved], **newest,
+        )  # fmt: skip
+        self.reset.click(self.restart, [self.chosen], start, **mute)
+        self.keep_moved.click(self.keep_one, [self.moved, self.kept], [*kept, *chosen], **mute)
+        self.save.click(self.save_here, [self.chosen], None, **mute)
+
+    @told
+    def open(self, model: str, seeds: str) -> Any:
+        can = self.visit.abilities(model)
+        some = self.visit.draw(model, seeds, IN_TURN, 1.0, "const")
+        return (
+            gr.update(choices=list(can.classes), value=IN_TURN if can.classes else None,
+                      visible=bool(can.classes)),
+            gr.update(visible=can.w, value=1),
+            gr.update(visible=can.noise, value="const"),
+            self.visit.glance(model),
+            self.visit.card(model),
+            gr.update(visible=can.w),
+            gr.update(maximum=max(1, can.layers), value=can.layers // 2),
+            self._captioned(some),
+            some,
+        )  # fmt: skip
+
+    @told
+    def draw(self, model: str, seeds: str, label: int, truncation: float, noise: str) -> Any:
+        some = self.visit.draw(model, seeds, label, truncation, noise)
+        return self._captioned(some), some
+
+    @told
+    def next(self, model: str, seeds: str, label: int, truncation: float, noise: str) -> Any:
+        seeds = following(seeds)
+        some = self.visit.draw(model, seeds, label, truncation, noise)
+        return seeds, self._captioned(some), some
+
+    @told
+    def mix(
+        self, model: str, first: str, second: str, layer: int, label: int, truncation: float
+    ) -> Any:
+        rows = self.visit.mix(model, first, second, layer, label, truncation)
+        some = [picture for row in rows for picture in row]
+        shown = [pair for row in rows for pair in self._captioned(row)]
+        return gr.update(value=shown, columns=len(rows[0])), some
+
+    @told
+    def keep(self, some: list[Picture], kept: list[Picture], event: gr.SelectData) -> Any:
+        picture = picked(some, event.index)
+        return *self._kept(kept, picture), *self._chosen(picture), *self._start(picture)
+
+    @told
+    def keep_one(self, picture: Picture | None, kept: list[Picture]) -> Any:
+        if picture is None:
+            raise InputError("nothing was moved", "choose an image and move a slider")
+        return *self._kept(kept, picture), *self._chosen(picture)
+
+    @told
+    def choose(self, kept: list[Picture], event: gr.SelectData) -> Any:
+        picture = picked(kept, event.index)
+        return *self._chosen(picture), *self._start(picture)
+
+    @told
+    def without(self, kept: list[Picture], chosen: Picture | None) -> Any:
+        kept = [picture for picture in kept if picture != chosen]
+        return self._captioned(kept), kept
+
+    @told
+    def none(self) -> Any:
+        return [], []
+
+    @told
+    def walk(self, kept: list[Picture], steps: int, fps: int, kind: str) -> Any:
+        path, line = self.visit.film(kept, steps, fps, kind)
+        return gr.update(value=path, visible=True), gr.update(value=line, visible=bool(line))
+
+    @told
+    def move(self, picture: Picture | None, which: str, seed: str, *amounts: float) -> Any:
+        moved = self.visit.move(picture, which, seed, amounts)
+        return self.visit.show([moved])[0], moved
+
+    @told
+    def restart(self, picture: Picture | None) -> Any:
+        return gr.skip() if picture is None else self._start(picture)
+
+    @told
+    def save_here(self, picture: Picture | None) -> None:
+        saved = self.visit.save(picture)
+        gr.Info(html.escape(", ".join(path.name for path in saved)), title="Saved")
+
+    # -- what is shown -----------------------------------------------------------------------------
+
+    def _captioned(self, some: list[Picture]) -> list[tuple[Path, str]]:
+        return [(path, _caption(picture)) for path, picture in zip(self.visit.show(some), some)]
+
+    def _kept(self, kept: list[Picture], picture: Picture) -> Any:
+        kept = self.visit.keep_picture(kept, picture)
+        return self._captioned(kept), kept
+
+    def _chosen(self, picture: Picture) -> Any:
+        (path,) = self.visit.show([picture])
+        latent = gr.update(visible=False)
+        if picture.move is not None:
+            latent = gr.update(visible=True, value=self.visit.latent(picture))
+        return (
+            gr.update(visible=True),
+            gr.update(value=path, label=f"{picture.model}, {_caption(picture)}"),
+            pictures.python_lines(picture),
+            pictures.shell_line(picture),
+            gr.update(value=path),
+            latent,
+            picture,
+        )
+
+    def _start(self, picture: Picture) -> Any:
+        """The tab of directions, with this picture before anything is moved."""
+        start = self.visit.move(picture, "closed-form", 0, ())
+        (path,) = self.visit.show([start])
+        return path, path, None, *[0] * SLIDERS
+
+
+def _caption(picture: Picture) -> str:
+    label = "" if picture.label is None else f" · {picture.label}"
+    mix = "" if picture.mix is None else f" + {picture.mix[0]}"
+    return f"{picture.seed}{mix}{label}{' · moved' if picture.move else ''}"
+
+
+def _gallery(label: str, columns: int, elem_id: str | None = None) -> gr.Gallery:
+    return gr.Gallery(
+        label=label, columns=columns, allow_preview=False, object_fit="contain", height="auto",
+        buttons=[], interactive=False, format="png",
+        elem_classes=["pixels", "thumbs", f"grid{columns}"], elem_id=elem_id,
+    )  # fmt: skip
+
+
+def _picture(label: str, elem_id: str | None = None) -> gr.Image:
+    return gr.Image(
+        label=label, type="filepath", interactive=False, height=240, min_width=140,
+        buttons=["download", "fullscreen"], elem_classes="pixels", elem_id=elem_id,
+    )  # fmt: skip
+
+
+def whole(visit: Visit | None, run: Run | None) -> gr.Blocks:
+    """The page: of models, of a run, or of both in two tabs."""
+    title = "ganzoo" if run is None else f"ganzoo: {run.path.name}"
+    with gr.Blocks(analytics_enabled=False, title=title, fill_width=True) as blocks:
+        gr.HTML(header())
+        if run is None and visit is not None:
+            Page(blocks, visit)
+        elif run is not None and visit is None:
+            Training(blocks, run)
+        elif run is not None and visit is not None:
+            with gr.Tab("Training"):
+                Training(blocks, run)
+            with gr.Tab("Models"):
+                Page(blocks, visit)
+    return blocks
+
+
+def header() -> str:
+    return (
+        '<div id="title"><b>ganzoo</b> <span>Generated images, each marked as such and made again'
+        " by its seed.</span></div>"
+    )

@@ -1,0 +1,319 @@
+"""The server: what it lets in, what it answers, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from click.testing import CliRunner
+
+from ganzoo import provenance
+from ganzoo.app.serving import Doors
+from ganzoo.cli import main
+from tests.app.conftest import MODELS, Running, needs_gradio, start
+
+
+def fetch(
+    url: str, data: Any = None, method: str | None = None, **headers: str
+) -> tuple[int, bytes, dict[str, str]]:
+    body = data if data is None or isinstance(data, bytes) else json.dumps(data).encode()
+    said = {"Content-Type": "application/json", **headers}
+    request = urllib.request.Request(url, body, said, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, answer.read(), dict(answer.headers)
+    except urllib.error.HTTPError as error:
+        return error.code, error.read(), dict(error.headers)
+
+
+def draw(server: Running, *values: Any) -> str:
+    """All that the server says of a call of its one named endpoint."""
+    status, body, _ = fetch(f"{server.address}/gradio_api/call/draw", {"data": values})
+    if status != 200:
+        return body.decode()
+    event = json.loads(body)["event_id"]
+    return fetch(f"{server.address}/gradio_api/call/draw/{event}")[1].decode()
+
+
+# -- the doors alone -------------------------------------------------------------------------------
+
+
+def opens(doors: Doors, method: str, path: str, **headers: str) -> bool:
+    scope = {
+        "type": "http", "method": method, "path": path,
+        "headers": [(k.replace("_", "-").encode(), v.encode()) for k, v in
+                    {"host": "127.0.0.1:7860", **headers}.items()],
+    }  # fmt: skip
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(doors(scope, None, send))
+    return bool(sent[0]["status"] == 200)
+
+
+@pytest.fixture
+def doors(tmp_path: Path) -> Doors:
+    async def behind(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(b"ours")
+    (tmp_path / "secret.png").write_bytes(b"not ours")
+    (folder / "link.png").symlink_to(tmp_path / "secret.png")
+    return Doors(behind, folder, frozenset({"127.0.0.1", "localhost", "::1"}))
+
+
+def test_files_of_one_folder_are_served(doors: Doors) -> None:
+    folder = doors.folder
+    assert opens(doors, "GET", f"/gradio_api/file={folder}/a.png")
+    for path in (
+        "/etc/passwd",
+        f"{folder}/../secret.png",
+        f"{folder}/link.png",
+        f"{folder}/none.png",
+        f"{folder}",
+        f"{folder}/a.png\0.txt",
+        "a.png",
+        "http://localhost/a.png",
+        "",
+    ):
+        assert not opens(doors, "GET", f"/gradio_api/file={path}")
+
+
+def test_what_the_page_does_not_need_is_shut(doors: Doors) -> None:
+    for method, path in (
+        ("POST", "/gradio_api/upload"),
+        ("GET", "/gradio_api/proxy=https://example.org"),
+        ("GET", "/gradio_api/file/etc/passwd"),
+        ("POST", "/gradio_api/vibe-edit"),
+        ("POST", "/gradio_api/component_server"),
+        ("POST", "/gradio_api/process_recording"),
+        ("GET", "/gradio_api/custom_component/1/a/b/../../c"),
+        ("GET", "/monitoring/summary"),
+        ("GET", "/docs"),
+        ("PUT", "/"),
+        ("DELETE", "/"),
+    ):
+        assert not opens(doors, method, path), path
+    assert opens(doors, "GET", "/") and opens(doors, "POST", "/gradio_api/queue/join")
+    assert not opens(doors, "POST", "/gradio_api/queue/join", content_length=str(1 << 21))
+
+
+def test_other_names_of_this_machine_are_no_way_in(doors: Doors) -> None:
+    for host in ("127.0.0.1", "localhost:7860", "[::1]:7860", "127.0.0.1:1"):
+        assert opens(doors, "GET", "/", host=host)
+    for host in ("evil.example", "evil.example:7860", "127.0.0.1.evil.example", ""):
+        assert not opens(doors, "GET", "/", host=host)
+
+
+# -- the whole server ------------------------------------------------------------------------------
+
+
+@needs_gradio
+def test_the_page_fetches_nothing_from_elsewhere(server: Running) -> None:
+    status, page, headers = fetch(server.address)
+    assert status == 200 and b"ganzoo" in page
+    assert "default-src 'self'" in headers["content-security-policy"]
+    assert server.address.startswith("http://127.0.0.1:")
+    for word in (b"fonts.googleapis", b"fonts.gstatic", b'<link rel="preconnect" href="http'):
+        assert word not in page, word
+    config = json.loads(fetch(f"{server.address}/config")[1])
+    assert config["analytics_enabled"] is False and not config.get("share")
+    assert not any("http" in str(sheet) for sheet in config.get("stylesheets") or [])
+
+
+@needs_gradio
+def test_no_file_beside_its_pictures_can_be_read_or_written(
+    server: Running, tmp_path: Path
+) -> None:
+    for path in ("/etc/passwd", "../../../../etc/passwd", "/proc/self/environ", "app.py",
+                 f"{tempfolder(server)}/../../etc/passwd", str(Path(__file__))):  # fmt: skip
+        for route in ("/gradio_api/file=", "/file=", "/gradio_api/file/", "/static/", "/assets/"):
+            for word in (path, quote(path, safe=""), f"..%2f{quote(path)}"):
+                status, body, _ = fetch(f"{server.address}{route}{word}")
+                assert status in (403, 404), f"{route}{word}: {status}"
+                assert b"root:" not in body and b"Traceback" not in body
+    for address in ("http://127.0.0.1:1/", "https://example.org/a.png"):
+        assert fetch(f"{server.address}/gradio_api/file={address}")[0] == 404
+        assert fetch(f"{server.address}/gradio_api/proxy={address}")[0] == 404
+    assert fetch(f"{server.address}/gradio_api/upload", b"x", method="POST")[0] == 404
+    status, _, _ = fetch(server.address, Host="evil.example")
+    assert status == 404
+
+
+def tempfolder(server: Running) -> str:
+    answer = draw(server, MODELS[0], "1", None, 1, "const")
+    path: str = json.loads(answer.split("data: ")[-1])[0][0]["image"]["path"]
+    return str(Path(path).parent)
+
+
+@needs_gradio
+def test_what_is_downloaded_is_marked(server: Running, tmp_path: Path) -> None:
+    answer = draw(server, "cgan.fashion-mnist", "5-6", 3, 1, "const")
+    (gallery, *_) = json.loads(answer.split("data: ")[-1])
+    for seed, item in zip((5, 6), gallery, strict=True):
+        status, body, headers = fetch(item["image"]["url"])
+        assert status == 200 and headers["content-type"] == "image/png"
+        path = tmp_path / f"{seed}.png"
+        path.write_bytes(body)
+        record = provenance.read_record(path)
+        assert record is not None and (record["seed"], record["label"]) == (seed, 3)
+        done = CliRunner().invoke(main, ["inspect", str(path)])
+        assert done.exit_code == 0 and "marked" in done.stdout, done.output
+
+
+@needs_gradio
+@pytest.mark.parametrize(
+    "values",
+    [
+        ("gan.mnist", "<script>alert(1)</script>", None, 1, "const"),
+        ("gan.mnist", "0-99999999", None, 1, "const"),
+        ("/etc/passwd", "0", None, 1, "const"),
+        ("wgan-gp.mnist", "0", None, 1, "const"),
+        ("stylegan2.nouns", "0", None, 1e9, "const"),
+        ("stylegan2.nouns", "0", None, "a", "const"),
+        ("stylegan2.nouns", "0", None, 1, "loud"),
+        ("cgan.fashion-mnist", "0", 99, 1, "const"),
+        ("cgan.fashion-mnist", "0", {"a": 1}, 1, "const"),
+        ({"path": "/etc/passwd"}, "0", None, 1, "const"),
+        ("gan.mnist", {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}, None, 1, "c"),
+        ("gan.mnist",),
+        (),
+    ],
+    ids=str,
+)
+def test_bad_input_shows_no_traceback(server: Running, values: tuple[Any, ...]) -> None:
+    answer = draw(server, *values)
+    assert "Traceback" not in answer and ".py" not in answer and "root:" not in answer
+    assert '"image"' not in answer
+    again = draw(server, "gan.mnist", "0", None, 1, "const")
+    assert '"image"' in again, again
+
+
+@needs_gradio
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"data": 3}', b"\xff" * 100])
+def test_bad_requests_show_no_traceback(server: Running, body: bytes) -> None:
+    for route in ("call/draw", "queue/join"):
+        status, answer, _ = fetch(f"{server.address}/gradio_api/{route}", body, method="POST")
+        assert status >= 400 and b"Traceback" not in answer and b'File "' not in answer
+
+
+@needs_gradio
+def test_an_end_leaves_no_folder_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    running = start(["app", "gan.mnist", "--host", "0.0.0.0"], cwd=tmp_path)
+    assert '"image"' in draw(running, "gan.mnist", "0", None, 1, "const")
+    assert len(list((tmp_path / "temporary").glob("ganzoo-app-*/*.png"))) == 1
+    running.process.terminate()
+    assert running.process.wait(timeout=60) == 0
+    running.close()
+    assert "note: whoever can reach this machine" in running.stderr
+    assert not list((tmp_path / "temporary").glob("ganzoo-app-*"))
+
+
+@needs_gradio
+def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-m", "ganzoo", "app", "gan.mnist", "--port", str(port)],
+            cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == (
+        f"error: 127.0.0.1:{port} cannot be listened on: use another --host or --port\n"
+    )
+
+
+@needs_gradio
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_run_is_watched_until_it_ends(tmp_path: Path, killed: bool) -> None:
+    """With Ctrl-C, which is for training alone, or at once."""
+    running = start(
+        ["train", "gan.mnist", "--data", "shapes?n=64&size=28&channels=1", "--out", "run",
+         "--device", "cpu", "--set", "batch=16", "--set", "every.log=5", "--watch"],
+        cwd=tmp_path,
+    )  # fmt: skip
+    status, page, _ = fetch(running.address)
+    assert status == 200 and b"ganzoo: run" in page
+    if killed:
+        running.process.kill()
+        running.process.wait()
+    else:
+        assert running.interrupt() == 130
+        assert (tmp_path / "run" / "model" / "config.json").is_file()
+    for _ in range(100):  # the page sees it within a second, and closes
+        try:
+            urllib.request.urlopen(running.address, timeout=5).close()
+        except OSError:
+            break
+        time.sleep(0.2)
+    else:
+        raise AssertionError("the page is still there")
+    running.close()
+    assert killed or "interrupted: stopped at step" in running.stderr
+    assert "Traceback" not in running.stderr
+
+
+# -- the command -----------------------------------------------------------------------------------
+
+
+def test_help_is_quick(tmp_path: Path) -> None:
+    code = "import sys; from ganzoo.cli import main\ntry: main(['app', '--help'])\nfinally:\n"
+    code += " assert not {'gradio', 'torch', 'pandas'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "--watch RUN" in done.stdout, done.stderr
+
+
+def test_without_gradio_it_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib.util
+
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "gradio" else found(name, *a)
+    )
+    monkeypatch.chdir(tmp_path)
+    for words in (["app"], ["train", "gan.mnist", "--out", "run", "--watch"]):
+        done = CliRunner().invoke(main, words)
+        assert done.exit_code == 1
+        assert done.stderr == "error: the app needs Gradio: pip install 'ganzoo[app]'\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_gradio
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["gan.mnits"], "no model is called 'gan.mnits': did you mean gan.mnist, "),
+        (["nowhere/run"], "nowhere/run"),
+        (["--watch", "nowhere"], "nowhere is no run folder"),
+        (["gan.mnist", "--save", "file/x"], "file"),
+    ],
+)
+def test_what_cannot_be_served_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    for variable in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED"):
+        monkeypatch.setenv(variable, "")  # given back after
+    done = CliRunner().invoke(main, ["app", *words])
+    assert done.exit_code == 1 and said in done.stderr and done.stderr.count("\n") == 1

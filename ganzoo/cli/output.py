@@ -54,6 +54,8 @@ def _flat(facts: Row, prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in facts.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, list) and any(isinstance(item, (list, Mapping)) for item in value):
+            yield prefix + name, f"{len(value):,} entries, which --json shows"
         else:
             yield prefix + name, value
 

@@ -138,6 +138,17 @@ def test_the_command_line(file: Path, tmp_path: Path) -> None:
     assert ganzoo.load(out).sample(2, seed=0).shape == (2, 3, 8, 8)
 
 
+def test_info_counts_its_tensors_and_json_lists_them(file: Path, tmp_path: Path) -> None:
+    out = str(
+        ganzoo.import_checkpoint(file, tmp_path / "m", settings={"classes": 0}, license="mit")
+    )
+    shown = CliRunner().invoke(main, ["info", out]).output
+    [listed] = json.loads(CliRunner().invoke(main, ["info", out, "--json"]).output)
+    tensors = listed["training"]["imported"]["tensors"]
+    assert len(tensors) > 2
+    assert f"training.imported.tensors\t{len(tensors)} entries, which --json shows" in shown
+
+
 def test_a_report_alone_writes_nothing(file: Path, tmp_path: Path) -> None:
     result = run(file, "--report", "--set", "classes=0")
     assert result.exit_code == 0, result.output

@@ -31,7 +31,7 @@ models: {repositories}
 
 Generated images of {names}: choose seeds, walk between images, mix styles and move along
 directions. Every picture says that it was generated, and by what. Made with
-[ganzoo](https://pypi.org/project/ganzoo/): `ganzoo app --space`.
+ganzoo: `ganzoo app --space`.
 """
 
 

@@ -29,6 +29,7 @@ from ganzoo.data import load_data
 from ganzoo.errors import GanzooError
 from ganzoo.evaluation.features import open_extractor
 from ganzoo.evaluation.metrics import frechet_distance
+from ganzoo.models import build
 from ganzoo.training import Recipe
 from tests import tiny
 from tests.pretended_gpu import Mixed, pretended_gpu
@@ -165,6 +166,20 @@ def test_every_loss_and_augmentation_trains_there(
 ) -> None:
     training.train(accepted(kind, name), tmp_path / "run", device="cuda", steps=1)
     assert gpu["cuda"] and not gpu["cpu"]
+
+
+@pytest.mark.parametrize("name", names("generator"))
+def test_every_generator_learns_and_samples_there(name: str, gpu: Counter[str]) -> None:
+    part = plugins.load().parts.get("generator", name)
+    G = build(part, part.make_config(part.tiny), seed=0)
+    here = G.eval().sample(3)
+    torch.testing.assert_close(G.to("cuda").sample(3), here, rtol=0, atol=1e-5)
+    draws = rng.Draws(0, "test", 0, device=G.device)
+    labels = draws.integers(4, G.num_classes) if G.num_classes else None
+    gpu.clear()
+    G.train().train_forward(draws.normal(4, G.z_dim), labels, draws).square().mean().backward()
+    assert gpu["cuda"] and not gpu["cpu"]
+    assert all(p.grad.is_cuda for p in G.parameters() if p.grad is not None)
 
 
 def test_a_dry_run_is_one_of_the_gpu(gpu: Counter[str]) -> None:

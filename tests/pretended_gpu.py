@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -170,6 +171,8 @@ def _to(original: Any) -> Any:
         how: dict[str, Any] = {"copy": copy, "non_blocking": non_blocking}
         how |= {"memory_format": layout} if layout is not None else {}
         dtype = self.dtype if dtype is None else dtype
+        if device is not None and device.type not in ("cpu", "cuda"):
+            return original(self, device, dtype, **how)
         if device is None or (device.type == "cuda") == is_marked(self):
             return original(self, dtype, **how)
         return mark(original(self, dtype, **{**how, "copy": True}), device.type == "cuda")
@@ -238,8 +241,8 @@ def pretended_gpu() -> Iterator[Counter[str]]:
             "is_available": True, "device_count": 1, "current_device": 0, "set_device": None,
             "is_bf16_supported": True, "get_device_name": "pretended", "synchronize": None,
             "reset_peak_memory_stats": None, "max_memory_allocated": 1 << 20,
-            "get_rng_state": None, "set_rng_state": None, "get_device_properties": None,
-            "is_current_stream_capturing": False,
+            "get_rng_state": None, "set_rng_state": None, "is_current_stream_capturing": False,
+            "get_device_properties": SimpleNamespace(name="pretended", total_memory=1 << 30),
         }  # fmt: skip
         for name, value in said.items():
             patch.setattr(torch.cuda, name, lambda *args, value=value, **kwargs: value)

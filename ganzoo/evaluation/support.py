@@ -25,7 +25,7 @@ class Support:
 
     Attributes:
         samples: images of a batch.
-        collisions: pairs of near duplicates, or batches with any.
+        collisions: pairs of near duplicates.
         estimate: the support; infinite if there were none.
         lower, upper: its 95 % interval.
         radius: distance within which two images count as one; None if they were counted elsewhere.

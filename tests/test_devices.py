@@ -83,7 +83,7 @@ PERMITTED: dict[str, Callable[[Tensor], Any]] = {
 @pytest.mark.parametrize("what", MISTAKES)
 def test_the_pretended_gpu_refuses(what: str, gpu: Counter[str]) -> None:
     x = torch.tensor([0.0, 1.0, 2.0], device="cuda", requires_grad=what == "a gradient")
-    with pytest.raises((Mixed, TypeError), match="same device|for generator|to numpy"):
+    with pytest.raises((Mixed, TypeError), match=r"same device|for generator|to numpy"):
         MISTAKES[what](x)
 
 

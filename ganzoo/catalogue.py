@@ -81,17 +81,8 @@ class ModelEntry:
         return f'{text[:-1]}, "files": {below}}}'
 
     @classmethod
-    def from_toml(cls, table: Mapping[str, Any], where: str) -> ModelEntry:
-        """The entry of a [[model]] table.
-
-        Raises:
-            ConfigError: it lacks something, or has what no entry has; `where` says in what.
-        """
-        return cls.from_checked(_checked(table, where))
-
-    @classmethod
     def from_checked(cls, table: Mapping[str, Any]) -> ModelEntry:
-        """The same of a table that was checked before."""
+        """The entry of a [[model]] table that was checked before."""
         entry = object.__new__(cls)  # in a fifth of the time of __init__: there may be 10,000
         entry.__dict__.update(_DEFAULTS)
         entry.__dict__.update(table)

@@ -12,7 +12,6 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -64,7 +63,7 @@ def save(
     if folder.exists() and not (folder / layout.CONFIG).exists() and any(folder.iterdir()):
         raise CheckpointError(f"{folder} exists and is no model folder", "choose another place")
     loaded: layout.ModelConfig | None = generator.record.get("config")
-    info = info or (info_of(loaded) if loaded else layout.ModelInfo())
+    info = info or (layout.ModelInfo.of(loaded) if loaded else layout.ModelInfo())
     owner = _owner(generator)
     config = layout.ModelConfig(
         format=layout.FORMAT,
@@ -75,7 +74,7 @@ def save(
         discriminator=_network_config(discriminator) if discriminator is not None else None,
         storage_dtype=storage_dtype or (loaded.storage_dtype if loaded else "float32"),
     )
-    config = with_info(config, info)
+    config = config.with_info(info)
     with files.replacing_folder(folder) as temporary:
         networks = {"generator": generator, "discriminator": discriminator}
         for role, network in networks.items():
@@ -148,50 +147,6 @@ def _owner(generator: Generator) -> tuple[str, str]:
             upper = f"{major + 1}" if major else f"0.{minor + 1}"
             return owned.distribution, f"{owned.distribution}>={major}.{minor},<{upper}"
     return "", ""
-
-
-def with_info(config: layout.ModelConfig, info: layout.ModelInfo) -> layout.ModelConfig:
-    """A config that says what `info` does."""
-    return replace(
-        config,
-        license=info.license,
-        summary=info.summary,
-        dataset=layout.DatasetInfo(
-            name=info.dataset,
-            license=info.dataset_license,
-            digest=info.dataset_digest,
-            content_crop=info.content_crop,
-            credit=info.dataset_credit,
-            size=info.dataset_size,
-            consent=info.dataset_consent,
-        ),
-        classes=tuple(info.classes),
-        license_name=info.license_name,
-        license_link=info.license_link,
-        shows_people=info.shows_people,
-        not_for_all_audiences=info.not_for_all_audiences,
-    )
-
-
-def info_of(config: layout.ModelConfig) -> layout.ModelInfo:
-    """What a config says beside its networks."""
-    data = config.dataset
-    return layout.ModelInfo(
-        license=config.license,
-        summary=config.summary,
-        dataset=data.name,
-        dataset_license=data.license,
-        dataset_digest=data.digest,
-        dataset_credit=data.credit,
-        content_crop=data.content_crop,
-        classes=config.classes,
-        dataset_size=data.size,
-        dataset_consent=data.consent,
-        license_name=config.license_name,
-        license_link=config.license_link,
-        shows_people=config.shows_people,
-        not_for_all_audiences=config.not_for_all_audiences,
-    )
 
 
 # -- reading -------------------------------------------------------------------------------------

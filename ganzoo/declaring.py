@@ -32,7 +32,7 @@ def declare(folder: str | Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     """
     folder = loading.resolve_folder(Path(folder))
     config = layout.read_config(folder)
-    former = config_to_dict(checkpoint.info_of(config))
+    former = config_to_dict(layout.ModelInfo.of(config))
     told = {key: _read(key, value) for key, value in facts.items()}
     try:
         info = config_from_dict(layout.ModelInfo, former | told, where="declare")
@@ -44,7 +44,7 @@ def declare(folder: str | Path, facts: Mapping[str, Any]) -> dict[str, Any]:
                 layout.check_file(folder, name)
         source = card.loaded_as(_readme(folder))
         layout.remove_signature(folder)
-        said = config_to_dict(checkpoint.with_info(config, info))
+        said = config_to_dict(config.with_info(info))
         checkpoint.write_json(folder / layout.CONFIG, said)
         card.write_card(folder, load=source)
         layout.write_sums(folder)

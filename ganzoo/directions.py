@@ -76,7 +76,7 @@ def closed_form(generator: Generator, count: int = 8) -> Directions:
     Raises:
         InputError: no linear layer is found that the latent enters.
     """
-    matrix = entrance(generator).double().cpu()  # (out, dim)
+    matrix = entrance(generator).cpu().double()  # (out, dim)
     _check_count(count, matrix.shape[1])
     _, vectors = np.linalg.eigh((matrix.T @ matrix).numpy())  # ascending, columns
     strongest = vectors[:, ::-1][:, :count].T

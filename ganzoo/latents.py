@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ganzoo import files, weights
 from ganzoo.errors import CheckpointError, InputError
+from ganzoo.nn import true_float32
 
 if TYPE_CHECKING:
     from ganzoo.models import Generator
@@ -137,7 +138,8 @@ def images(latents: Latents, generator: Generator, *, batch_size: int = 64) -> T
         part = slice(start, start + batch_size)
         labels = None if latents.labels is None else latents.labels[part]
         some = Latents(latents.kind, latents.values[part], labels, latents.noise)
-        made.append(some.render(generator).float().clamp(-1, 1).cpu())
+        with true_float32(generator.device):
+            made.append(some.render(generator).float().clamp(-1, 1).cpu())
     return torch.cat(made)
 
 
@@ -156,12 +158,13 @@ def read(path: str | Path, generator: Generator) -> Latents:
     try:
         header = weights.read_header(path)
         _check(header, generator, path)
-        tensors = load_file(path, device=str(generator.device))
+        tensors = load_file(path)
     except CheckpointError as error:
         raise InputError(error.problem, "name a file of `ganzoo project`") from error
     for name, tensor in tensors.items():
         if not bool(tensor.isfinite().all()):
             raise InputError(f"{path}: {name} is not finite", "project the picture again")
+    tensors = {name: tensor.to(generator.device) for name, tensor in tensors.items()}
     labels = tensors.get("labels")
     if labels is not None:
         generator.choose_labels(labels, range(len(labels)))  # checks them

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -98,6 +98,28 @@ class ModelConfig:
     not_for_all_audiences: bool | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
 
+    def with_info(self, info: ModelInfo) -> ModelConfig:
+        """A config that says what `info` does."""
+        return replace(
+            self,
+            license=info.license,
+            summary=info.summary,
+            dataset=DatasetInfo(
+                name=info.dataset,
+                license=info.dataset_license,
+                digest=info.dataset_digest,
+                content_crop=info.content_crop,
+                credit=info.dataset_credit,
+                size=info.dataset_size,
+                consent=info.dataset_consent,
+            ),
+            classes=tuple(info.classes),
+            license_name=info.license_name,
+            license_link=info.license_link,
+            shows_people=info.shows_people,
+            not_for_all_audiences=info.not_for_all_audiences,
+        )
+
 
 @dataclass(frozen=True)
 class ModelInfo:
@@ -117,6 +139,27 @@ class ModelInfo:
     license_link: str = ""
     shows_people: bool | None = None
     not_for_all_audiences: bool | None = None
+
+    @classmethod
+    def of(cls, config: ModelConfig) -> ModelInfo:
+        """What a config says."""
+        data = config.dataset
+        return cls(
+            license=config.license,
+            summary=config.summary,
+            dataset=data.name,
+            dataset_license=data.license,
+            dataset_digest=data.digest,
+            dataset_credit=data.credit,
+            content_crop=data.content_crop,
+            classes=config.classes,
+            dataset_size=data.size,
+            dataset_consent=data.consent,
+            license_name=config.license_name,
+            license_link=config.license_link,
+            shows_people=config.shows_people,
+            not_for_all_audiences=config.not_for_all_audiences,
+        )
 
 
 def read_config(folder: Path, *, hashes: Mapping[str, str] | None = None) -> ModelConfig:

@@ -84,6 +84,22 @@ def load_discriminator(
     return _placed(checkpoint.load_discriminator(located.folder, hashes=located.hashes), device)
 
 
+def find_device(asked: str | torch.device | None = None) -> torch.device:
+    """The device that is asked for; by default a GPU where there is one.
+
+    Raises:
+        InputError: torch knows no such device.
+    """
+    import torch
+
+    if asked is None:
+        asked = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.device(asked)
+    except RuntimeError as error:
+        raise _unusable(asked, error) from error
+
+
 def _placed(network: N, device: str | torch.device | None) -> N:
     """The network on a device, which may be one that this machine does not have."""
     try:
@@ -93,10 +109,14 @@ def _placed(network: N, device: str | torch.device | None) -> N:
     except (RuntimeError, AssertionError) as error:  # torch raises either
         if "memory" in str(error):
             raise
-        raise InputError(
-            f"the device {str(device)!r} cannot be used ({str(error).partition('.')[0][:200]})",
-            "use cpu, or leave it out",
-        ) from error
+        raise _unusable(device, error) from error
+
+
+def _unusable(device: object, error: Exception) -> InputError:
+    return InputError(
+        f"the device {str(device)!r} cannot be used ({str(error).partition('.')[0][:200]})",
+        "use cpu, or leave it out",
+    )
 
 
 def locate(

@@ -13,6 +13,7 @@ from ganzoo import inference, rng
 from ganzoo.configs import DiscriminatorConfig, GeneratorConfig
 from ganzoo.errors import InputError
 from ganzoo.images import Images
+from ganzoo.nn import true_float32
 from ganzoo.parts import Part
 
 OPTIONS = {
@@ -226,7 +227,8 @@ class Generator(nn.Module):
         if "mix" in options:
             others, layer = options["mix"]
             options = {**options, "mix": (self.latents(others), layer)}
-        images = network(z, labels, **options)
+        with true_float32(device):
+            images = network(z, labels, **options)
         return images.float().clamp(-1, 1).contiguous().cpu()
 
     def latents(self, seeds: Sequence[int]) -> Tensor:

@@ -215,6 +215,14 @@ def without_autocast(x: Tensor) -> AbstractContextManager[None]:
     return torch.autocast(kind, enabled=False)
 
 
+def true_float32(device: torch.device) -> AbstractContextManager[None]:
+    """On a GPU, convolutions within are in float32 as it is said, not in the 10 bits of TF32 that
+    torch allows them by default: images and features are the same on every device."""
+    if device.type != "cuda":
+        return nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+
+
 def level_of(lod: float, levels: int) -> tuple[int, float]:
     """The highest resolution of the `levels` that is in use at `lod`, and the weight of the one
     below it."""

@@ -148,7 +148,7 @@ def project(
             "optimize" finds them too, in a generator that has noise in its layers.
         reference: also project one of the model's own images, which takes as long again: how close
             a projection can come.
-        device: where to compute.
+        device: "cpu", "cuda" …; by default a GPU where there is one. A generator stays where it is.
         progress: show a progress bar on stderr.
 
     Raises:
@@ -159,7 +159,9 @@ def project(
     rng.check_seed(seed)
     if not isinstance(image, np.ndarray):
         check_file(Path(image))
-    generator = loading.load(model, device=device) if isinstance(model, (str, Path)) else model
+    if isinstance(model, (str, Path)):
+        model = loading.load(model, device=loading.find_device(device))
+    generator = model
     space = _find_space(generator, space)
     if noise == "optimize" and "layer-noise" not in generator.provides:
         raise InputError(f"{generator.name} has no noise in its layers", "leave the noise out")

@@ -95,13 +95,9 @@ def encode_grid(
     *,
     record: Mapping[str, Any],
     columns: int | None = None,
-    captions: Sequence[str] | None = None,
-    scale: int | None = None,
-    mark: bool = True,
 ) -> bytes:
-    """A contact sheet of images, uint8 (N, H, W, C), as the bytes of a PNG."""
-    sheet = contact_sheet(images, columns=columns, captions=captions, scale=scale)
-    return _encode(picture(sheet), ".png", record if mark else None)
+    """A contact sheet of images, uint8 (N, H, W, C), as the bytes of a marked PNG."""
+    return _encode(picture(contact_sheet(images, columns=columns)), ".png", record)
 
 
 def save_animation(

@@ -81,7 +81,7 @@ def reproduce(
         model: where the model is, if not where the record says.
         out: where to keep the new image.
         allow: is asked with the address before anything is fetched.
-        device: where to compute.
+        device: "cpu", "cuda" …; by default a GPU where there is one.
 
     Raises:
         GanzooError: there is no record, it does not say enough, its model is not to be had or has
@@ -102,7 +102,8 @@ def reproduce(
     import torch
 
     dtype = torch.bfloat16 if record.get("dtype") == "bfloat16" else None
-    images, columns = _sample(loading.load(located.folder, device=device, dtype=dtype), record)
+    where = loading.find_device(device)
+    images, columns = _sample(loading.load(located.folder, device=where, dtype=dtype), record)
     how: dict[str, Any] = {"record": record, "invisible": _invisible_key(record)}
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder, f"image{suffix}") if out is None else Path(out)

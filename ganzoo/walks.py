@@ -13,6 +13,7 @@ from ganzoo import latents
 from ganzoo.errors import InputError
 from ganzoo.images import to_uint8
 from ganzoo.latents import Latents
+from ganzoo.nn import true_float32
 
 if TYPE_CHECKING:
     from ganzoo.models import Generator
@@ -97,7 +98,7 @@ def _rendered(
     while batch := list(itertools.islice(path, batch_size)):
         values = torch.from_numpy(np.stack(batch)).to(generator.device)
         labels = None if label is None else label.expand(len(values))
-        with torch.inference_mode():
+        with torch.inference_mode(), true_float32(generator.device):
             images = Latents(start.kind, values, labels).render(generator, **options)
         yield from to_uint8(images)
 

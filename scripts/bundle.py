@@ -21,12 +21,12 @@ PLUGINS = Path(__file__).resolve().parent.parent / "plugins"
 LARGEST = 6_000_000
 
 
-def bundle(source: Path, plugins: Path = PLUGINS) -> Path:
+def bundle(source: Path) -> Path:
     """Save the model of a run or model folder into its plugin; returns where it is now.
 
     Raises:
         GanzooError: the source is no whole model, has no name, is of a plugin that is not in
-            `plugins`, or is larger than a wheel should carry.
+            plugins/, or is larger than a wheel should carry.
     """
     folder = loading.resolve_folder(source)
     if problems := checkpoint.verify(folder):
@@ -34,11 +34,11 @@ def bundle(source: Path, plugins: Path = PLUGINS) -> Path:
     generator = loading.load(folder)
     name = layout.read_config(folder).name
     module = generator.part.factory.partition(".")[0] if generator.part else ""
-    packages = list(plugins.glob(f"*/{module}/__init__.py"))
+    packages = list(PLUGINS.glob(f"*/{module}/__init__.py"))
     if not name or len(packages) != 1:
         raise GanzooError(
             f"{folder} is called {name!r} and its networks are in {module!r}: no place for it",
-            f"bundle a model with a name, of a plugin in {plugins}",
+            f"bundle a model with a name, of a plugin in {PLUGINS}",
         )
     weights = (folder / layout.WEIGHTS["generator"]).stat().st_size
     if weights > LARGEST:

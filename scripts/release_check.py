@@ -99,10 +99,10 @@ class Distribution:
         }
 
 
-def distributions(dist: Path, root: Path = ROOT) -> list[Distribution]:
+def distributions(dist: Path) -> list[Distribution]:
     """The core, then the plugins."""
-    plugins = sorted((root / "plugins").glob("*/pyproject.toml"))
-    return [Distribution(folder, dist) for folder in (root, *(p.parent for p in plugins))]
+    plugins = sorted((ROOT / "plugins").glob("*/pyproject.toml"))
+    return [Distribution(folder, dist) for folder in (ROOT, *(p.parent for p in plugins))]
 
 
 def problems(built: list[Distribution], version: str) -> Iterator[str]:

@@ -107,7 +107,7 @@ def test_every_source_is_declared_in_full() -> None:
 
     for source in SOURCES:
         assert callable(pkgutil.resolve_name(source.open))
-        assert source.summary and source.license and source.splits
+        assert source.license and source.splits
         assert source.name in source.usage
         assert bool(source.credit) != bool(source.location)  # of what users bring, they know
 
@@ -784,9 +784,7 @@ def _returning(value: Any) -> Any:
 def blank(name: str) -> DataSource:
     return DataSource(
         name=name,
-        summary="Blank",
         license="cc0-1.0",
-        homepage="",
         classes=(),
         open=f"{__name__}:open_blank",
     )

@@ -22,7 +22,7 @@ class Shelf:
     Args:
         models: names, folders or hf:// addresses, of which every one must be there; by default all
             models that need no download, the bundled ones first.
-        device: where to compute.
+        device: "cpu", "cuda" …; by default a GPU where there is one.
         most: how many are held in memory; the one that was not used for longest goes first.
 
     Raises:
@@ -72,7 +72,7 @@ class Shelf:
         self.folder(name)
         with self._lock:
             if name not in self._loaded:
-                generator = loading.load(name, device=self._device)
+                generator = loading.load(name, device=loading.find_device(self._device))
                 while len(self._loaded) >= self._most:
                     self._loaded.popitem(last=False)
                 self._loaded[name] = generator

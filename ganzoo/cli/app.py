@@ -17,7 +17,7 @@ from ganzoo.errors import InputError
 @click.option("--space", metavar="FOLDER", help="Write a Space of the Hub instead.")
 @click.option("--host", help="The address to listen on (127.0.0.1: this machine alone).")
 @click.option("--port", type=click.IntRange(1, 65535), help="The port (the first free, from 7860).")
-@click.option("--device", help="cpu, cuda, cuda:1, mps, …")
+@click.option("--device", help="cpu, cuda, cuda:1, mps, …; by default a GPU where there is one.")
 @click.option("--open", "opens", is_flag=True, help="Open a browser.")
 @click.option("--until-eof", is_flag=True, hidden=True, help="End with the end of stdin.")
 def app(

@@ -60,7 +60,7 @@ MAX_IMAGES = 10_000_000
 )
 @click.option("--columns", type=click.IntRange(1), help="Columns of the grid.")
 @click.option("--batch-size", type=int, default=64, help="Images that are computed at once.")
-@click.option("--device", help="cpu, cuda, cuda:1, mps, …")
+@click.option("--device", help="cpu, cuda, cuda:1, mps, …; by default a GPU where there is one.")
 @click.option("--dtype", type=click.Choice(["float32", "bf16"]), help="bf16: faster, less exact.")
 @click.option("--compile", is_flag=True, help="Compile the network first: for many images.")
 @click.option("--no-mark", is_flag=True, help="Leave out the mark that says what made the image.")
@@ -160,7 +160,8 @@ def generate(
     from ganzoo import loading
 
     precision = torch.bfloat16 if dtype == "bf16" else None
-    generator = loading.load(model, device=device, dtype=precision, compile=compile)
+    where = loading.find_device(device)
+    generator = loading.load(model, device=where, dtype=precision, compile=compile)
     if commit := generator.record.get("source"):
         note(f"model {commit}")
     if latent is not None:

@@ -59,7 +59,7 @@ def inspect(
     "--model", shell_complete=model_names, help="The model, if it is not where the record says."
 )
 @click.option("--yes", is_flag=True, help="Fetch the model without asking.")
-@click.option("--device", help="cpu, cuda, cuda:1, mps, …")
+@click.option("--device", help="cpu, cuda, cuda:1, mps, …; by default a GPU where there is one.")
 @json_option
 def reproduce(
     file: Path, out: Path | None, model: str | None, yes: bool, device: str | None, as_json: bool

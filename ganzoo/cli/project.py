@@ -31,7 +31,7 @@ from ganzoo.rng import check_seed
 )
 @click.option("--video", type=click.Path(path_type=Path), help="How it was found: a.gif, .mp4, …")
 @click.option("--no-reference", is_flag=True, help="Do not project a sample too: half the time.")
-@click.option("--device", help="cpu, cuda, cuda:1, mps, …")
+@click.option("--device", help="cpu, cuda, cuda:1, mps, …; by default a GPU where there is one.")
 @json_option
 def project(
     image: Path,
@@ -80,7 +80,7 @@ def project(
     from ganzoo.cli.generate import find_classes, parse_labels
 
     projection.check_settings(space=space, steps=steps, starts=starts, noise=noise)
-    generator = loading.load(model, device=device)
+    generator = loading.load(model, device=loading.find_device(device))
     chosen = None
     if label is not None:
         (chosen, *others) = find_classes(generator, parse_labels(label))

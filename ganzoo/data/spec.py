@@ -32,9 +32,7 @@ class DataSource:
     """
 
     name: str
-    summary: str
     license: str
-    homepage: str
     classes: tuple[str, ...]
     open: str
     splits: tuple[str, ...] = ("train",)

@@ -23,20 +23,20 @@ from ganzoo.evaluation.bias import ClassShares, LabelAccuracy, class_shares, lab
 from ganzoo.evaluation.copying import CopyingAudit, Space, Suspect, audit_copying
 from ganzoo.evaluation.fairness import ClassGap, class_gap
 from ganzoo.evaluation.features import (
-    BATCH,
     OpenExtractor,
     cropped,
     default_extractor,
     generated_images,
     open_extractor,
 )
-from ganzoo.evaluation.membership import Membership, audit_membership
+from ganzoo.evaluation.membership import Membership, audit_membership, scores_of
 from ganzoo.evaluation.neighbours import nearest
 from ganzoo.evaluation.protocol import split_of
 from ganzoo.evaluation.reading import Reading, feature_rows, read_by_classifier, read_by_neighbours
 from ganzoo.evaluation.real import subset_of
 from ganzoo.evaluation.results import training_data, update
 from ganzoo.evaluation.support import Support, support
+from ganzoo.evaluation.verdict import NEVER_EXAMINED, verdict_of
 from ganzoo.evaluation.workers import Workers
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ class _Auditor:
         trained_on = config.dataset.digest if config else ""
         if trained_on and trained_on != self.train.digest:
             self.missing.append("the images that the model was trained on: these are others")
-        verdict, reasons = _verdict(copying, coverage, labels, quality, membership, self.classes)
+        verdict, reasons = verdict_of(copying, coverage, labels, quality, membership, self.classes)
         suspects = self._suspects(copying)
         return Audit(
             model=self.generator.name,
@@ -354,59 +354,10 @@ class _Auditor:
             self.missing.append("membership leakage of the discriminator: it needs labels")
             return None
         members = subset_of(len(self.train), len(self.held_out))
-        scores = []
-        for data, rows in ((self.train, members), (self.held_out, np.arange(len(self.held_out)))):
-            found = []
-            for start in range(0, len(rows), BATCH):
-                images, labels = data.batch(rows[start : start + BATCH])
-                x = images.to(self.generator.device).float() / 127.5 - 1
-                y = labels.to(x.device) if labels is not None and critic.num_classes else None
-                with torch.inference_mode():
-                    found.append(critic(x, y).float().cpu().numpy())
-            scores.append(np.concatenate(found))
-        return audit_membership(*scores)
-
-
-NEVER_EXAMINED = (
-    "copies under a change that both feature spaces find large, such as a crop or another colour",
-    "copies of parts of an image, and of styles, signatures and faces as such",
-    "privacy in the sense of a guarantee: an audit finds leaks, it cannot exclude them",
-    "groups of people or things that the data set has no classes for",
-)
-
-
-def _verdict(
-    copying: CopyingAudit,
-    coverage: ClassShares | None,
-    labels: LabelAccuracy | None,
-    quality: ClassGap | None,
-    membership: Membership | None,
-    classes: Sequence[str],
-) -> tuple[str, tuple[str, ...]]:
-    """Copying decides between fail, pass and unaudited; the rest may add warnings."""
-    notes = []
-
-    def named(numbers: Sequence[int]) -> str:
-        return ", ".join(str(classes[c]) for c in numbers)
-
-    if coverage is not None and coverage.biased:
-        missing = f"; hardly any: {named(coverage.missing)}" if coverage.missing else ""
-        due = "the training set's" if labels is None else "those asked for"
-        notes.append(
-            f"class shares differ from {due} (TVD {coverage.tvd:.3f}, an honest model's is below"
-            f" {coverage.null:.3f}){missing}"
+        others = np.arange(len(self.held_out))
+        return audit_membership(
+            scores_of(critic, self.train, members), scores_of(critic, self.held_out, others)
         )
-    if labels is not None and labels.worse:
-        notes.append(f"classes read wrongly more often than real images: {named(labels.worse)}")
-    if quality is not None and quality.unequal:
-        notes.append(
-            f"{classes[quality.worst]} is made worse than {classes[quality.best]}"
-            f" (gap {quality.gap:.2f}, {quality.lower:.2f} to {quality.upper:.2f})"
-        )
-    if membership is not None and membership.warning:
-        notes.append(membership.warning)
-    verdict = "warn" if copying.verdict == "pass" and notes else copying.verdict
-    return verdict, (*copying.reasons, *notes)
 
 
 # -- records ---------------------------------------------------------------------------------------

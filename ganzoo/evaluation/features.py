@@ -15,6 +15,7 @@ from torch import Tensor
 from ganzoo import plugins
 from ganzoo.errors import InputError, PluginError
 from ganzoo.evaluation.extractors import Outputs
+from ganzoo.nn import true_float32
 
 if TYPE_CHECKING:
     from ganzoo.data import ImageData
@@ -49,7 +50,7 @@ class OpenExtractor:
         """Features float32 (N, F) and logits of uint8 images (N, C, H, W), on this device."""
         images = images.to(self.device)
         outputs = getattr(self.network, "outputs", None)
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # float32 as it is said
+        with true_float32(self.device):
             found = outputs(images) if outputs else Outputs(self.network(images))
         if found.features.ndim != 2 or len(found.features) != len(images):
             shape = tuple(found.features.shape)

@@ -9,11 +9,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from ganzoo.errors import InputError
+from ganzoo.evaluation.features import BATCH
 from ganzoo.evaluation.statistics import clopper_pearson
+
+if TYPE_CHECKING:
+    from ganzoo.data import ImageData
+    from ganzoo.models import Discriminator
 
 AUC = 0.55  # a lower bound above it is worth a warning
 NORMAL_95 = 1.959963984540054
@@ -52,6 +59,19 @@ class Membership:
             f"({self.lower:.2f} to {self.upper:.2f}), {self.tpr:.1%} of them found at "
             f"{self.fpr:.1%} false positives"
         )
+
+
+@torch.inference_mode()
+def scores_of(critic: Discriminator, data: ImageData, rows: np.ndarray) -> np.ndarray:
+    """The raw scores of the images of a data set at these indices, float32 (n,)."""
+    device = next(critic.parameters()).device
+    found = []
+    for start in range(0, len(rows), BATCH):
+        images, labels = data.batch(rows[start : start + BATCH])
+        x = images.to(device).float() / 127.5 - 1
+        y = labels.to(device) if labels is not None and critic.num_classes else None
+        found.append(critic(x, y).float().cpu())
+    return torch.cat(found).numpy()
 
 
 def audit_membership(members: np.ndarray, held_out: np.ndarray, *, fpr: float = 0.01) -> Membership:

@@ -83,9 +83,9 @@ def clopper_pearson(successes: int, trials: int, level: float = 0.95) -> tuple[f
     return lower, upper if successes < trials else 1.0
 
 
-def poisson_interval(count: int, level: float = 0.95) -> tuple[float, float]:
-    """The exact two-sided interval of a mean, of which `count` was seen."""
-    tail, most = (1 - level) / 2, count + 10 * math.sqrt(count + 10)
+def poisson_interval(count: int) -> tuple[float, float]:
+    """The exact two-sided 95 % interval of a mean, of which `count` was seen."""
+    tail, most = 0.025, count + 10 * math.sqrt(count + 10)
     lower = upper = most
     if count:
         lower *= _solve(lambda x: _poisson_tail(count, x * most) - tail)
@@ -97,11 +97,6 @@ def _poisson_tail(count: int, mean: float) -> float:
     """P(X >= count), count >= 1."""
     values = torch.tensor([count, mean], dtype=torch.float64)
     return float(torch.special.gammainc(values[0], values[1]))
-
-
-def normal_tail(z: float) -> float:
-    """P(Z >= z) of a standard normal."""
-    return math.erfc(z / math.sqrt(2)) / 2
 
 
 def chi_square_tail(statistic: float, degrees: int) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ganzoo.errors import InputError
 from ganzoo.evaluation.neighbours import as_features, nearest, pairs_within
-from ganzoo.evaluation.statistics import clopper_pearson, poisson_interval
+from ganzoo.evaluation.statistics import poisson_interval
 
 DUPLICATE = 0.05  # of the median distance: held-out images that are two files of one
 
@@ -25,7 +25,7 @@ class Support:
 
     Attributes:
         samples: images of a batch.
-        collisions: pairs of near duplicates, or batches with any.
+        collisions: pairs of near duplicates.
         estimate: the support; infinite if there were none.
         lower, upper: its 95 % interval.
         radius: distance within which two images count as one; None if they were counted elsewhere.
@@ -84,22 +84,3 @@ def from_collisions(collisions: int, samples: int, *, radius: float | None = Non
         upper=pairs / low if low else math.inf,
         radius=radius,
     )
-
-
-def from_batches(with_duplicates: int, batches: int, samples: int) -> Support:
-    """The support from how many batches of so many samples hold any duplicate; most precise where
-    about half do. (The common samples^2 overstates it by 1 / (2 ln 2) to one, 1.39 times.)
-
-    Raises:
-        InputError: counts that do not fit, or fewer than two samples.
-    """
-    if samples < 2:
-        raise InputError(f"{samples} samples a batch", "give two at least")
-    low, high = clopper_pearson(with_duplicates, batches)
-
-    def of(share: float) -> float:
-        if share <= 0:
-            return math.inf
-        return 1.0 if share >= 1 else samples * (samples - 1) / (-2 * math.log1p(-share))
-
-    return Support(samples, with_duplicates, of(with_duplicates / batches), of(high), of(low))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ganzoo.evaluation.metrics import Moments
+from ganzoo.loading import find_device
 
 
 class Workers:
@@ -25,7 +26,7 @@ class Workers:
         if self.world > 1:  # else gloo's threads, cut off at the end, abort the process
             atexit.register(self._state.destroy_process_group)
         # alone, it may be another device than that of an earlier call, which the state remembers
-        self.device = torch.device(device or _best()) if self.world == 1 else self._state.device
+        self.device = find_device(device) if self.world == 1 else self._state.device
 
     @property
     def is_main(self) -> bool:
@@ -66,8 +67,3 @@ class Workers:
         from accelerate.utils import gather_object
 
         return list(gather_object([item]))
-
-
-def _best() -> str:
-    """A GPU where there is one."""
-    return "cuda" if torch.cuda.is_available() else "cpu"

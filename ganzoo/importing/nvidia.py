@@ -30,7 +30,6 @@ _CHANGED = "a changed network cannot be imported"
 class Module:
     """A module of a file. `source` is the text of the program that had its class."""
 
-    class_name: str
     source: str
     state: Mapping[str, Any]
 
@@ -39,12 +38,11 @@ class Module:
         """The module that a node of the tree is; None where it is none."""
         if not isinstance(node, Record):
             return None
-        found = cls(node.name, "", entries(node.state))
+        found = cls("", entries(node.state))
         if node.name == "_reconstruct_persistent_obj" and len(node.args) == 1:
             meta = entries(node.args[0])
-            texts = [meta.get(key) for key in ("class_name", "module_src")]
-            name, source = (text if isinstance(text, str) else "" for text in texts)
-            found = cls(name, source, entries(meta.get("state")))
+            source = meta.get("module_src")
+            found = cls(source if isinstance(source, str) else "", entries(meta.get("state")))
         return found if "_modules" in found.state else None
 
     @property

@@ -158,13 +158,15 @@ def _summary(logs: Mapping[str, float]) -> str:
 class ProgressLines:
     """For a log file: where a run is, in a line every half minute, on stderr."""
 
-    def __init__(self, seconds: float = 30.0) -> None:
-        self._seconds, self._last = seconds, -math.inf
+    SECONDS = 30.0
+
+    def __init__(self) -> None:
+        self._last = -math.inf
 
     @hookimpl
     def ganzoo_step_end(self, trainer: Trainer, step: int, logs: Mapping[str, float]) -> None:
         now = time.monotonic()
-        if now - self._last < self._seconds and step < trainer.total_steps:
+        if now - self._last < self.SECONDS and step < trainer.total_steps:
             return
         self._last = now
         left = ""

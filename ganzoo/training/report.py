@@ -136,7 +136,7 @@ PATIENCE = 10.0
 """Seconds after which the first step of a dry run is measurement enough."""
 
 
-def dry_run(trainer: Trainer, steps: int = 4) -> dict[str, Any]:
+def dry_run(trainer: Trainer) -> dict[str, Any]:
     """Measure a few steps of a run that is thrown away: memory, throughput and time to the end.
 
     `memory_bytes` is None where the system does not say (on Windows without a GPU).
@@ -148,7 +148,7 @@ def dry_run(trainer: Trainer, steps: int = 4) -> dict[str, Any]:
         trainer.step = stretch.start
         seconds = _seconds_per_step(trainer, 1)  # the first step allocates and selects kernels
         if seconds < PATIENCE:
-            seconds = _seconds_per_step(trainer, steps)
+            seconds = _seconds_per_step(trainer, 4)
         total += seconds * len(stretch)
     return {
         "recipe": trainer.resolved.to_dict(),

@@ -22,8 +22,6 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from ganzoo import checkpoint, layout
-from ganzoo.configs import config_to_dict
 from ganzoo.data import ImageData
 from ganzoo.errors import DataError, GanzooError, InputError, TrainingError
 from ganzoo.loading import Located
@@ -39,6 +37,7 @@ from ganzoo.training.order import DataOrder
 from ganzoo.training.recipe import ResolvedRecipe
 from ganzoo.training.report import write_model
 from ganzoo.training.scoring import Scorer
+from ganzoo.training.starting import start_from
 from ganzoo.training.step import Step
 from ganzoo.training.steps import Steps
 
@@ -367,36 +366,7 @@ class Trainer(Steps):
         return module
 
     def _init_from(self, model: Located) -> None:
-        """Start from a model folder's networks, which must be of the recipe's parts and configs."""
-        folder = model.folder
-        source = checkpoint.load_generator(folder, hashes=model.hashes)
-        self.init = {
-            "model": source.name,
-            "weights_sha256": source.record["weights_sha256"],
-            "license": source.record["config"].license,  # which binds what is made of it
-        }
-        if model.address:
-            self.init["source"] = model.address  # on the Hub, which the card names
-        if source.part is not self.resolved.part("generator") or source.config != self.G.config:
-            theirs, ours = config_to_dict(source.config), config_to_dict(self.G.config)
-            differ = [
-                f"{name} is {theirs[name]!r} there, {ours[name]!r} here"
-                for name in theirs
-                if name in ours and theirs[name] != ours[name]
-            ]
-            raise InputError(
-                f"--init {folder} holds another generator than the recipe"
-                f"{': ' if differ else ''}{', '.join(differ[:2])}",
-                f"use a recipe with generator {source.part.name if source.part else '?'!r}"
-                f" and its config ({folder}/config.json)",
-            )
-        self.G.load_state_dict(source.state_dict())
-        if layout.has_discriminator(folder):
-            critic = checkpoint.load_discriminator(folder)
-            if critic.part is self.D.part and critic.config == self.D.config:
-                self.D.load_state_dict(critic.state_dict())
-                return
-        self.observers.say(f"{folder} has no such discriminator: D starts anew")
+        self.init = start_from(self, model)
 
     def _check_batch(self) -> None:
         pieces = self.world * self.recipe.accumulation

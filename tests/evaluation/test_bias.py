@@ -248,15 +248,6 @@ def test_no_collision_bounds_the_support_from_below() -> None:
     assert found.lower == pytest.approx(2000 * 1999 / 2 / -math.log(0.025), rel=1e-6)
 
 
-def test_the_birthday_formula_has_no_factor_too_much() -> None:
-    """23 people, 365 days: P = 0.507; the common s^2 would say 529."""
-    found = support.from_batches(507, 1000, 23)
-    assert found.estimate == pytest.approx(365, rel=0.03)
-    assert found.lower < 365 < found.upper
-    assert support.from_batches(0, 10, 23).estimate == math.inf
-    assert support.from_batches(10, 10, 23).lower == 1.0
-
-
 def test_the_radius_comes_from_held_out_images() -> None:
     rng = np.random.default_rng(13)
     real, honest = rng.standard_normal((2, 1500, 16))

@@ -20,7 +20,7 @@ def test_mann_whitney_is_scipys(levels: int, sizes: tuple[int, int]) -> None:
     z, auc = statistics.mann_whitney(a, b)
     oracle = stats.mannwhitneyu(a, b, use_continuity=False, method="asymptotic")
     assert auc == pytest.approx(oracle.statistic / (len(a) * len(b)), rel=1e-12)
-    assert 2 * statistics.normal_tail(abs(z)) == pytest.approx(oracle.pvalue, rel=1e-9)
+    assert 2 * stats.norm.sf(abs(z)) == pytest.approx(oracle.pvalue, rel=1e-9)
     assert z > 0
 
 
@@ -68,7 +68,6 @@ def test_other_tails_are_scipys() -> None:
         stats.binom(200, 0.1).sf(29), rel=1e-9
     )
     assert statistics.chi_square_tail(30.5, 9) == pytest.approx(stats.chi2(9).sf(30.5), rel=1e-9)
-    assert statistics.normal_tail(3.7) == pytest.approx(stats.norm.sf(3.7), rel=1e-12)
     for count in (0, 1, 20, 3000):
         low = stats.chi2.ppf(0.025, 2 * count) / 2 if count else 0.0
         high = stats.chi2.ppf(0.975, 2 * count + 2) / 2

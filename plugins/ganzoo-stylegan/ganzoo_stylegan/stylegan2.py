@@ -252,7 +252,7 @@ class Discriminator(ganzoo.Discriminator):
         self.from_image = Conv(image_channels, width, 1, clamp=clamp)
         blocks = []
         for below in config.widths[-2::-1]:
-            blocks.append(Block(image_channels, width, below, architecture, clamp))
+            blocks.append(Block(width, below, architecture, clamp))
             width = below
         self.blocks = nn.ModuleList(blocks)
         # the image enters each later resolution too
@@ -300,7 +300,6 @@ class Block(nn.Module):
 
     def __init__(
         self,
-        image_channels: int,
         in_channels: int,
         out_channels: int,
         architecture: str,

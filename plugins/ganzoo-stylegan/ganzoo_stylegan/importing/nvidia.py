@@ -17,7 +17,7 @@ from ganzoo.importing.importer import Converted, Importer, Network
 from ganzoo.importing.modules import Account, Moves
 from ganzoo.importing.nvidia import Module, entries
 from ganzoo.importing.tree import Checkpoint, label, shown
-from ganzoo_stylegan.importing import stylegan2, stylegan3
+from ganzoo_stylegan.importing import keywords, stylegan2, stylegan3
 
 ADA, STYLEGAN3 = "NVlabs/stylegan2-ada-pytorch", "NVlabs/stylegan3"
 LICENSES = {
@@ -53,7 +53,7 @@ class NvidiaImporter(Importer):
         account = _account(checkpoint.root, found)
         own = account.network("generator", f"{name}.")
         if _is_stylegan3(G):
-            generator = _stylegan3(own, G)
+            generator = _stylegan3(own, G, name)
         else:
             generator = _generator(own, G, name)
             if "mapping.w_avg" not in own:
@@ -69,6 +69,7 @@ class NvidiaImporter(Importer):
                 "The program computes its higher resolutions in float16; here everything is in"
                 " float32, and images differ by rounding."
             )
+        notes += keywords.notes({name: G} | ({} if D is None else {"D": D}))
         for key in entries(checkpoint.root):
             if key not in (name, "D") or key not in found:
                 why = "training only" if key in found else "of no network"
@@ -120,9 +121,11 @@ def _is_stylegan3(G: Module) -> bool:
     return "input" in G.children["synthesis"].children
 
 
-def _stylegan3(moves: Moves, G: Module) -> Network:
-    found = G.tensors()
+def _stylegan3(moves: Moves, G: Module, where: str) -> Network:
+    found, modules = G.tensors(), G.modules()
+    _check_layers(modules, where)
     network = stylegan3.convert(G.state, found)
+    _lr_multiplier(modules, network.config["mapping_layers"], where)
     for name, target in stylegan3.targets(found).items():
         moves.account(name, target, "")
     return network
@@ -243,6 +246,12 @@ def _check_layers(modules: Mapping[str, Module], where: str) -> None:
             raise InputError(
                 f"{where}.{name} has the activation {shown(activation)}",
                 f"only {kind!r} can be imported there",
+            )
+        multiplier = module.state.get("bias_gain", 1)
+        if multiplier != 1 and not name.startswith("mapping.fc"):
+            raise InputError(
+                f"{where}.{name} has the lr_multiplier {shown(multiplier)}",
+                "only 1 can be imported there",
             )
         gain, weight = module.state.get("weight_gain"), module.tensors().get("weight")
         if isinstance(gain, float) and weight is not None:

@@ -250,6 +250,10 @@ def two_clamps(content: Any) -> None:
     content["G_ema"].synthesis.b8.torgb.state["conv_clamp"] = 256
 
 
+def louder(content: Any) -> None:
+    content["G_ema"].synthesis.b8.conv0.state["act_gain"] = 2.0
+
+
 def faster(content: Any) -> None:
     content["G_ema"].synthesis.b8.conv0.affine.state["bias_gain"] = 2.0
 
@@ -305,6 +309,7 @@ def long_names(content: Any) -> None:
         (filtered, r"G_ema\.synthesis\.b8\.conv0\.resample_filter is another filter"),
         (swish, r"G_ema\.synthesis\.b4\.conv1 has the activation 'swish': only 'lrelu'"),
         (rescaled, r"D\.b8\.conv1 scales its weight by 1, the original by 0\.19"),
+        (louder, r"b8\.conv0 scales its output by 2, the original by 1\.41421"),
         (faster, r"b8\.conv0\.affine has the lr_multiplier 2\.0: only 1"),
         (a_short_z, "mapping_layers = 0, but 6 values are to become 5: use w_dim = 6, or"),
         (two_clamps, r"b8\.conv1 has conv_clamp None, .*b8\.torgb 256"),

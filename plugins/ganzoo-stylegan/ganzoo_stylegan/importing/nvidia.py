@@ -33,6 +33,9 @@ LICENSES = {
 """The program -> the licence of its code and networks, which is for non-commercial use only."""
 
 
+CHANGED = "a changed network cannot be imported"
+
+
 class NvidiaImporter(Importer):
     """{"G_ema", "G", "D", …}, of which G_ema alone is enough."""
 
@@ -198,9 +201,7 @@ def _discriminator(moves: Moves, D: Module) -> Network:
     if c_dim:
         cmap_dim = modules["b4"].attribute("cmap_dim", int, "D.b4")
         if "mapping" not in D.children:
-            raise InputError(
-                "D has classes, but no mapping", "a changed network cannot be imported"
-            )
+            raise InputError("D has classes, but no mapping", CHANGED)
         layers = D.children["mapping"].attribute("num_layers", int, "D.mapping")
         settings |= {"cmap_dim": cmap_dim, **stylegan2.mapping_settings(tensors, layers, cmap_dim)}
         settings["mapping_lr_multiplier"] = _lr_multiplier(modules, layers, "D")
@@ -253,13 +254,18 @@ def _check_layers(modules: Mapping[str, Module], where: str) -> None:
                 f"{where}.{name} has the lr_multiplier {shown(multiplier)}",
                 "only 1 can be imported there",
             )
+        gain, usual = module.state.get("act_gain"), 1 if kind == "linear" else math.sqrt(2)
+        if isinstance(gain, float) and not math.isclose(gain, usual, rel_tol=1e-4):
+            raise InputError(
+                f"{where}.{name} scales its output by {gain:g}, the original by {usual:g}", CHANGED
+            )
         gain, weight = module.state.get("weight_gain"), module.tensors().get("weight")
         if isinstance(gain, float) and weight is not None:
             expected = float(module.state.get("bias_gain", 1)) / math.sqrt(weight[0].numel())
             if not math.isclose(gain, expected, rel_tol=1e-4):
                 raise InputError(
                     f"{where}.{name} scales its weight by {gain:g}, the original by {expected:g}",
-                    "a changed network cannot be imported",
+                    CHANGED,
                 )
 
 
@@ -269,7 +275,7 @@ def _lr_multiplier(modules: Mapping[str, Module], layers: int, where: str) -> fl
     if not 0 < layers <= len(modules):
         raise InputError(
             f"{where}.mapping has num_layers = {shown(layers)}, and another number of layers",
-            "a changed network cannot be imported",
+            CHANGED,
         )
     names = [f"mapping.fc{k}" for k in range(layers)]
     return float(_the_one(modules, names, "bias_gain", where))

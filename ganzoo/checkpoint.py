@@ -93,7 +93,9 @@ def save(
                 for name, entry in metrics.items()
             }
             write_json(temporary / "metrics.json", named)
-        n = contact_sheet.shown_of(generator.image_shape, generator.num_classes, generator.shown)
+        n = contact_sheet.shown_of(
+            generator.image_shape, generator.num_classes, generator.samples_shown
+        )
         images = as_stored(generator, config.storage_dtype).sample(n)
         digest = files.sha256(temporary / layout.WEIGHTS["generator"])
         record = {

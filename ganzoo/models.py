@@ -47,7 +47,7 @@ class Generator(nn.Module):
     """Names of the linear layers that w enters, or z where there is no w; by default
     `ganzoo.directions` finds them."""
 
-    shown: int = 64
+    samples_shown: int = 64
     """How many images samples.png shows at most: a slow generator says fewer."""
 
     num_ws: int = 0

@@ -122,7 +122,7 @@ def test_its_picture_shows_fewer_of_large_images() -> None:
 def test_fewer_images_than_are_verified(tmp_path: Path) -> None:
     part = plugins.load().parts.get("generator", "dcgan")
     G = build(part, part.make_config(part.tiny), seed=0)
-    G.shown = 2
+    G.samples_shown = 2
     folder = checkpoint.save(tmp_path / "model", G, name="x")
     record = provenance.read_record(folder / "samples.png")
     assert record is not None and record["seeds"] == "0-1"

@@ -48,7 +48,7 @@ class Generator(StyleGenerator):
         self.register_buffer("magnitudes", torch.ones(len(bands) + 1))
         self.num_ws = len(bands) + 2
         # one of 256x256 takes up to ten seconds on a core
-        self.shown = 4 if config.image_shape[1] <= 256 else 2
+        self.samples_shown = 4 if config.image_shape[1] <= 256 else 2
 
     def synthesis(self, ws: Tensor) -> Tensor:  # type: ignore[override]
         """Images (N, C, H, W) of ws (N, num_ws, w_dim)."""

@@ -165,6 +165,22 @@ def test_without_noise_maps_images_are_the_same(tmp_path: Path) -> None:
     torch.testing.assert_close(G(z).double(), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_weights_may_be_laid_out_or_kept_otherwise(tmp_path: Path) -> None:
+    """The programs lay out the weights of float16 blocks by channels; people halve files."""
+    content = snapshot()
+    plain = imported(tmp_path, content).generator.state
+    for layer in (content["G_ema"].synthesis.b8.conv0, content["G_ema"].synthesis.b8.conv1):
+        weight = layer.weight.detach().to(memory_format=torch.channels_last)
+        assert not weight.is_contiguous()
+        layer.state["_parameters"]["weight"] = torch.nn.Parameter(weight)
+    const = content["G_ema"].synthesis.b4.state["_parameters"]
+    const["const"] = torch.nn.Parameter(const["const"].detach().half())
+    changed = imported(tmp_path, content).generator.state
+    for name, tensor in plain.items():
+        expected = tensor.half().float() if name == "const" else tensor
+        assert torch.equal(changed[name], expected) and changed[name].is_contiguous(), name
+
+
 def test_what_is_beside_the_networks_is_left_out(tmp_path: Path) -> None:
     """A D that is no network either."""
     found = imported(tmp_path, snapshot(D={"x": torch.zeros(1)}, seen=torch.zeros(1), step=3))

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import affine_grid, conv2d, leaky_relu, pad
 
 import ganzoo
+from ganzoo import provenance
 from ganzoo.cli import main
 from ganzoo.configs import config_from_dict
 from ganzoo.errors import InputError
@@ -537,6 +538,8 @@ def test_a_file_of_the_program_becomes_a_model_folder(
     (facts,) = json.loads(result.stdout)
     assert (facts["family"], facts["program"]) == ("stylegan-nvidia", "NVlabs/stylegan3")
     assert facts["license"] == "NVIDIA Source Code License for StyleGAN3"
+    record = provenance.read_record(out / "samples.png")
+    assert record is not None and record["seeds"] == "0-3"  # it is slow
     ours, z = ganzoo.load(out), torch.randn(2, 5)
     for k, image in enumerate(ours(z)):
         w = original.mapping(z[k], None).repeat(16, 1)

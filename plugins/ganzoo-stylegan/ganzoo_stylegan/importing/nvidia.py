@@ -72,7 +72,8 @@ class NvidiaImporter(Importer):
                 "The program computes its higher resolutions in float16; here everything is in"
                 " float32, and images differ by rounding."
             )
-        notes += keywords.notes({name: G} | ({} if D is None else {"D": D}))
+        taken = {name: G} if D is None or discriminator is None else {name: G, "D": D}
+        notes += keywords.notes(taken)
         for key in entries(checkpoint.root):
             if key not in (name, "D") or key not in found:
                 why = "training only" if key in found else "of no network"

@@ -57,7 +57,7 @@ def save(
     Returns:
         The folder.
     """
-    from ganzoo import card, provenance
+    from ganzoo import card, contact_sheet, provenance
 
     folder = Path(folder)
     if folder.exists() and not (folder / layout.CONFIG).exists() and any(folder.iterdir()):
@@ -92,7 +92,9 @@ def save(
                 for name, entry in metrics.items()
             }
             write_json(temporary / "metrics.json", named)
-        n = 10 * generator.num_classes if 0 < generator.num_classes <= 10 else 64
+        n = contact_sheet.shown_of(
+            generator.image_shape, generator.num_classes, generator.samples_shown
+        )
         images = as_stored(generator, config.storage_dtype).sample(n)
         digest = files.sha256(temporary / layout.WEIGHTS["generator"])
         record = {
@@ -305,13 +307,9 @@ def sample_problems(folder: Path, generator: Generator) -> list[str]:
     sheet = _sheet(path)
     if sheet is None:
         return []
-    shown = contact_sheet.images_of(
-        sheet,
-        n=int(seeds[1]) + 1,
-        image_shape=generator.image_shape,
-        first=len(images),
-    )
-    made = images.to_uint8()
+    n = int(seeds[1]) + 1
+    made = images.to_uint8()[:n]
+    shown = contact_sheet.images_of(sheet, n=n, image_shape=generator.image_shape, first=len(made))
     if shown is not None and len(shown) == len(made):
         near = np.abs(shown.astype(int) - made) <= 1  # another device may round otherwise
         if near.mean() >= 0.99:

@@ -108,6 +108,17 @@ def _geometry(
     return columns, scale, max(2, width * scale // 28)
 
 
+def shown_of(image_shape: tuple[int, int, int], num_classes: int, most: int) -> int:
+    """How many images of a model samples.png shows: at most `most`, or ten of each of up to ten
+    classes, and fewer of large images, which take long: those that 1,024 x 1,024 pixels hold, but
+    4 or one of each of these classes."""
+    _, height, width = image_shape
+    n = min(most, max(4, 2**20 // (height * width)))
+    if not 0 < num_classes <= 10:
+        return n
+    return num_classes * (10 if n >= 64 else max(1, n // num_classes))
+
+
 def default_columns(n: int) -> int:
     """The fewest columns from sqrt(n) on that fill every row, else those of the squarest sheet."""
     square = math.ceil(math.sqrt(n))

@@ -48,6 +48,9 @@ class Generator(nn.Module):
     """Names of the linear layers that w enters, or z where there is no w; by default
     `ganzoo.directions` finds them."""
 
+    samples_shown: int = 64
+    """How many images samples.png shows at most: a slow generator says fewer."""
+
     num_ws: int = 0
     """How many w `synthesis` takes, one a layer; 0 for a generator without w."""
 

@@ -103,13 +103,14 @@ def fc(
     return layer
 
 
-def mapping(z: int, c: int, w: int, num_ws: int | None, layers: int, lr: float, hidden: int) -> Obj:
+def mapping(z: int, c: int, w: int, num_ws: int | None, layers: int, lr: float, hidden: int,
+            label: int | None = None) -> Obj:  # fmt: skip
     kept = 0.995 if num_ws else None
     net = Obj("MappingNetwork", z_dim=z, c_dim=c, w_dim=w, num_ws=num_ws, num_layers=layers,
               w_avg_beta=kept)  # fmt: skip
     if c:
-        net.add(embed=fc(c, w))
-    widths = [z + (w if c else 0), *[hidden] * (layers - 1), w]
+        net.add(embed=fc(c, label or w))
+    widths = [z + ((label or w) if c else 0), *[hidden] * (layers - 1), w]
     for k in range(layers):
         net.add(**{f"fc{k}": fc(widths[k], widths[k + 1], "lrelu", lr)})
     if kept:
@@ -144,7 +145,8 @@ def conv_layer(i: int, o: int, kernel: int, activation: str = "lrelu", up: int =
 
 def generator(*, widths: list[int], z: int = 6, c: int = 0, w: int = 5, image: int = 3,
               architecture: str = "skip", clamp: Any = None, layers: int = 2, lr: float = 0.01,
-              hidden: int | None = None, flat: bool = False) -> Obj:  # fmt: skip
+              hidden: int | None = None, label: int | None = None,
+              flat: bool = False) -> Obj:  # fmt: skip
     full = 2 << len(widths)
     synthesis = Obj("SynthesisNetwork", w_dim=w, img_resolution=full, img_channels=image)
     for k, width in enumerate(widths):
@@ -173,14 +175,14 @@ def generator(*, widths: list[int], z: int = 6, c: int = 0, w: int = 5, image: i
     given.update(synthesis_kwargs if flat else {"synthesis_kwargs": synthesis_kwargs})
     G = Obj("Generator", z_dim=z, c_dim=c, w_dim=w, img_resolution=full, img_channels=image,
             num_ws=num_ws, _init_args=(), _init_kwargs=given)  # fmt: skip
-    G.add(synthesis=synthesis, mapping=mapping(z, c, w, num_ws, layers, lr, hidden or w))
+    G.add(synthesis=synthesis, mapping=mapping(z, c, w, num_ws, layers, lr, hidden or w, label))
     G.source = SG3_SOURCE if flat else ADA_SOURCE
     return G
 
 
 def discriminator(*, widths: list[int], c: int = 0, image: int = 3, architecture: str = "resnet",
                   clamp: Any = None, group: int | None = 4, statistics: int = 1, cmap: int = 0,
-                  hidden: int | None = None) -> Obj:  # fmt: skip
+                  hidden: int | None = None, label: int | None = None) -> Obj:  # fmt: skip
     full = 2 << len(widths)
     D = Obj("Discriminator", c_dim=c, img_resolution=full, img_channels=image)
     for k in range(len(widths) - 1, 0, -1):
@@ -206,7 +208,7 @@ def discriminator(*, widths: list[int], c: int = 0, image: int = 3, architecture
              fc=fc(width * 16, width, "lrelu"), out=fc(width, cmap or 1))  # fmt: skip
     D.add(b4=last)
     if c:
-        D.add(mapping=mapping(0, c, cmap, None, 3, 0.01, hidden or cmap))
+        D.add(mapping=mapping(0, c, cmap, None, 3, 0.01, hidden or cmap, label))
     return D
 
 

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import ganzoo
-from ganzoo import checkpoint, files, layout, plugins, provenance
+from ganzoo import checkpoint, contact_sheet, files, layout, plugins, provenance
 from ganzoo.errors import (
     CheckpointError,
     ConfigError,
@@ -107,6 +107,25 @@ def test_its_picture_records_seeds_and_classes(
     record = provenance.read_record(folder / "samples.png")
     assert record is not None
     assert (record["seeds"], record.get("labels")) == (seeds, labels)
+    assert checkpoint.verify(folder) == []
+
+
+def test_its_picture_shows_fewer_of_large_images() -> None:
+    shown = contact_sheet.shown_of
+    sides = {32: 64, 128: 64, 256: 16, 512: 4, 1024: 4}
+    assert {side: shown((3, side, side), 0, 64) for side in sides} == sides
+    assert [shown((3, side, side), 6, 64) for side in sides] == [60, 60, 12, 6, 6]
+    assert shown((3, 512, 512), 0, 2) == 2
+    assert shown((1, 28, 28), 10, 64) == 100 and shown((3, 256, 256), 1000, 64) == 16
+
+
+def test_fewer_images_than_are_verified(tmp_path: Path) -> None:
+    part = plugins.load().parts.get("generator", "dcgan")
+    G = build(part, part.make_config(part.tiny), seed=0)
+    G.samples_shown = 2
+    folder = checkpoint.save(tmp_path / "model", G, name="x")
+    record = provenance.read_record(folder / "samples.png")
+    assert record is not None and record["seeds"] == "0-1"
     assert checkpoint.verify(folder) == []
 
 

@@ -80,6 +80,8 @@ def import_(
     if report:
         rows = [fate._asdict() for fate in conversion.converted.fates]
         print_rows(rows, ["source", "target", "note"], as_json=as_json)
+        for line in conversion.converted.notes:
+            note(line)
     else:
         print_facts({"folder": str(out), **converting.summary(conversion)}, as_json=as_json)
     if out is None:

@@ -254,9 +254,9 @@ def _as_stored(tensor: Tensor) -> Tensor:
 
 
 def _inputs(generator: Any) -> tuple[Tensor, ...]:
-    z = torch.zeros(2, generator.z_dim)
-    z[1, 0] = 1.0
-    labels = torch.zeros(2, dtype=torch.int64)
+    z = torch.zeros(1, generator.z_dim)
+    z[0, 0] = 1.0
+    labels = torch.zeros(1, dtype=torch.int64)
     return (z, labels) if generator.num_classes else (z,)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import ganzoo
 from ganzoo.configs import check_range, config_from_dict
@@ -22,6 +22,7 @@ class StyleConfig(ganzoo.GeneratorConfig):
         w_avg_beta: weight of the old average of w in each step of training.
     """
 
+    fewest_layers: ClassVar[int] = 1
     image_shape: tuple[int, int, int] = (3, 256, 256)
     z_dim: int = 512
     w_dim: int = 512
@@ -37,7 +38,12 @@ class StyleConfig(ganzoo.GeneratorConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_range("w_dim", self.w_dim, 1, 65_536)
-        _check_mapping(self.mapping_layers, self.mapping_width, self.mapping_lr_multiplier)
+        _check_mapping(
+            self.mapping_layers,
+            self.mapping_width,
+            self.mapping_lr_multiplier,
+            fewest=self.fewest_layers,
+        )
         _check_channels(self)
         check_range("style_mixing", self.style_mixing, 0, 1)
         check_range("w_avg_beta", self.w_avg_beta, 0, 1)
@@ -128,14 +134,19 @@ def upgrade_stylegan_discriminator(
 class StyleGAN2GeneratorConfig(StyleConfig):
     """The defaults are the paper's configuration F; channel_base 16384 is its E. `architecture` is
     of figure 7: "skip" (each resolution adds its image), "resnet", "orig". `conv_clamp` is the
-    largest absolute value after each convolution, for networks made for float16."""
+    largest absolute value after each convolution, for networks made for float16. `label_width` is
+    how many values a label is embedded in, w_dim if left out. Without layers, w is what would enter
+    them: z, and the embedded label."""
 
+    fewest_layers: ClassVar[int] = 0
     channel_base: int = 32768
+    label_width: int | None = None
     architecture: Literal["skip", "resnet", "orig"] = "skip"
     conv_clamp: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check_entry(self, self.z_dim, self.w_dim, "w_dim")
         _check_clamp(self.conv_clamp)
 
 
@@ -148,6 +159,7 @@ class StyleGAN2DiscriminatorConfig(CriticConfig):
     mapping_layers, mapping_width, mapping_lr_multiplier, cmap_dim: of the labels' mapping, to
         cmap_dim values, as many as 4x4 has channels if left out. Without layers it is the
         embedding.
+    label_width: how many values a label is embedded in, cmap_dim if left out.
     conv_clamp: largest absolute value after each convolution.
     """
 
@@ -158,6 +170,7 @@ class StyleGAN2DiscriminatorConfig(CriticConfig):
     mapping_width: int | None = None
     mapping_lr_multiplier: float = 0.01
     cmap_dim: int | None = None
+    label_width: int | None = None
     conv_clamp: float | None = None
 
     def __post_init__(self) -> None:
@@ -174,6 +187,7 @@ class StyleGAN2DiscriminatorConfig(CriticConfig):
         )
         if self.cmap_dim is not None:
             check_range("cmap_dim", self.cmap_dim, 1, 65_536)
+        _check_entry(self, 0, self.cmap_dim or self.widths[0], "cmap_dim")
         _check_clamp(self.conv_clamp)
 
 
@@ -255,6 +269,20 @@ def _check_mapping(
     if width is not None:
         check_range("mapping_width", width, 1, 65_536)
     check_range("mapping_lr_multiplier", lr_multiplier, 1e-6, 1e3)
+
+
+def _check_entry(
+    config: StyleGAN2GeneratorConfig | StyleGAN2DiscriminatorConfig, z_dim: int, out: int, name: str
+) -> None:
+    """What enters the mapping: without layers, it is what comes out."""
+    if config.label_width is not None:
+        check_range("label_width", config.label_width, 1, 65_536)
+    enters = z_dim + ((config.label_width or out) if config.num_classes else 0)
+    if not config.mapping_layers and enters not in (0, out):
+        raise ConfigError(
+            f"mapping_layers = 0, but {enters} values are to become {out}",
+            f"use {name} = {enters}, or 1 layer or more",
+        )
 
 
 def _check_clamp(clamp: float | None) -> None:

@@ -54,6 +54,7 @@ class Generator(StyleGenerator):
             config.w_dim,
             layers=config.mapping_layers,
             width=config.mapping_width,
+            label_width=config.label_width,
             lr_multiplier=config.mapping_lr_multiplier,
         )
         self.const = nn.Parameter(torch.randn(1, widths[0], 4, 4))
@@ -109,12 +110,15 @@ class Mapping(nn.Module):
         layers: int,
         lr_multiplier: float,
         width: int | None = None,
+        label_width: int | None = None,
     ) -> None:
-        """`width` is that of the layers before the last, w_dim if left out."""
+        """`width` is that of the layers before the last, `label_width` of the label's embedding;
+        w_dim if left out."""
         super().__init__()
         self.num_classes = num_classes
-        self.embed = EqualizedLinear(num_classes, w_dim) if num_classes else None
-        wide = z_dim + (w_dim if num_classes else 0)
+        label_width = label_width or w_dim
+        self.embed = EqualizedLinear(num_classes, label_width) if num_classes else None
+        wide = z_dim + (label_width if num_classes else 0)
         widths = [wide, *[width or w_dim] * (layers - 1), w_dim]
         self.layers = nn.ModuleList(
             EqualizedLinear(widths[k], widths[k + 1], lr_multiplier=lr_multiplier)
@@ -273,6 +277,7 @@ class Discriminator(ganzoo.Discriminator):
                 self.out_dim,
                 layers=config.mapping_layers,
                 width=config.mapping_width,
+                label_width=config.label_width,
                 lr_multiplier=config.mapping_lr_multiplier,
             )
         self.register_buffer("fir", fir_kernel(), persistent=False)

@@ -47,6 +47,8 @@ class Generator(StyleGenerator):
         # the mean square of what enters each layer, as training saw it
         self.register_buffer("magnitudes", torch.ones(len(bands) + 1))
         self.num_ws = len(bands) + 2
+        # one of 256x256 takes up to ten seconds on a core
+        self.samples_shown = 4 if config.image_shape[1] <= 256 else 2
 
     def synthesis(self, ws: Tensor) -> Tensor:  # type: ignore[override]
         """Images (N, C, H, W) of ws (N, num_ws, w_dim)."""

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 import ganzoo
 from ganzoo import layout, models, plugins
 from ganzoo.cli import main
-from ganzoo.errors import GanzooError, InputError
+from ganzoo.errors import GanzooError
 from ganzoo.importing.importer import Converted, Network
 from ganzoo.importing.reading import read
 from tests.nvidia_pytorch import (
@@ -58,6 +58,9 @@ GENERATORS: dict[str, dict[str, Any]] = {
     "orig": {"widths": [4, 6, 5], "architecture": "orig", "image": 1, "lr": 0.5},
     "stylegan3's": {"widths": [9, 9, 4, 3], "flat": True, "clamp": 256, "layers": 3, "hidden": 8},
     "stylegan3's, conditional": {"widths": [6, 3], "flat": True, "c": 2, "w": 8},
+    "label embedded in 4": {"widths": [6, 3], "c": 3, "label": 4},
+    "no mapping": {"widths": [6, 3], "layers": 0, "z": 5},
+    "no mapping, conditional": {"widths": [6, 3], "layers": 0, "c": 2, "label": 3, "z": 2},
 }
 
 
@@ -93,7 +96,7 @@ CRITICS: dict[str, dict[str, Any]] = {
     "resnet, clamped": {"widths": [6, 5, 3], "clamp": 0.5, "group": None, "statistics": 2},
     "skip, clamped": {"widths": [7, 5, 3], "clamp": 0.4, "architecture": "skip"},
     "orig, conditional": {"widths": [7, 5], "architecture": "orig", "c": 3, "cmap": 6, "group": 2},
-    "conditional": {"widths": [4, 5, 3], "c": 3, "cmap": 4, "hidden": 9},
+    "conditional": {"widths": [4, 5, 3], "c": 3, "cmap": 4, "hidden": 9, "label": 6},
     "without statistics": {"widths": [4, 3], "statistics": 0, "image": 1},
 }
 
@@ -162,12 +165,51 @@ def test_without_noise_maps_images_are_the_same(tmp_path: Path) -> None:
     torch.testing.assert_close(G(z).double(), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_weights_may_be_laid_out_or_kept_otherwise(tmp_path: Path) -> None:
+    """The programs lay out the weights of float16 blocks by channels; people halve files."""
+    content = snapshot()
+    plain = imported(tmp_path, content).generator.state
+    for layer in (content["G_ema"].synthesis.b8.conv0, content["G_ema"].synthesis.b8.conv1):
+        weight = layer.weight.detach().to(memory_format=torch.channels_last)
+        assert not weight.is_contiguous()
+        layer.state["_parameters"]["weight"] = torch.nn.Parameter(weight)
+    const = content["G_ema"].synthesis.b4.state["_parameters"]
+    const["const"] = torch.nn.Parameter(const["const"].detach().half())
+    changed = imported(tmp_path, content).generator.state
+    for name, tensor in plain.items():
+        expected = tensor.half().float() if name == "const" else tensor
+        assert torch.equal(changed[name], expected) and changed[name].is_contiguous(), name
+
+
 def test_what_is_beside_the_networks_is_left_out(tmp_path: Path) -> None:
     """A D that is no network either."""
     found = imported(tmp_path, snapshot(D={"x": torch.zeros(1)}, seen=torch.zeros(1), step=3))
     assert found.discriminator is None
     fates = {fate.source: fate for fate in found.fates}
     assert fates["D.x"].note == fates["seen."].note == "of no network"
+
+
+def test_settings_that_are_not_read_are_named(tmp_path: Path) -> None:
+    content = snapshot()
+    given = content["G_ema"].state["_init_kwargs"]
+    given["synthesis_kwargs"] |= {"blurred": EasyDict(sigma=2)}
+    given |= {"epilogue": 3, "fused_modconv_default": "inference_only"}
+    content["D"].state["_init_kwargs"] = EasyDict(
+        channel_base=99, block_kwargs=EasyDict(freeze_layers=2, foo="bar")
+    )
+    _, without, unknown = imported(tmp_path, content).notes
+    assert without == (
+        "Without effect on images: G_ema num_fp16_res = 4,"
+        " G_ema fused_modconv_default = 'inference_only', D freeze_layers = 2."
+    )
+    assert unknown.startswith(
+        "Settings that are not known here, and were not used: G_ema blurred = {'sigma': 2},"
+        " G_ema epilogue = 3, D foo = 'bar'. "
+    )
+    result = CliRunner().invoke(
+        main, ["import", str(tmp_path / "network-snapshot.pkl"), "--report"]
+    )
+    assert result.exit_code == 0 and unknown in result.stderr
 
 
 def test_a_discriminator_of_another_kind_is_left_out(tmp_path: Path) -> None:
@@ -224,6 +266,18 @@ def two_clamps(content: Any) -> None:
     content["G_ema"].synthesis.b8.torgb.state["conv_clamp"] = 256
 
 
+def louder(content: Any) -> None:
+    content["G_ema"].synthesis.b8.conv0.state["act_gain"] = 2.0
+
+
+def faster(content: Any) -> None:
+    content["G_ema"].synthesis.b8.conv0.affine.state["bias_gain"] = 2.0
+
+
+def a_short_z(content: Any) -> None:
+    content["G_ema"].mapping.state |= {"num_layers": 0, "_modules": {}}
+
+
 def a_tensor_more(content: Any) -> None:
     content["G_ema"].synthesis.b8.conv1.parameter("attention", 3)
 
@@ -271,6 +325,9 @@ def long_names(content: Any) -> None:
         (filtered, r"G_ema\.synthesis\.b8\.conv0\.resample_filter is another filter"),
         (swish, r"G_ema\.synthesis\.b4\.conv1 has the activation 'swish': only 'lrelu'"),
         (rescaled, r"D\.b8\.conv1 scales its weight by 1, the original by 0\.19"),
+        (louder, r"b8\.conv0 scales its output by 2, the original by 1\.41421"),
+        (faster, r"b8\.conv0\.affine has the lr_multiplier 2\.0: only 1"),
+        (a_short_z, "mapping_layers = 0, but 6 values are to become 5: use w_dim = 6, or"),
         (two_clamps, r"b8\.conv1 has conv_clamp None, .*b8\.torgb 256"),
         (laughing, r"G_ema\.synthesis\.b8\.torgb has conv_clamp \[\["),
         (a_tensor_more, r"does not have: G_ema\.synthesis\.b8\.conv1\.attention"),
@@ -282,7 +339,7 @@ def long_names(content: Any) -> None:
 def test_what_ours_is_not_is_refused(tmp_path: Path, change: Any, problem: str) -> None:
     content = snapshot()
     change(content)
-    with pytest.raises(InputError, match=problem) as error:
+    with pytest.raises(GanzooError, match=problem) as error:
         imported(tmp_path, content)
     assert "\n" not in str(error.value)
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import affine_grid, conv2d, leaky_relu, pad
 
 import ganzoo
+from ganzoo import provenance
 from ganzoo.cli import main
 from ganzoo.configs import config_from_dict
 from ganzoo.errors import InputError
@@ -400,6 +401,7 @@ def test_every_tensor_of_the_file_has_a_place() -> None:
         (lambda o: o.state["_init_kwargs"].update(first_stopband="wide"), "= 'wide' is no"),
         (lambda o: o.state["_init_kwargs"].update(first_stopband=1.0), "first_stopband = 1.0"),
         (lambda o: o.state["_init_kwargs"].update(channel_base=math.inf), "channel_base = inf"),
+        (lambda o: o.tensors["synthesis.input.transform"][2].fill_(1), "transform of the input"),
         (lambda o: o.tensors.clear(), "its layers are missing"),
         (lambda o: [o.tensors.pop(n) for n in list(o.tensors) if "L1_" in n], "its layers are L0_"),
     ],
@@ -440,16 +442,24 @@ def pickled(original: Original) -> Obj:
     G.state["_init_kwargs"] = EasyDict(original.state["_init_kwargs"])
     synthesis = make("SynthesisNetwork", margin_size=10, output_scale=0.25, num_critical=2,
                      layer_names=[name for name, _ in original.layers])  # fmt: skip
-    size = np.broadcast_to(np.asarray(original.size), [2])
+
+    def pair(size: int) -> np.ndarray:
+        return np.broadcast_to(np.asarray(size), [2])
+
+    size = pair(original.size)
     features = make("SynthesisInput", bandwidth=np.float64(2), size=size, sampling_rate=16)
     mapping = make("MappingNetwork", w_avg_beta=0.99, num_layers=2)
     for number in range(2):
+        inputs = original.tensors[f"mapping.fc{number}.weight"].shape[1]
         dense = make("FullyConnectedLayer", activation="lrelu", bias_gain=0.01,
-                     weight_gain=np.float64(0.01))  # fmt: skip
+                     weight_gain=np.float64(0.01 / math.sqrt(inputs)))  # fmt: skip
         mapping.add(**{f"fc{number}": dense})
     synthesis.add(input=features)
     for name, how in original.layers:
-        layer = make("SynthesisLayer", conv_clamp=256, in_size=size, up_factor=how["up"],
+        before, size = size, pair(int(name.split("_")[1]))
+        padding = [how["lo"], how["hi"], how["lo"], how["hi"]]
+        layer = make("SynthesisLayer", conv_clamp=256, in_size=before, out_size=size,
+                     up_factor=how["up"], down_factor=how["down"], padding=padding,
                      is_torgb=how["image"], use_fp16=True)  # fmt: skip
         synthesis.add(**{name: layer})
         if how["image"]:
@@ -465,6 +475,51 @@ def pickled(original: Original) -> Obj:
         kind = "_buffers" if leaf in BUFFERS else "_parameters"
         owner.state[kind][leaf] = tensor if leaf in BUFFERS else nn.Parameter(tensor)
     return G
+
+
+@pytest.mark.parametrize(
+    ("layer", "says", "message"),
+    [
+        ("L2_36_6", {"padding": [9, 8, 8, 9]}, r"L2_36_6 has padding \[9, 8, 8, 9\], where"),
+        ("L2_36_6", {"up_factor": 4}, "its L2_36_6 has up_factor 4, where ours has 2"),
+        ("L1_36_6", {"in_size": np.asarray([36, 38])}, r"its L1_36_6 has in_size .*ours has 36"),
+        ("L3_16_6", {"conv_clamp": None}, "its L3_16_6 has conv_clamp None, where ours has 256"),
+        ("L4_16_3", {"conv_clamp": [[1]]}, r"its L4_16_3 has conv_clamp \[\[1\]\], where"),
+        ("input", {"sampling_rate": 32.0}, "its input has sampling_rate 32.0, where ours has 16"),
+    ],
+)  # fmt: skip
+def test_layers_that_say_otherwise_are_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    layer: str,
+    says: dict[str, Any],
+    message: str,
+) -> None:
+    name_modules(monkeypatch)
+    G = pickled(Original(resolution=16, layers=4))
+    G.synthesis.state["_modules"][layer].state |= says
+    path = tmp_path / "network-snapshot.pkl"
+    path.write_bytes(pickle.dumps({"G_ema": G}))
+    with pytest.raises(InputError, match=message):
+        ganzoo.import_checkpoint(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_layers_of_another_scale_or_activation_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name_modules(monkeypatch)
+    path = tmp_path / "network-snapshot.pkl"
+    for says, message in (
+        ({"activation": "relu"}, "G_ema.mapping.fc1 has the activation 'relu'"),
+        ({"weight_gain": 1.0}, "G_ema.mapping.fc1 scales its weight by 1"),
+        ({"bias_gain": 0.02, "weight_gain": 0.02 / math.sqrt(7)}, "fc0 has bias_gain 0.01, .*fc1"),
+    ):
+        G = pickled(Original(resolution=16, layers=4))
+        G.mapping.fc1.state |= says
+        path.write_bytes(pickle.dumps({"G_ema": G}))
+        with pytest.raises(InputError, match=message):
+            ganzoo.import_checkpoint(path, tmp_path / "out")
 
 
 @pytest.mark.parametrize("protocol", [3, 4, 5])
@@ -483,6 +538,8 @@ def test_a_file_of_the_program_becomes_a_model_folder(
     (facts,) = json.loads(result.stdout)
     assert (facts["family"], facts["program"]) == ("stylegan-nvidia", "NVlabs/stylegan3")
     assert facts["license"] == "NVIDIA Source Code License for StyleGAN3"
+    record = provenance.read_record(out / "samples.png")
+    assert record is not None and record["seeds"] == "0-3"  # it is slow
     ours, z = ganzoo.load(out), torch.randn(2, 5)
     for k, image in enumerate(ours(z)):
         w = original.mapping(z[k], None).repeat(16, 1)

@@ -17,7 +17,7 @@ from ganzoo.importing.importer import Converted, Importer, Network
 from ganzoo.importing.modules import Account, Moves
 from ganzoo.importing.nvidia import Module, entries
 from ganzoo.importing.tree import Checkpoint, label, shown
-from ganzoo_stylegan.importing import stylegan2, stylegan3
+from ganzoo_stylegan.importing import keywords, stylegan2, stylegan3
 
 ADA, STYLEGAN3 = "NVlabs/stylegan2-ada-pytorch", "NVlabs/stylegan3"
 LICENSES = {
@@ -31,6 +31,9 @@ LICENSES = {
     ),
 }
 """The program -> the licence of its code and networks, which is for non-commercial use only."""
+
+
+CHANGED = "a changed network cannot be imported"
 
 
 class NvidiaImporter(Importer):
@@ -53,7 +56,7 @@ class NvidiaImporter(Importer):
         account = _account(checkpoint.root, found)
         own = account.network("generator", f"{name}.")
         if _is_stylegan3(G):
-            generator = _stylegan3(own, G)
+            generator = _stylegan3(own, G, name)
         else:
             generator = _generator(own, G, name)
             if "mapping.w_avg" not in own:
@@ -69,6 +72,8 @@ class NvidiaImporter(Importer):
                 "The program computes its higher resolutions in float16; here everything is in"
                 " float32, and images differ by rounding."
             )
+        taken = {name: G} if D is None or discriminator is None else {name: G, "D": D}
+        notes += keywords.notes(taken)
         for key in entries(checkpoint.root):
             if key not in (name, "D") or key not in found:
                 why = "training only" if key in found else "of no network"
@@ -120,9 +125,11 @@ def _is_stylegan3(G: Module) -> bool:
     return "input" in G.children["synthesis"].children
 
 
-def _stylegan3(moves: Moves, G: Module) -> Network:
-    found = G.tensors()
+def _stylegan3(moves: Moves, G: Module, where: str) -> Network:
+    found, modules = G.tensors(), G.modules()
+    _check_layers(modules, where)
     network = stylegan3.convert(G.state, found)
+    _lr_multiplier(modules, network.config["mapping_layers"], where)
     for name, target in stylegan3.targets(found).items():
         moves.account(name, target, "")
     return network
@@ -195,9 +202,7 @@ def _discriminator(moves: Moves, D: Module) -> Network:
     if c_dim:
         cmap_dim = modules["b4"].attribute("cmap_dim", int, "D.b4")
         if "mapping" not in D.children:
-            raise InputError(
-                "D has classes, but no mapping", "a changed network cannot be imported"
-            )
+            raise InputError("D has classes, but no mapping", CHANGED)
         layers = D.children["mapping"].attribute("num_layers", int, "D.mapping")
         settings |= {"cmap_dim": cmap_dim, **stylegan2.mapping_settings(tensors, layers, cmap_dim)}
         settings["mapping_lr_multiplier"] = _lr_multiplier(modules, layers, "D")
@@ -244,13 +249,24 @@ def _check_layers(modules: Mapping[str, Module], where: str) -> None:
                 f"{where}.{name} has the activation {shown(activation)}",
                 f"only {kind!r} can be imported there",
             )
+        multiplier = module.state.get("bias_gain", 1)
+        if multiplier != 1 and not name.startswith("mapping.fc"):
+            raise InputError(
+                f"{where}.{name} has the lr_multiplier {shown(multiplier)}",
+                "only 1 can be imported there",
+            )
+        gain, usual = module.state.get("act_gain"), 1 if kind == "linear" else math.sqrt(2)
+        if isinstance(gain, float) and not math.isclose(gain, usual, rel_tol=1e-4):
+            raise InputError(
+                f"{where}.{name} scales its output by {gain:g}, the original by {usual:g}", CHANGED
+            )
         gain, weight = module.state.get("weight_gain"), module.tensors().get("weight")
         if isinstance(gain, float) and weight is not None:
             expected = float(module.state.get("bias_gain", 1)) / math.sqrt(weight[0].numel())
             if not math.isclose(gain, expected, rel_tol=1e-4):
                 raise InputError(
                     f"{where}.{name} scales its weight by {gain:g}, the original by {expected:g}",
-                    "a changed network cannot be imported",
+                    CHANGED,
                 )
 
 
@@ -260,7 +276,7 @@ def _lr_multiplier(modules: Mapping[str, Module], layers: int, where: str) -> fl
     if not 0 < layers <= len(modules):
         raise InputError(
             f"{where}.mapping has num_layers = {shown(layers)}, and another number of layers",
-            "a changed network cannot be imported",
+            CHANGED,
         )
     names = [f"mapping.fc{k}" for k in range(layers)]
     return float(_the_one(modules, names, "bias_gain", where))

@@ -99,6 +99,9 @@ def mapping_settings(tensors: Mapping[str, Tensor], layers: int, w_dim: int) -> 
     width = len(tensors["mapping.fc0.bias"]) if "mapping.fc0.bias" in tensors else w_dim
     if layers > 1 and width != w_dim:
         settings["mapping_width"] = width
+    embed = tensors.get("mapping.embed.bias")
+    if embed is not None and embed.numel() != w_dim:
+        settings["label_width"] = embed.numel()
     return settings
 
 

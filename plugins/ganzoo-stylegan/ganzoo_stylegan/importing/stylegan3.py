@@ -6,6 +6,7 @@ names and shapes of the file's layers say whether both agree.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -79,7 +80,8 @@ def convert(state_of_root: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
         elif not target:
             raise _unfit(f"it has a tensor {name!r}, which StyleGAN3 has not")
     with torch.device("meta"):
-        expected = {name: tensor.shape for name, tensor in Generator(config).state_dict().items()}
+        G = Generator(config)
+    expected = {name: tensor.shape for name, tensor in G.state_dict().items()}
     for name in sorted(state.keys() ^ expected.keys()):
         raise _unfit(f"it has {'no' if name in expected else 'a'} tensor for {name!r}")
     for name, tensor in state.items():
@@ -87,6 +89,9 @@ def convert(state_of_root: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
             raise _unfit(
                 f"it has {list(tensor.shape)} for {name!r}, which is {list(expected[name])}"
             )
+    if state["input.transform"][2].tolist() != [0, 0, 1]:
+        raise _unfit("its transform of the input does more than turn, stretch and move")
+    _check_layers(_child(state_of_root, "synthesis"), layers, G)
     return Network(PART, config_to_dict(config), {name: state[name] for name in expected})
 
 
@@ -145,6 +150,62 @@ def _config(
         return config_from_dict(StyleGAN3GeneratorConfig, settings, where="its config")
     except ConfigError as error:
         raise _unfit(str(error)) from error
+
+
+def _check_layers(
+    synthesis: Mapping[str, Any], layers: list[tuple[int, int, int]], G: Generator
+) -> None:
+    """Refuse layers that say of themselves what is not so of ours."""
+    bands = G.config.bands
+    first = bands[0]
+    expected: dict[str, dict[str, float | None]] = {
+        "input": {
+            "size": first.size,
+            "sampling_rate": first.sampling_rate,
+            "bandwidth": first.cutoff,
+        }
+    }
+    for k, band in enumerate(bands):
+        before = bands[max(k - 1, 0)]
+        expected[_title(layers[k])] = {
+            "in_sampling_rate": before.sampling_rate,
+            "out_sampling_rate": band.sampling_rate,
+            "in_cutoff": before.cutoff,
+            "out_cutoff": band.cutoff,
+            "in_size": before.size,
+            "out_size": band.size,
+            "conv_clamp": G.config.conv_clamp,
+        }
+        if k < len(G.layers):
+            ours = G.layers[k]
+            expected[_title(layers[k])] |= {
+                "up_factor": ours.up,
+                "down_factor": ours.down,
+                "padding": ours.padding,
+            }
+    for name, values in expected.items():
+        module = _child(synthesis, name)
+        for key, ours in values.items():
+            theirs = module.get(key, ours)
+            if not all(_same(number, ours) for number in _along_both_axes(key, theirs)):
+                raise _unfit(f"its {name} has {key} {shown(theirs)}, where ours has {ours}")
+
+
+def _along_both_axes(key: str, value: Any) -> list[Any]:
+    """Sizes have a number for each axis; paddings two, of which the second follows from sizes."""
+    if isinstance(value, Tensor):
+        value = value[:4].tolist() if value.ndim == 1 else [None]
+    if not isinstance(value, (list, tuple)):
+        return [value]
+    return list(value[:4:2] if key == "padding" else value[:2])
+
+
+def _same(theirs: Any, ours: float | None) -> bool:
+    if theirs is None or ours is None:
+        return theirs is ours
+    if isinstance(theirs, bool) or not isinstance(theirs, (int, float)):
+        return False
+    return math.isclose(theirs, ours, rel_tol=1e-4)
 
 
 def _child(state: Mapping[str, Any], name: str) -> Mapping[str, Any]:

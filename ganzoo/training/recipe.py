@@ -135,6 +135,24 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class Finish:
+    """What follows the last step, so that the model is ready to be published: `evaluate` measures
+    the metrics of `[evaluate]`, and `audit` audits it, on so many generated images (0 for not)."""
+
+    evaluate: int = 0
+    audit: int = 0
+
+    def __post_init__(self) -> None:
+        check_range("evaluate", self.evaluate, 0, 10**6)
+        check_range("audit", self.audit, 0, 10**6)
+        if self.evaluate == 1 or 0 < self.audit < 100:
+            raise ConfigError(
+                f"finish = {{ evaluate = {self.evaluate}, audit = {self.audit} }} is too few images",
+                "measure 2 at least and audit 100, or 0 for not",
+            )
+
+
+@dataclass(frozen=True)
 class Publication:
     """What is said about the model that a run writes, and how its weights are stored."""
 
@@ -185,6 +203,7 @@ class Recipe:
     channels_last: bool = True
     every: Every = Every()
     evaluate: Evaluate = Evaluate()
+    finish: Finish = Finish()
     model: Publication = Publication()
     about: About = About()
 
@@ -269,7 +288,8 @@ class Recipe:
         optimizers = (self.optimizer.generator, self.optimizer.discriminator)
         fixed = not any(optimizer.follows_length for optimizer in optimizers)
         said = tuple(f"data.{key}" for key in SAID_OF_DATA)
-        return ("name", "every", "evaluate", "model", "about", *said, *(("kimg",) if fixed else ()))
+        length = ("kimg",) if fixed else ()
+        return ("name", "every", "evaluate", "finish", "model", "about", *said, *length)
 
     @property
     def images(self) -> int:

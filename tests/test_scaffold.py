@@ -46,19 +46,9 @@ for words in json.loads(sys.stdin.read()):
 """
 
 
-def shortened(words: list[str]) -> list[str]:
-    """A command of the README, cut to seconds."""
-    more = {
-        "train": "--steps 2 --data shapes?n=64&size=32 --set batch=8 --set generator.width=8",
-        "evaluate": "-n 64 --repeats 1",
-        "audit": "-n 100",
-        # two steps are no model: that its audit fails is what a real run is for
-        "publish": "--override audit --reason 'cut to two steps'",
-    }
-    return words + shlex.split(more.get(words[0], ""))
-
-
-def test_what_its_readme_says_works_in_a_clean_environment(plugin: Path, tmp_path: Path) -> None:
+def test_what_its_readme_says_works_untouched_in_a_clean_environment(
+    plugin: Path, tmp_path: Path
+) -> None:
     python = environments.make(tmp_path / "venv")
     commands = []
     readme = [block.text for block in blocks(plugin / "README.md") if block.language == "sh"]
@@ -72,18 +62,24 @@ def test_what_its_readme_says_works_in_a_clean_environment(plugin: Path, tmp_pat
             assert "passed" in said and "failed" not in said and "skipped" not in said
         else:
             assert words[0] == "ganzoo"
-            commands.append(shortened(words[1:]))
-    # what the recipe says of its data does not hold for those that --data puts in their place
-    commands.insert(-1, ["declare", "runs/1", "shows_people=no", "not_for_all_audiences=no"])
-    assert [words[0] for words in commands] == [
-        "check", "train", "generate", "train", "evaluate", "audit", "declare", "publish"
-    ]  # fmt: skip
+            commands.append(words[1:])
+    assert commands == [  # nothing is declared, overridden or cut short
+        ["check", "."],
+        ["train", "star-gaze.shapes", "--out", "runs/1"],
+        ["generate", "runs/1", "--class-grid", "-o", "grid.png"],
+        ["publish", "runs/1", "me/star-gaze-shapes", "--dry-run"],
+    ]
     said = environments.run(python, "-c", SESSION, input=json.dumps(commands), cwd=plugin)
-    assert "\nmodel.safetensors\t" in said  # of what would be sent
+    sent = {line.partition("\t")[0] for line in said.splitlines() if "\t" in line}
+    assert {"model.safetensors", "metrics.json", "audit.json", "README.md"} <= sent
+    assert "discriminator.safetensors" not in sent
     assert provenance.read_record(plugin / "grid.png")["plugin"].startswith("ganzoo-star-gaze")
-    config = layout.read_config(plugin / "runs" / "1" / "model")
+    model = plugin / "runs" / "1" / "model"
+    config = layout.read_config(model)
     assert config.license == "mit" and config.dataset.name.startswith("shapes")
-    assert config.generator.part == "star-gaze"
+    assert config.generator.part == "star-gaze" and not config.overrides
+    # so small an audit passes nothing, and says so
+    assert layout.read_json(model / "audit.json")["verdict"] == "warn"
 
 
 # -- what it consists of -------------------------------------------------------------------------

@@ -143,13 +143,12 @@ class Finish:
     audit: int = 0
 
     def __post_init__(self) -> None:
-        check_range("evaluate", self.evaluate, 0, 10**6)
-        check_range("audit", self.audit, 0, 10**6)
-        if self.evaluate == 1 or 0 < self.audit < 100:
-            raise ConfigError(
-                f"finish = {{ evaluate = {self.evaluate}, audit = {self.audit} }} is too few images",
-                "measure 2 at least and audit 100, or 0 for not",
-            )
+        for name, least in (("evaluate", 2), ("audit", 100)):
+            n = getattr(self, name)
+            if n and not least <= n <= 10**6:
+                raise ConfigError(
+                    f"finish.{name} = {n} images", f"use {least} to 1000000, or 0 for none"
+                )
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shlex
 import sys
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from ganzoo.gates import licences
 from ganzoo.scaffold import names
 from ganzoo.training import Recipe
 from tests import environments
-from tests.test_readme import blocks
+from tests.test_readme import ROOT, blocks
 
 
 @pytest.fixture(scope="module")
@@ -131,10 +133,34 @@ def test_the_workflow_pins_major_versions_and_runs_the_tests(plugin: Path) -> No
     assert workflow["permissions"] == {"contents": "read"}
 
 
-def test_it_is_in_good_style(plugin: Path) -> None:
+@pytest.mark.parametrize("name", ["q", "star-gaze", "x-9" + "-abcdefghi" * 3 + "-abcdef"])
+def test_it_is_in_good_style_however_long_its_name(name: str, tmp_path: Path) -> None:
+    folder = scaffold.write_plugin(name, tmp_path / name)
     ruff = (sys.executable, "-m", "ruff")
-    environments.run(*ruff, "check", ".", cwd=plugin)
-    environments.run(*ruff, "format", "--check", "--diff", ".", cwd=plugin)
+    environments.run(*ruff, "check", ".", cwd=folder)
+    environments.run(*ruff, "format", "--check", "--diff", ".", cwd=folder)
+
+
+def test_its_types_are_strict(plugin: Path) -> None:
+    """With the cache of `make lint`, for torch and what it imports take a minute."""
+    mypy = (sys.executable, "-m", "mypy", "--cache-dir", ROOT / ".mypy_cache")
+    shared = ("--config-file", ROOT / "pyproject.toml")
+    environments.run(*mypy, *shared, "ganzoo_star_gaze", "tests", cwd=plugin)
+
+
+def test_it_can_be_built_and_uploaded(plugin: Path, tmp_path: Path) -> None:
+    build = (sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path)
+    environments.run(*build, plugin)
+    made = sorted(tmp_path.iterdir())
+    assert [path.name for path in made] == [
+        "ganzoo_star_gaze-0.1.0-py3-none-any.whl", "ganzoo_star_gaze-0.1.0.tar.gz"
+    ]  # fmt: skip
+    environments.run(sys.executable, "-m", "twine", "check", "--strict", *made)
+    with zipfile.ZipFile(made[0]) as wheel:
+        names = wheel.namelist()
+    assert "ganzoo_star_gaze/recipes/star-gaze.shapes.toml" in names
+    assert "ganzoo_star_gaze-0.1.0.dist-info/licenses/LICENSE" in names
+    assert not [name for name in names if name.startswith(("runs", "tests"))]
 
 
 @pytest.mark.parametrize("license", scaffold.LICENSES)
@@ -146,6 +172,9 @@ def test_every_licence_is_whole_and_fit_for_weights(license: str, tmp_path: Path
     assert ("The ganzoo-star-gaze authors" in text) == license.startswith(("mit", "bsd"))
     assert license in licences.TERMS
 
+
+WRITTEN = {".github", ".gitignore", "LICENSE", "README.md", "ganzoo_star_gaze", "pyproject.toml"}
+WRITTEN |= {"tests"}
 
 # -- it overwrites nothing -----------------------------------------------------------------------
 
@@ -161,22 +190,94 @@ def test_a_folder_with_files_is_left_as_it_is(tmp_path: Path) -> None:
 
 def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
+    before = (tmp_path / "mine").stat().st_ino
     scaffold.write_plugin("star-gaze", tmp_path / "mine")
-    assert (tmp_path / "mine" / "pyproject.toml").is_file()
+    assert {path.name for path in (tmp_path / "mine").iterdir()} == WRITTEN
+    assert (tmp_path / "mine").stat().st_ino == before  # a shell may be in it
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
-def test_files_that_came_meanwhile_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folder_that_one_is_in_is_filled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert scaffold.write_plugin("star-gaze", Path()) == Path()
+    assert {path.name for path in tmp_path.iterdir()} == WRITTEN
+    assert Path("pyproject.toml").is_file()  # of the same folder still
+
+
+def test_a_new_repository_and_a_link_to_a_folder_are_filled(tmp_path: Path) -> None:
+    (tmp_path / "mine" / ".git").mkdir(parents=True)
+    (tmp_path / "mine" / ".git" / "HEAD").write_text("ref: refs/heads/main")
+    (tmp_path / "link").symlink_to("mine")
+    scaffold.write_plugin("star-gaze", tmp_path / "link")
+    assert {path.name for path in (tmp_path / "mine").iterdir()} == {".git", *WRITTEN}
+    assert (tmp_path / "mine" / ".git" / "HEAD").read_text() == "ref: refs/heads/main"
+    assert (tmp_path / "link").is_symlink()
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("after", [0, 5, 10])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left")])
+def test_what_stops_it_half_way_leaves_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    after: int,
+    there: bool,
+) -> None:
+    target = tmp_path / "mine"
+    if there:
+        target.mkdir()
+    write_bytes, written = Path.write_bytes, []
+
+    def write(path: Path, data: bytes) -> int:
+        if len(written) == after:
+            raise error
+        written.append(path)
+        return write_bytes(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", write)
+    with pytest.raises((KeyboardInterrupt, InputError)) as raised:
+        scaffold.write_plugin("star-gaze", target)
+    if isinstance(error, OSError):
+        said = f"cannot write {target}: No space left: free some space or choose another place"
+        assert str(raised.value) == said
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["mine"] * there
+
+
+def test_a_move_that_fails_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "mine"
     target.mkdir()
+    rename = Path.rename
+
+    def refuse(path: Path, to: Path) -> Path:
+        if to == target / "pyproject.toml":
+            raise PermissionError(errno.EACCES, "Permission denied", str(to))
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(InputError, match=r"cannot write .*mine: Permission denied"):
+        scaffold.write_plugin("star-gaze", target)
+    assert list(target.iterdir()) == []
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_files_that_came_meanwhile_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    target = tmp_path / "mine"
+    if there:
+        target.mkdir()
     write_text = scaffold.files.write_text
 
     def write(path: Path, text: str) -> None:
+        target.mkdir(exist_ok=True)
         (target / "notes.txt").write_text("mine")
         write_text(path, text)
 
     monkeypatch.setattr(scaffold.files, "write_text", write)
-    with pytest.raises(InputError, match="cannot write"):
+    with pytest.raises(InputError, match=r"cannot write|is not empty"):
         scaffold.write_plugin("star-gaze", target)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
     assert [path.name for path in target.iterdir()] == ["notes.txt"]

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,14 @@ def write_plugin(folder: Path, *, module: str = PLUGIN) -> Path:
     (folder / "pyproject.toml").write_text(PYPROJECT)
     (folder / "ganzoo_comet" / "__init__.py").write_text(module)
     return folder
+
+
+def write_wheel(folder: Path, entry_points: str) -> Path:
+    path = folder / "ganzoo_comet-0.3-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("ganzoo_comet/__init__.py", PLUGIN)
+        wheel.writestr("ganzoo_comet-0.3.dist-info/entry_points.txt", entry_points)
+    return path
 
 
 @pytest.fixture
@@ -118,11 +127,35 @@ def test_an_editable_folder(ganzoo, commands, tmp_path) -> None:
 
 
 def test_a_wheel_is_checked_by_its_name(ganzoo, commands, tmp_path) -> None:
-    wheel = tmp_path / "ganzoo_comet-0.3-py3-none-any.whl"
-    wheel.write_bytes(b"")
+    wheel = write_wheel(tmp_path, "[ganzoo]\ncomet = ganzoo_comet\n")
     assert ganzoo("install", wheel).exit_code == 0
     assert commands[0][-1] == str(wheel)
     assert commands[1][-1] == "ganzoo-comet"
+
+
+def test_a_wheel_without_a_plugin_is_not_installed(refused, commands, tmp_path) -> None:
+    wheel = write_wheel(tmp_path, "[console_scripts]\ncomet = ganzoo_comet:main\n")
+    assert f"{wheel} brings no plugin of ganzoo" in refused("install", wheel)
+    wheel.write_bytes(b"PK\3\4")
+    assert f"{wheel} is no wheel" in refused("install", wheel)
+    assert commands == []
+
+
+def test_what_turns_out_to_be_no_plugin_is_undone_by_what_it_says(ganzoo, monkeypatch) -> None:
+    ran = []
+
+    def run(command: list[str], **options: object) -> subprocess.CompletedProcess[bytes]:
+        ran.append(command)
+        return subprocess.CompletedProcess(command, int("check" in command))
+
+    monkeypatch.setattr(installing.subprocess, "run", run)
+    result = ganzoo("install", "some-library")
+    assert result.exit_code == 1
+    undo = f"{sys.executable} -m pip uninstall some-library"
+    assert result.stderr.splitlines()[-1] == (
+        f"error: some-library is installed, but it is no plugin of ganzoo: {undo}"
+    )
+    assert len(ran) == 2
 
 
 @pytest.mark.parametrize(

@@ -82,13 +82,9 @@ def _entry_groups(wheel: Path) -> list[str]:
 
     try:
         with zipfile.ZipFile(wheel) as opened:
-            found = [
-                n
-                for n in opened.namelist()
-                if re.fullmatch(r"[^/]+\.dist-info/entry_points\.txt", n)
-            ]
-            text = "".join(opened.read(name).decode("utf-8", "replace") for name in found)
-    except (OSError, zipfile.BadZipFile) as error:
+            listed = [n for n in opened.namelist() if n.endswith(".dist-info/entry_points.txt")]
+            text = "".join(opened.read(name).decode("utf-8", "replace") for name in listed)
+    except (OSError, RuntimeError, zipfile.BadZipFile) as error:
         raise PluginError(f"{wheel} is no wheel: {error}", "build or fetch it again") from error
     return re.findall(r"^\s*\[\s*([^\]\s]+)\s*\]", text, re.MULTILINE)
 

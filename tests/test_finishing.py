@@ -110,6 +110,23 @@ def test_an_audit_of_other_weights_is_made_anew(tmp_path: Path) -> None:
     assert not finishing.is_audited(run / "model")
 
 
+def test_what_cannot_be_measured_is_refused_before_the_run(tmp_path: Path) -> None:
+    asked = recipe({"evaluate": 32}, evaluate={"metrics": ["inception-score"]})
+    with pytest.raises(InputError, match="needs a classifier"):
+        training.train(asked, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_damaged_record_costs_a_resumed_run_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    asked = recipe({"evaluate": 32})
+    run = training.train(asked, tmp_path / "run")
+    (run / "model" / "metrics.json").write_text("[")
+    training.train(asked, run, resume=True)
+    assert "not measured: " in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("finish", [{"evaluate": 1}, {"audit": 99}, {"evaluate": -1}, {"n": 5}])
 def test_odd_numbers_are_refused_before_the_run(tmp_path: Path, finish: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match=r"finish"):

@@ -29,12 +29,14 @@ def finish(trainer: Trainer, *, progress: bool = False) -> None:
     if trainer.step < trainer.total_steps:
         return
     asked, folder = trainer.recipe.finish, trainer.folder / "model"
-    if asked.evaluate and not results_of_weights(folder):
+    if asked.evaluate:
         with _kept(trainer, "measured"):
-            _evaluate(trainer, folder, progress)
-    if asked.audit and not is_audited(folder):
+            if not results_of_weights(folder):
+                _evaluate(trainer, folder, progress)
+    if asked.audit:
         with _kept(trainer, "audited"):
-            _audit(trainer, folder, progress)
+            if not is_audited(folder):
+                _audit(trainer, folder, progress)
 
 
 def _evaluate(trainer: Trainer, folder: Path, progress: bool) -> None:

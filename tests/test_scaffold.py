@@ -6,6 +6,7 @@ import errno
 import json
 import shlex
 import sys
+import tarfile
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -68,14 +69,16 @@ def test_what_its_readme_says_works_untouched_in_a_clean_environment(
     assert commands == [  # nothing is declared, overridden or cut short
         ["check", "."],
         ["train", "star-gaze.shapes", "--out", "runs/1"],
-        ["generate", "runs/1", "--class-grid", "-o", "grid.png"],
+        ["generate", "runs/1", "--class-grid", "-o", "runs/grid.png"],
         ["publish", "runs/1", "me/star-gaze-shapes", "--dry-run"],
     ]
     said = environments.run(python, "-c", SESSION, input=json.dumps(commands), cwd=plugin)
     sent = {line.partition("\t")[0] for line in said.splitlines() if "\t" in line}
     assert {"model.safetensors", "metrics.json", "audit.json", "README.md"} <= sent
     assert "discriminator.safetensors" not in sent
-    assert provenance.read_record(plugin / "grid.png")["plugin"].startswith("ganzoo-star-gaze")
+    assert provenance.read_record(plugin / "runs" / "grid.png")["plugin"].startswith(
+        "ganzoo-star-gaze"
+    )
     model = plugin / "runs" / "1" / "model"
     config = layout.read_config(model)
     assert config.license == "mit" and config.dataset.name.startswith("shapes")
@@ -161,6 +164,10 @@ def test_it_can_be_built_and_uploaded(plugin: Path, tmp_path: Path) -> None:
     assert "ganzoo_star_gaze/recipes/star-gaze.shapes.toml" in names
     assert "ganzoo_star_gaze-0.1.0.dist-info/licenses/LICENSE" in names
     assert not [name for name in names if name.startswith(("runs", "tests"))]
+    with tarfile.open(made[1]) as archive:
+        names = [name.partition("/")[2] for name in archive.getnames()]
+    assert "tests/test_star_gaze.py" in names
+    assert not [name for name in names if name.startswith(("runs", ".mypy_cache", ".ruff_cache"))]
 
 
 @pytest.mark.parametrize("license", scaffold.LICENSES)

@@ -152,6 +152,9 @@ def test_its_types_are_strict(plugin: Path) -> None:
 
 
 def test_it_can_be_built_and_uploaded(plugin: Path, tmp_path: Path) -> None:
+    for left in ("runs", ".mypy_cache", ".ruff_cache"):
+        (plugin / left).mkdir(exist_ok=True)
+        (plugin / left / "left.txt").touch()
     build = (sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path)
     environments.run(*build, plugin)
     made = sorted(tmp_path.iterdir())

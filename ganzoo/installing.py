@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -69,8 +70,23 @@ def _local(path: Path) -> Wanted:
         return Wanted(str(path), normalized(str(read_project(path)["name"])), is_path=True)
     wheel = re.fullmatch(r"([A-Za-z0-9._]+)-[^-]+(?:-[^-]+){3,4}\.whl", path.name)
     if wheel and path.is_file():
+        if plugins.GROUP not in _entry_groups(path):
+            raise PluginError(f"{path} brings no plugin of ganzoo", _REMEDY)
         return Wanted(str(path), normalized(wheel[1]), is_path=True)
     raise PluginError(f"{path} is no plugin's folder or wheel", _REMEDY)
+
+
+def _entry_groups(wheel: Path) -> list[str]:
+    """The groups of entry points that a wheel declares."""
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(wheel) as opened:
+            listed = [n for n in opened.namelist() if n.endswith(".dist-info/entry_points.txt")]
+            text = "".join(opened.read(name).decode("utf-8", "replace") for name in listed)
+    except (OSError, RuntimeError, zipfile.BadZipFile) as error:
+        raise PluginError(f"{wheel} is no wheel: {error}", "build or fetch it again") from error
+    return re.findall(r"^\s*\[\s*([^\]\s]+)\s*\]", text, re.MULTILINE)
 
 
 def normalized(name: str) -> str:
@@ -147,10 +163,17 @@ def check(distribution: str) -> None:
     """`ganzoo check` of what was just installed, in a new process, which sees it.
 
     Raises:
-        PluginError: it breaks the contract; the broken rules have been printed.
+        PluginError: it breaks the contract, and the broken rules have been printed; or it is no
+            plugin.
     """
     command = [sys.executable, "-m", "ganzoo", "check", distribution]
     if subprocess.run(command, stdout=STDERR, check=False).returncode:
+        found = distributions.entry_points(plugins.GROUP)
+        if distribution not in {normalized(entry.distribution) for entry in found}:
+            raise PluginError(
+                f"{distribution} is installed, but it is no plugin of ganzoo",
+                shlex.join([*_installer("uninstall"), distribution]),
+            )
         raise PluginError(
             f"{distribution} is installed, but did not pass the check above",
             f"ganzoo uninstall {distribution}, or another version of it",

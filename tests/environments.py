@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -21,6 +22,24 @@ def make(folder: Path) -> Path:
     site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
     here = sysconfig.get_path("purelib")
     (site / "dependencies.pth").write_text(f"import site; site.addsitedir({here!r})\n")
+    return python
+
+
+def make_with_uv(uv: str, folder: Path) -> Path:
+    """A new environment of uv's own, without pip, that has what this one has; returns its python.
+
+    uv takes for installed what has a folder of metadata in the environment itself.
+    """
+    run(uv, "venv", "--python", sys.executable, folder)
+    python = folder / "bin" / "python"
+    site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+    for path in Path(sysconfig.get_path("purelib")).iterdir():
+        if path.name == "pip" or path.name.startswith(("pip-", "_virtualenv")):
+            continue
+        if path.suffix == ".dist-info":
+            shutil.copytree(path, site / path.name)
+        else:
+            (site / path.name).symlink_to(path)
     return python
 
 

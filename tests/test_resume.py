@@ -87,7 +87,7 @@ def make_older(run: Path, *gained: str) -> None:
         text = head + start + rest.replace(line, "", 1)
     path.write_text(text)
     document = tomllib.loads(text)
-    for free in ("name", "every", "evaluate", "model", "about", "kimg"):
+    for free in ("name", "every", "evaluate", "finish", "model", "about", "kimg"):
         document.pop(free, None)
     for said in ("shows_people", "not_for_all_audiences", "consent"):
         document["data"].pop(said, None)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shlex
 import sys
+import tarfile
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +24,7 @@ from ganzoo.gates import licences
 from ganzoo.scaffold import names
 from ganzoo.training import Recipe
 from tests import environments
-from tests.test_readme import blocks
+from tests.test_readme import ROOT, blocks
 
 
 @pytest.fixture(scope="module")
@@ -46,19 +49,9 @@ for words in json.loads(sys.stdin.read()):
 """
 
 
-def shortened(words: list[str]) -> list[str]:
-    """A command of the README, cut to seconds."""
-    more = {
-        "train": "--steps 2 --data shapes?n=64&size=32 --set batch=8 --set generator.width=8",
-        "evaluate": "-n 64 --repeats 1",
-        "audit": "-n 100",
-        # two steps are no model: that its audit fails is what a real run is for
-        "publish": "--override audit --reason 'cut to two steps'",
-    }
-    return words + shlex.split(more.get(words[0], ""))
-
-
-def test_what_its_readme_says_works_in_a_clean_environment(plugin: Path, tmp_path: Path) -> None:
+def test_what_its_readme_says_works_untouched_in_a_clean_environment(
+    plugin: Path, tmp_path: Path
+) -> None:
     python = environments.make(tmp_path / "venv")
     commands = []
     readme = [block.text for block in blocks(plugin / "README.md") if block.language == "sh"]
@@ -72,18 +65,26 @@ def test_what_its_readme_says_works_in_a_clean_environment(plugin: Path, tmp_pat
             assert "passed" in said and "failed" not in said and "skipped" not in said
         else:
             assert words[0] == "ganzoo"
-            commands.append(shortened(words[1:]))
-    # what the recipe says of its data does not hold for those that --data puts in their place
-    commands.insert(-1, ["declare", "runs/1", "shows_people=no", "not_for_all_audiences=no"])
-    assert [words[0] for words in commands] == [
-        "check", "train", "generate", "train", "evaluate", "audit", "declare", "publish"
-    ]  # fmt: skip
+            commands.append(words[1:])
+    assert commands == [  # nothing is declared, overridden or cut short
+        ["check", "."],
+        ["train", "star-gaze.shapes", "--out", "runs/1"],
+        ["generate", "runs/1", "--class-grid", "-o", "runs/grid.png"],
+        ["publish", "runs/1", "me/star-gaze-shapes", "--dry-run"],
+    ]
     said = environments.run(python, "-c", SESSION, input=json.dumps(commands), cwd=plugin)
-    assert "\nmodel.safetensors\t" in said  # of what would be sent
-    assert provenance.read_record(plugin / "grid.png")["plugin"].startswith("ganzoo-star-gaze")
-    config = layout.read_config(plugin / "runs" / "1" / "model")
+    sent = {line.partition("\t")[0] for line in said.splitlines() if "\t" in line}
+    assert {"model.safetensors", "metrics.json", "audit.json", "README.md"} <= sent
+    assert "discriminator.safetensors" not in sent
+    assert provenance.read_record(plugin / "runs" / "grid.png")["plugin"].startswith(
+        "ganzoo-star-gaze"
+    )
+    model = plugin / "runs" / "1" / "model"
+    config = layout.read_config(model)
     assert config.license == "mit" and config.dataset.name.startswith("shapes")
-    assert config.generator.part == "star-gaze"
+    assert config.generator.part == "star-gaze" and not config.overrides
+    # so small an audit passes nothing, and says so
+    assert layout.read_json(model / "audit.json")["verdict"] == "warn"
 
 
 # -- what it consists of -------------------------------------------------------------------------
@@ -135,10 +136,41 @@ def test_the_workflow_pins_major_versions_and_runs_the_tests(plugin: Path) -> No
     assert workflow["permissions"] == {"contents": "read"}
 
 
-def test_it_is_in_good_style(plugin: Path) -> None:
+@pytest.mark.parametrize("name", ["q", "star-gaze", "x-9" + "-abcdefghi" * 3 + "-abcdef"])
+def test_it_is_in_good_style_however_long_its_name(name: str, tmp_path: Path) -> None:
+    folder = scaffold.write_plugin(name, tmp_path / name)
     ruff = (sys.executable, "-m", "ruff")
-    environments.run(*ruff, "check", ".", cwd=plugin)
-    environments.run(*ruff, "format", "--check", "--diff", ".", cwd=plugin)
+    environments.run(*ruff, "check", ".", cwd=folder)
+    environments.run(*ruff, "format", "--check", "--diff", ".", cwd=folder)
+
+
+def test_its_types_are_strict(plugin: Path) -> None:
+    """With the cache of `make lint`, for torch and what it imports take a minute."""
+    mypy = (sys.executable, "-m", "mypy", "--cache-dir", ROOT / ".mypy_cache")
+    shared = ("--config-file", ROOT / "pyproject.toml")
+    environments.run(*mypy, *shared, "ganzoo_star_gaze", "tests", cwd=plugin)
+
+
+def test_it_can_be_built_and_uploaded(plugin: Path, tmp_path: Path) -> None:
+    for left in ("runs", ".mypy_cache", ".ruff_cache"):
+        (plugin / left).mkdir(exist_ok=True)
+        (plugin / left / "left.txt").touch()
+    build = (sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path)
+    environments.run(*build, plugin)
+    made = sorted(tmp_path.iterdir())
+    assert [path.name for path in made] == [
+        "ganzoo_star_gaze-0.1.0-py3-none-any.whl", "ganzoo_star_gaze-0.1.0.tar.gz"
+    ]  # fmt: skip
+    environments.run(sys.executable, "-m", "twine", "check", "--strict", *made)
+    with zipfile.ZipFile(made[0]) as wheel:
+        names = wheel.namelist()
+    assert "ganzoo_star_gaze/recipes/star-gaze.shapes.toml" in names
+    assert "ganzoo_star_gaze-0.1.0.dist-info/licenses/LICENSE" in names
+    assert not [name for name in names if name.startswith(("runs", "tests"))]
+    with tarfile.open(made[1]) as archive:
+        names = [name.partition("/")[2] for name in archive.getnames()]
+    assert "tests/test_star_gaze.py" in names
+    assert not [name for name in names if name.startswith(("runs", ".mypy_cache", ".ruff_cache"))]
 
 
 @pytest.mark.parametrize("license", scaffold.LICENSES)
@@ -150,6 +182,9 @@ def test_every_licence_is_whole_and_fit_for_weights(license: str, tmp_path: Path
     assert ("The ganzoo-star-gaze authors" in text) == license.startswith(("mit", "bsd"))
     assert license in licences.TERMS
 
+
+WRITTEN = {".github", ".gitignore", "LICENSE", "README.md", "ganzoo_star_gaze", "pyproject.toml"}
+WRITTEN |= {"tests"}
 
 # -- it overwrites nothing -----------------------------------------------------------------------
 
@@ -165,22 +200,94 @@ def test_a_folder_with_files_is_left_as_it_is(tmp_path: Path) -> None:
 
 def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
+    before = (tmp_path / "mine").stat().st_ino
     scaffold.write_plugin("star-gaze", tmp_path / "mine")
-    assert (tmp_path / "mine" / "pyproject.toml").is_file()
+    assert {path.name for path in (tmp_path / "mine").iterdir()} == WRITTEN
+    assert (tmp_path / "mine").stat().st_ino == before  # a shell may be in it
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
-def test_files_that_came_meanwhile_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folder_that_one_is_in_is_filled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert scaffold.write_plugin("star-gaze", Path()) == Path()
+    assert {path.name for path in tmp_path.iterdir()} == WRITTEN
+    assert Path("pyproject.toml").is_file()  # of the same folder still
+
+
+def test_a_new_repository_and_a_link_to_a_folder_are_filled(tmp_path: Path) -> None:
+    (tmp_path / "mine" / ".git").mkdir(parents=True)
+    (tmp_path / "mine" / ".git" / "HEAD").write_text("ref: refs/heads/main")
+    (tmp_path / "link").symlink_to("mine")
+    scaffold.write_plugin("star-gaze", tmp_path / "link")
+    assert {path.name for path in (tmp_path / "mine").iterdir()} == {".git", *WRITTEN}
+    assert (tmp_path / "mine" / ".git" / "HEAD").read_text() == "ref: refs/heads/main"
+    assert (tmp_path / "link").is_symlink()
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("after", [0, 5, 10])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left")])
+def test_what_stops_it_half_way_leaves_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    after: int,
+    there: bool,
+) -> None:
+    target = tmp_path / "mine"
+    if there:
+        target.mkdir()
+    write_bytes, written = Path.write_bytes, []
+
+    def write(path: Path, data: bytes) -> int:
+        if len(written) == after:
+            raise error
+        written.append(path)
+        return write_bytes(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", write)
+    with pytest.raises((KeyboardInterrupt, InputError)) as raised:
+        scaffold.write_plugin("star-gaze", target)
+    if isinstance(error, OSError):
+        said = f"cannot write {target}: No space left: free some space or choose another place"
+        assert str(raised.value) == said
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["mine"] * there
+
+
+def test_a_move_that_fails_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "mine"
     target.mkdir()
+    rename = Path.rename
+
+    def refuse(path: Path, to: Path) -> Path:
+        if to == target / "pyproject.toml":
+            raise PermissionError(errno.EACCES, "Permission denied", str(to))
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(InputError, match=r"cannot write .*mine: Permission denied"):
+        scaffold.write_plugin("star-gaze", target)
+    assert list(target.iterdir()) == []
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_files_that_came_meanwhile_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    target = tmp_path / "mine"
+    if there:
+        target.mkdir()
     write_text = scaffold.files.write_text
 
     def write(path: Path, text: str) -> None:
+        target.mkdir(exist_ok=True)
         (target / "notes.txt").write_text("mine")
         write_text(path, text)
 
     monkeypatch.setattr(scaffold.files, "write_text", write)
-    with pytest.raises(InputError, match="cannot write"):
+    with pytest.raises(InputError, match=r"cannot write|is not empty"):
         scaffold.write_plugin("star-gaze", target)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
     assert [path.name for path in target.iterdir()] == ["notes.txt"]

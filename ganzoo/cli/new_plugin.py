@@ -42,4 +42,4 @@ def new_plugin(name: str, out: Path | None, license: str, author: str, allow_sim
     )
     click.echo(str(folder))
     into = f"cd {shlex.quote(str(folder))} && pip install -e '.[test]'"
-    note(f"try: {into} && pytest && ganzoo train {name}.shapes")
+    note(f"try: {into} && pytest && ganzoo train {name}.shapes --out runs/1")

@@ -10,6 +10,8 @@ import contextlib
 import datetime
 import json
 import re
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from ganzoo import __version__, files
@@ -47,7 +49,7 @@ def write_plugin(
 
     Args:
         name: what the entry point, the parts and the recipe are called, such as "big-gan".
-        folder: where; by default ./ganzoo-NAME. It must not exist, or be empty.
+        folder: where; by default ./ganzoo-NAME. It must not exist, or be empty but for a `.git`.
         license: of the code and of the weights that its recipe trains, one of `LICENSES`.
         author: "Name" or "Name <address>"; by default "The ganzoo-NAME authors".
         allow_similar: let the name be one letter or a number away from another's.
@@ -76,9 +78,8 @@ def write_plugin(
         return re.sub("|".join(words), lambda word: words[word[0]], text)  # longer words come first
 
     folder = Path(f"ganzoo-{name}") if folder is None else Path(folder)
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise InputError(f"{folder} exists and is not empty", "choose another folder with --out")
-    with files.replacing_folder(folder) as temporary:
+    _refuse_full(folder)
+    with _filling(folder) as temporary:
         for source in sorted((_HERE / "template").rglob("*")):
             if source.is_dir() or "__pycache__" in source.parts:
                 continue
@@ -90,9 +91,41 @@ def write_plugin(
         if license.startswith(("mit", "bsd")):  # the others are not to be changed
             terms = filled(terms)
         files.write_text(temporary / "LICENSE", terms)
-        with contextlib.suppress(FileNotFoundError):
-            folder.rmdir()  # refused if files have come into it meanwhile
     return folder
+
+
+def _refuse_full(folder: Path, *ours: str) -> None:
+    """Refuse a folder in which there is anything but a repository without files."""
+    with files.writable(folder.parent, folder):
+        if not folder.exists() or (
+            folder.is_dir() and {path.name for path in folder.iterdir()} <= {".git", *ours}
+        ):
+            return
+    raise InputError(f"{folder} exists and is not empty", "choose another folder with --out")
+
+
+@contextlib.contextmanager
+def _filling(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder, which becomes `folder` or, if that is there, its content: all of it
+    or nothing."""
+    if not folder.is_dir():
+        with files.replacing_folder(folder) as temporary:
+            yield temporary
+            with contextlib.suppress(FileNotFoundError):
+                folder.rmdir()  # refused if it has come meanwhile, with something in it
+        return
+    # it stays the same folder: a shell may be in it, and it may be a link or a mount
+    with files.writable(folder), tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as name:
+        temporary, moved = Path(name), []
+        yield temporary
+        _refuse_full(folder, temporary.name)  # files may have come into it meanwhile
+        try:
+            for path in sorted(temporary.iterdir()):
+                moved.append(path.rename(folder / path.name))
+        except BaseException:
+            for path in moved:
+                path.rename(temporary / path.name)
+            raise
 
 
 def core_range(version: str) -> str:

@@ -23,11 +23,13 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ganzoo.testing.results import CheckFailed, Result
 
 if TYPE_CHECKING:
+    import pytest
+
     from ganzoo.testing.checks import Case
 
 __all__ = ["CheckFailed", "Result", "parametrize_with_checks", "run"]
@@ -52,7 +54,7 @@ def run(source: str | Path) -> list[Result]:
     return list(checks.run(source))
 
 
-def parametrize_with_checks(*sources: str | Path) -> Any:
+def parametrize_with_checks(*sources: str | Path) -> pytest.MarkDecorator:
     """A pytest decorator: the test gets each check as `check`, one test id per check and part.
 
     Args:

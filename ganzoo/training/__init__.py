@@ -63,7 +63,7 @@ def train(
         GanzooError: anything that is wrong with recipe, data, folder or device, or divergence.
         KeyboardInterrupt: stopped by Ctrl-C or SIGTERM, after a checkpoint was written.
     """
-    from ganzoo.training import memorisation
+    from ganzoo.training import finishing, memorisation
     from ganzoo.training import observers as watching
     from ganzoo.training.report import cost
     from ganzoo.training.scoring import scorers
@@ -107,6 +107,7 @@ def train(
         _run(trainer, steps)
         if main and progress:
             watchers.say(cost(trainer))
+    finishing.finish(trainer, progress=progress)
     return out
 
 

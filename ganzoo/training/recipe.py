@@ -135,6 +135,23 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class Finish:
+    """What follows the last step, so that the model is ready to be published: `evaluate` measures
+    the metrics of `[evaluate]`, and `audit` audits it, on so many generated images (0 for not)."""
+
+    evaluate: int = 0
+    audit: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("evaluate", 2), ("audit", 100)):
+            n = getattr(self, name)
+            if n and not least <= n <= 10**6:
+                raise ConfigError(
+                    f"finish.{name} = {n} images", f"use {least} to 1000000, or 0 for none"
+                )
+
+
+@dataclass(frozen=True)
 class Publication:
     """What is said about the model that a run writes, and how its weights are stored."""
 
@@ -185,6 +202,7 @@ class Recipe:
     channels_last: bool = True
     every: Every = Every()
     evaluate: Evaluate = Evaluate()
+    finish: Finish = Finish()
     model: Publication = Publication()
     about: About = About()
 
@@ -269,7 +287,8 @@ class Recipe:
         optimizers = (self.optimizer.generator, self.optimizer.discriminator)
         fixed = not any(optimizer.follows_length for optimizer in optimizers)
         said = tuple(f"data.{key}" for key in SAID_OF_DATA)
-        return ("name", "every", "evaluate", "model", "about", *said, *(("kimg",) if fixed else ()))
+        length = ("kimg",) if fixed else ()
+        return ("name", "every", "evaluate", "finish", "model", "about", *said, *length)
 
     @property
     def images(self) -> int:

@@ -171,6 +171,8 @@ def scorers(recipe: Recipe, data: ImageData, device: torch.device) -> list[Score
     found: list[Scorer] = []
     if recipe.every.grid:
         found.append(ModeCoverage(recipe.every.grid, data, device))
-    if recipe.evaluate.every:
-        found.append(Evaluations(recipe.evaluate, data, device))
+    if recipe.evaluate.every or recipe.finish.evaluate:
+        evaluations = Evaluations(recipe.evaluate, data, device)
+        if recipe.evaluate.every:
+            found.append(evaluations)
     return found

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shlex
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -46,6 +49,14 @@ def write_plugin(folder: Path, *, module: str = PLUGIN) -> Path:
     (folder / "pyproject.toml").write_text(PYPROJECT)
     (folder / "ganzoo_comet" / "__init__.py").write_text(module)
     return folder
+
+
+def write_wheel(folder: Path, entry_points: str) -> Path:
+    path = folder / "ganzoo_comet-0.3-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("ganzoo_comet/__init__.py", PLUGIN)
+        wheel.writestr("ganzoo_comet-0.3.dist-info/entry_points.txt", entry_points)
+    return path
 
 
 @pytest.fixture
@@ -116,11 +127,35 @@ def test_an_editable_folder(ganzoo, commands, tmp_path) -> None:
 
 
 def test_a_wheel_is_checked_by_its_name(ganzoo, commands, tmp_path) -> None:
-    wheel = tmp_path / "ganzoo_comet-0.3-py3-none-any.whl"
-    wheel.write_bytes(b"")
+    wheel = write_wheel(tmp_path, "[ganzoo]\ncomet = ganzoo_comet\n")
     assert ganzoo("install", wheel).exit_code == 0
     assert commands[0][-1] == str(wheel)
     assert commands[1][-1] == "ganzoo-comet"
+
+
+def test_a_wheel_without_a_plugin_is_not_installed(refused, commands, tmp_path) -> None:
+    wheel = write_wheel(tmp_path, "[console_scripts]\ncomet = ganzoo_comet:main\n")
+    assert f"{wheel} brings no plugin of ganzoo" in refused("install", wheel)
+    wheel.write_bytes(b"PK\3\4")
+    assert f"{wheel} is no wheel" in refused("install", wheel)
+    assert commands == []
+
+
+def test_what_turns_out_to_be_no_plugin_is_undone_by_what_it_says(ganzoo, monkeypatch) -> None:
+    ran = []
+
+    def run(command: list[str], **options: object) -> subprocess.CompletedProcess[bytes]:
+        ran.append(command)
+        return subprocess.CompletedProcess(command, int("check" in command))
+
+    monkeypatch.setattr(installing.subprocess, "run", run)
+    result = ganzoo("install", "some-library")
+    assert result.exit_code == 1
+    undo = f"{sys.executable} -m pip uninstall some-library"
+    assert result.stderr.splitlines()[-1] == (
+        f"error: some-library is installed, but it is no plugin of ganzoo: {undo}"
+    )
+    assert len(ran) == 2
 
 
 @pytest.mark.parametrize(
@@ -181,6 +216,57 @@ def test_uv_does_where_there_is_no_pip(ganzoo, commands, monkeypatch) -> None:
     assert commands[0] == ["/bin/uv", "pip", "install", *python, "ganzoo-dcgan"]
     assert ganzoo("uninstall", "ganzoo-dcgan").exit_code == 0
     assert commands[-1] == ["/bin/uv", "pip", "uninstall", *python, "ganzoo-dcgan"]
+
+
+UV = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+
+
+@pytest.mark.skipif(UV is None, reason="uv is not installed (pip install uv)")
+def test_the_real_uv_in_an_environment_without_pip(tmp_path: Path) -> None:
+    assert UV is not None
+    python = environments.make_with_uv(UV, tmp_path / "venv")
+    folder = write_plugin(tmp_path / "comet")
+    path = f"{Path(UV).parent}{os.pathsep}{os.environ['PATH']}"
+    alone = {"PATH": path, "UV_OFFLINE": "1", "UV_NO_BUILD_ISOLATION": "1"}
+    alone["UV_CACHE_DIR"] = str(tmp_path / "cache")
+
+    def ganzoo(*words: object):
+        return environments.start(python, "-m", "ganzoo", *words, env=alone, cwd=tmp_path)
+
+    def version() -> str:
+        (info,) = (tmp_path / "venv").rglob("ganzoo_comet-*.dist-info")
+        return info.stem.partition("-")[2]
+
+    assert "No module named pip" in environments.start(python, "-m", "pip").stderr
+    done = ganzoo("install", "./comet")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert done.stderr.splitlines()[0] == f"{UV} pip install --python {python} {folder}"
+    assert done.stderr.splitlines()[-1].endswith(" passed")
+    assert version() == "0.3"
+
+    # what was changed since is what is installed and checked, although the version is the same
+    module = folder / "ganzoo_comet" / "__init__.py"
+    module.write_text(PLUGIN.replace("GANZOO_API = 1", ""))
+    done = ganzoo("install", "./comet")
+    assert done.returncode == 1 and "GANZOO_API" in done.stderr
+
+    module.write_text(PLUGIN)
+    wheels = (sys.executable, "-m", "pip", "wheel", "--no-index", "--no-deps")
+    environments.run(*wheels, "--no-build-isolation", "-w", tmp_path, folder)
+    (wheel,) = tmp_path.glob("ganzoo_comet-0.3-*.whl")
+    for words in (["install", wheel], ["install", "-e", "./comet"]):
+        done = ganzoo(*words)
+        assert done.returncode == 0, done.stderr
+        assert version() == "0.3"
+
+    done = ganzoo("uninstall", "Ganzoo_Comet")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[0] == f"{UV} pip uninstall --python {python} ganzoo-comet"
+    assert not list((tmp_path / "venv").rglob("*ganzoo_comet*"))
+
+    done = ganzoo("install", "ganzoo-no-such-plugin")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: uv failed (exit code ")
 
 
 def test_without_pip_and_uv_it_says_so(refused, commands, monkeypatch) -> None:

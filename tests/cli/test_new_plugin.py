@@ -12,6 +12,7 @@ def test_it_writes_into_the_folder_that_its_name_gives(ganzoo, tmp_path, monkeyp
     assert result.exit_code == 0
     assert result.stdout == "ganzoo-star-gaze\n"
     assert result.stderr.startswith("try: cd ganzoo-star-gaze && pip install -e")
+    assert result.stderr.endswith(" && ganzoo train star-gaze.shapes --out runs/1\n")
     assert [path.name for path in tmp_path.iterdir()] == ["ganzoo-star-gaze"]
     passed = ganzoo("check", "./ganzoo-star-gaze")
     assert (passed.exit_code, passed.stdout) == (0, "")

@@ -1,4 +1,4 @@
-"""newgan as a ganzoo plugin: what it brings, as data. Nothing here imports torch."""
+"""What the plugin brings to ganzoo, as data. Nothing here imports torch."""
 
 from __future__ import annotations
 

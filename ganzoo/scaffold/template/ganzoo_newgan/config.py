@@ -1,4 +1,4 @@
-"""The settings of newgan: frozen dataclasses, checked when they are made."""
+"""The settings of the parts: frozen dataclasses, checked when they are made."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import ganzoo
 from ganzoo.nn import pyramid, with_one_hot
 from torch import Tensor, nn
 
-from ganzoo_newgan.config import DiscriminatorConfig, GeneratorConfig
+from .config import DiscriminatorConfig, GeneratorConfig
 
 
 class Generator(ganzoo.Generator):
@@ -33,7 +33,8 @@ class Generator(ganzoo.Generator):
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         self.check_labels(labels)
-        return self.layers(with_one_hot(z, labels, self.num_classes))  # (N, Z) -> (N, C, H, W)
+        images: Tensor = self.layers(with_one_hot(z, labels, self.num_classes))  # (N, C, H, W)
+        return images
 
 
 class Discriminator(ganzoo.Discriminator):
@@ -49,4 +50,5 @@ class Discriminator(ganzoo.Discriminator):
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         self.check_labels(labels)
-        return self.layers(with_one_hot(x, labels, self.num_classes)).flatten()  # (N,)
+        scores: Tensor = self.layers(with_one_hot(x, labels, self.num_classes))  # (N, 1)
+        return scores.flatten()

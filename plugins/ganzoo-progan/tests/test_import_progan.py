@@ -217,6 +217,13 @@ def test_the_command_makes_a_model_folder(tmp_path: Path) -> None:
     assert (config.license, config.license_name) == ("cc-by-nc-4.0", "")
 
 
+def test_a_file_of_networks_that_grow_says_at_which_lod_they_were(tmp_path: Path) -> None:
+    content = tiny()
+    content[2].variables["lod"] = np.float32(0.5)
+    assert "lod=0.5 generates as they did then" in " ".join(imported(tmp_path, content).notes)
+    assert not imported(tmp_path, tiny()).notes
+
+
 # -- refusals --------------------------------------------------------------------------------------
 
 
@@ -243,6 +250,7 @@ def attentive() -> Any:
     [
         (lambda: odd(2, use_wscale=False), "Gs has use_wscale = False: only True can be imported"),
         (lambda: odd(2, use_leakyrelu=False), "Gs has use_leakyrelu = False"),
+        (lambda: odd(2, structure="fixed"), "Gs has structure = 'fixed'"),
         (lambda: odd(1, tail=3), "D has the setting tail = 3, which is not known"),
         (lambda: without("8x8/Conv1/bias"), r"has no Gs\.8x8/Conv1/bias"),
         (attentive, r"does not have: D\.attention"),

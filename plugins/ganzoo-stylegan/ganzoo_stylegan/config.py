@@ -131,10 +131,10 @@ def upgrade_stylegan_discriminator(
 @dataclass(frozen=True)
 class StyleGAN2GeneratorConfig(StyleConfig):
     """The defaults are the paper's configuration F; channel_base 16384 is its E. `architecture` is
-    of figure 7: "skip" (each resolution adds its image), "resnet", "orig". `conditioning`: z and the
-    label's embedding are brought to unit length each ("separate"), or together ("joint", the code
-    of before ADA). `conv_clamp` is the largest absolute value after each convolution, for networks
-    made for float16."""
+    of figure 7: "skip" (each resolution adds its image), "resnet", "orig". `conditioning`: z and
+    the label's embedding are brought to unit length each ("separate"), or together ("joint", as in
+    the code of before ADA). `conv_clamp` is the largest absolute value after each convolution, for
+    networks made for float16."""
 
     channel_base: int = 32768
     architecture: Literal["skip", "resnet", "orig"] = "skip"
@@ -151,7 +151,7 @@ class StyleGAN2DiscriminatorConfig(CriticConfig):
     """Attributes:
     architecture: of figure 7: "resnet", "skip" (the image enters every resolution), "orig".
     conditioning: with classes, "projection" on a mapping of the label, or a score for each class
-        ("scores", the code of before ADA).
+        ("scores", as in the code of before ADA).
     dense_width: of the dense layer before the score; that of 4x4 if left out.
     mbstd_channels: how many parts the channels are in whose deviations the minibatch standard
         deviation averages; each becomes a channel.

@@ -3,8 +3,8 @@
 G: z and label -> w; w scales the input channels of every convolution, whose output is scaled back
 to unit variance (demodulation); each resolution adds its image to the upsampled one before it.
 D: residual blocks down to 4x4, minibatch standard deviation, one score; with classes, the scalar
-product with an embedding of the label (Miyato and Koyama 2018), or one score a class. Every weight is scaled at run time
-("equalised"), every change of resolution is filtered by [1, 3, 3, 1].
+product with an embedding of the label (Miyato and Koyama 2018), or a score for each class. Every
+weight is scaled at run time ("equalised"), every change of resolution is filtered by [1, 3, 3, 1].
 """
 
 from __future__ import annotations

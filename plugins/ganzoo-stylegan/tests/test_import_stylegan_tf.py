@@ -77,6 +77,8 @@ def stylegan(widths: list[int], *, z: int = 6, c: int = 0, w: int = 5, hidden: i
         lod = len(widths) - 1 - k
         synthesis |= {f"ToRGB_lod{lod}/weight": normal(1, 1, width, image),
                       f"ToRGB_lod{lod}/bias": normal(image)}  # fmt: skip
+    if not settings.get("use_noise", True):
+        synthesis = {name: v for name, v in synthesis.items() if "oise" not in name}
     settings = {"num_channels": image, "label_size": c, "resolution": 2 << len(widths), **settings}
     G = TFNetwork("G_style", {"dlatent_avg": normal(w)}, truncation_psi=0.7, **settings)
     G.components = {"synthesis": TFNetwork("G_synthesis", synthesis, **settings),
@@ -109,7 +111,7 @@ def run_stylegan(run: Run, ws: Tensor, levels: int, fused: Any, noise: str, lod:
             x = filtered(x, [1, 2, 1], pads=(1, 1))
         elif kind != "Const":
             x = correlate(x, run.kernel(name, math.sqrt(2)))
-        if noise == "const":
+        if noise == "const" and f"{name}/Noise/weight" in run.v:
             strength = run[f"{name}/Noise/weight"][:, None, None]
             x = x + run[f"synthesis/noise{layer}"] * strength
         x = lrelu(run.bias(x, name))
@@ -167,6 +169,7 @@ GENERATORS = {
     "conditional, fused": {"widths": [4, 5, 3], "c": 3, "w": 7, "hidden": 4, "fused_scale": True},
     "never fused, grey": {"widths": [3, 2], "image": 1, "fused_scale": False},
     "128 pixels": {"widths": [3, 3, 2, 2, 2, 2]},
+    "without noise": {"widths": [4, 3], "use_noise": False},
 }
 
 
@@ -261,6 +264,14 @@ def test_without_an_average_truncation_is_told_of(tmp_path: Path) -> None:
     assert "no average w" in " ".join(found.notes)
 
 
+def test_a_file_of_networks_that_grow_says_at_which_lod_they_were(tmp_path: Path) -> None:
+    content = tiny()
+    content[2].components["synthesis"].variables["lod"] = np.float32(1.25)
+    found = imported(tmp_path, content)
+    assert "lod=1.25 generates as they did then" in " ".join(found.notes)
+    assert "grew" not in " ".join(imported(tmp_path, tiny()).notes)
+
+
 def odd(network: int, **settings: Any) -> Any:
     content = tiny()
     content[network].settings.update(settings)
@@ -282,7 +293,8 @@ def attentive() -> Any:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (lambda: odd(2, use_noise=False), "Gs has use_noise = False: only True can be imported"),
+        (lambda: odd(2, use_styles=False), "Gs has use_styles = False: only True can be imported"),
+        (lambda: odd(2, structure="fixed"), "Gs has structure = 'fixed': only 'auto' or 'linear'"),
         (
             lambda: odd(1, blur_filter=[1, 3, 1]),
             r"D has blur_filter = \[1, 3, 1\]: only \[1, 2, 1\]",

@@ -64,9 +64,7 @@ class TensorFlowImporter(Importer):
         generator, discriminator = _generator(account, Gs), _discriminator(account, D)
         account.drop("G.", "not averaged")
         notes = tuple(growth_notes(Gs))
-        return Converted(
-            PROGRAM, generator, discriminator, account.fates(), LICENSE, notes=notes
-        )
+        return Converted(PROGRAM, generator, discriminator, account.fates(), LICENSE, notes=notes)
 
 
 def _is_theano(root: Any) -> bool:

@@ -127,7 +127,7 @@ def progressive_discriminator(
         return None
     fmaps = [D.shape(f"fromRGBLayers.{k}.weight")[0] for k in range(scales)]
     groups = D.shape(f"{start[0]}.weight")[1] > fmaps[0]
-    settings = {
+    settings: dict[str, Any] = {
         "image_shape": image_shape,
         "fmaps": fmaps,
         "group_size": 4 if groups else 0,

@@ -24,7 +24,7 @@ NETWORKS = {
     ),
     "discriminator": (
         "discriminator", "netD", "D", "disc", "d", "discriminator_model", "model_D",
-        "Discriminator", "net_D", "netd", "modelD", "disc_model", "d_model",
+        "Discriminator", "net_D", "netd", "modelD", "disc_model", "d_model", "critic",
     ),
 }  # fmt: skip
 """Role -> what programs call it, as a key of a file (also as in `KEYS`) or the first part of the

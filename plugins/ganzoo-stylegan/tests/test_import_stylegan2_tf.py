@@ -24,7 +24,6 @@ from tests import nvidia_tensorflow
 from tests.nvidia_tensorflow import (
     Run,
     TFNetwork,
-    built,
     correlate,
     filtered,
     lrelu,
@@ -32,6 +31,7 @@ from tests.nvidia_tensorflow import (
     unit,
     with_deviation,
 )
+from tests.restated import built, same, same_scores, same_styles
 
 
 @pytest.fixture(autouse=True)
@@ -258,15 +258,12 @@ def test_images_are_those_of_the_program(tmp_path: Path, settings: dict[str, Any
     G, run = built("generator", found.generator), Run(theirs)
     z, labels = torch.randn(2, 6), torch.tensor([2, 0]) % settings["c"] if "c" in settings else None
     w = run_mapping2(run, z.double(), labels)
-    torch.testing.assert_close(G.mapping(z, labels)[:, 0].double(), w, rtol=0, atol=1e-5)
     architecture = "orig" if "grown" in settings else settings.get("architecture", "skip")
     how = (levels, architecture, settings.get("conv_clamp"))
-    for psi, cutoff in ((1, None), (0.7, 2)):
-        ws = w[:, None].repeat(1, 2 * levels, 1)
-        ws[:, :cutoff] = run["dlatent_avg"] + psi * (ws[:, :cutoff] - run["dlatent_avg"])
-        images = G(z, labels, truncation=psi, truncation_cutoff=cutoff)
-        expected = run_stylegan2(run, ws, *how)
-        torch.testing.assert_close(images.double(), expected, rtol=1e-4, atol=1e-4)
+    cases = [(1, None, "const"), (0.7, 2, "const")]
+    same_styles(
+        G, z, labels, w, run["dlatent_avg"], lambda ws, _: run_stylegan2(run, ws, *how), cases
+    )
     assert found.program == f"NVlabs/stylegan2{'-ada' if 'ada' in settings else ''}"
     assert found.license_url.startswith("https://nvlabs.github.io/stylegan2")
 
@@ -300,7 +297,7 @@ def test_scores_are_those_of_the_program(tmp_path: Path, settings: dict[str, Any
         group=settings.get("mbstd_group_size", 4), statistics=settings.get("statistics", 1),
         mapping=settings.get("mapping", 0), clamp=settings.get("conv_clamp"),
     )  # fmt: skip
-    torch.testing.assert_close(D(images, labels).double(), expected, rtol=1e-3, atol=1e-5)
+    same_scores(D(images, labels), expected)
 
 
 # -- the file as a whole ---------------------------------------------------------------------------
@@ -332,7 +329,7 @@ def test_the_command_makes_a_model_folder(tmp_path: Path) -> None:
     G, z, run = ganzoo.load(out), torch.randn(2, 6), Run(content[2])
     ws = run_mapping2(run, z.double(), None)[:, None].repeat(1, 4, 1)
     expected = run_stylegan2(run, ws, 2, "skip", None)
-    torch.testing.assert_close(G(z).double(), expected, rtol=1e-4, atol=1e-4)
+    same(G(z), expected)
     assert ganzoo.load_discriminator(out).image_shape == (3, 8, 8)
     config = layout.read_config(out)
     assert (config.license, config.license_name[:6]) == ("other", "Nvidia")
@@ -362,7 +359,7 @@ def test_without_noise_maps_images_are_the_same(tmp_path: Path) -> None:
     z = torch.randn(2, 6)
     ws = run_mapping2(expected, z.double(), None)[:, None].repeat(1, 4, 1)
     images = run_stylegan2(expected, ws, 2, "skip", None)
-    torch.testing.assert_close(G(z).double(), images, rtol=1e-4, atol=1e-4)
+    same(G(z), images)
 
 
 def odd(network: int, **settings: Any) -> Any:

@@ -24,7 +24,6 @@ from tests import nvidia_tensorflow
 from tests.nvidia_tensorflow import (
     Run,
     TFNetwork,
-    built,
     correlate,
     filtered,
     four_shifts,
@@ -33,6 +32,7 @@ from tests.nvidia_tensorflow import (
     unit,
     with_deviation,
 )
+from tests.restated import built, same, same_scores, same_styles
 
 
 @pytest.fixture(autouse=True)
@@ -188,15 +188,13 @@ def test_stylegans_images_are_those_of_the_program(
     )
     z, labels = torch.randn(2, 6), torch.tensor([2, 0]) if "c" in settings else None
     w = run_mapping(run, z.double(), labels)
-    torch.testing.assert_close(G.mapping(z, labels)[:, 0].double(), w, rtol=0, atol=1e-5)
-    for psi, cutoff, noise in ((1, None, "const"), (0.7, 3, "const"), (0.5, None, "none")):
-        ws = w[:, None].repeat(1, 2 * levels, 1)
-        ws[:, :cutoff] = run["dlatent_avg"] + psi * (ws[:, :cutoff] - run["dlatent_avg"])
-        expected = run_stylegan(run, ws, levels, fused, noise)
-        images = G(z, labels, truncation=psi, truncation_cutoff=cutoff, noise=noise)
-        torch.testing.assert_close(images.double(), expected, rtol=1e-4, atol=1e-4)
+    cases = [(1, None, "const"), (0.7, 3, "const"), (0.5, None, "none")]
+    average = run["dlatent_avg"]
+    same_styles(
+        G, z, labels, w, average, lambda ws, n: run_stylegan(run, ws, levels, fused, n), cases
+    )
     coarse = run_stylegan(run, w[:, None].repeat(1, 2 * levels, 1), levels, fused, "const", lod=1)
-    torch.testing.assert_close(G(z, labels, lod=1).double(), coarse, rtol=1e-4, atol=1e-4)
+    same(G(z, labels, lod=1), coarse)
     assert (found.program, found.license) == ("NVlabs/stylegan", "cc-by-nc-4.0")
 
 
@@ -218,7 +216,7 @@ def test_stylegans_scores_are_those_of_the_program(
     labels = torch.tensor([2, 0, 1, 1]) if c else None
     group = settings.get("mbstd_group_size", 4)
     expected = run_critic(Run(theirs), images.double(), labels, len(widths), group)
-    torch.testing.assert_close(D(images, labels).double(), expected, rtol=1e-3, atol=1e-5)
+    same_scores(D(images, labels), expected)
 
 
 # -- the file as a whole ---------------------------------------------------------------------------
@@ -250,7 +248,7 @@ def test_the_command_makes_a_model_folder(tmp_path: Path) -> None:
     G, z, run = ganzoo.load(out), torch.randn(2, 6), Run(content[2])
     ws = run_mapping(run, z.double(), None)[:, None].repeat(1, 4, 1)
     expected = run_stylegan(run, ws, 2, "auto", "const")
-    torch.testing.assert_close(G(z).double(), expected, rtol=1e-4, atol=1e-4)
+    same(G(z), expected)
     assert ganzoo.load_discriminator(out).image_shape == (3, 8, 8)
     config = layout.read_config(out)
     assert (config.license, config.license_name) == ("cc-by-nc-4.0", "")

@@ -322,6 +322,17 @@ def test_branches_and_other_layers_are_not_taken_for_plain(tmp_path: Path) -> No
         {"a.weight": torch.zeros(3, 3), "b.weight_orig": torch.zeros(3, 3)},
         {"a.weight": torch.zeros(2, 2, 3, 4), "b.weight": torch.zeros(2, 2, 3, 3)},
         {"encoder": linear},
+        {
+            f"net.{k}.{n}": torch.zeros(s)
+            for k, n, s in (
+                (0, "weight", (0, 4)),
+                (1, "running_mean", 0),
+                (1, "running_var", 0),
+                (2, "weight", (2, 4)),
+                (3, "running_mean", (2, 2)),
+                (3, "running_var", 2),
+            )
+        },
     ):
         path = tmp_path / "other.pt"
         torch.save(root, path)

@@ -57,16 +57,16 @@ def is_chain(found: list[Found]) -> bool:
     width, is_map = 0, body[0].kind == "conv"
     for module in body:
         if module.kind == "batch-norm":
-            (channels,) = module.weight
-            fits = channels == width or (not is_map and is_square(width / channels))
+            channels = module.weight[0]
+            fits = channels == width or (not is_map and is_maps(width, channels))
             width, is_map = channels, is_map or channels != width
         elif module.kind == "linear":
             inputs = module.weight[1]
-            fits = not width or inputs == width or (is_map and is_square(inputs / width))
+            fits = not width or inputs == width or (is_map and is_maps(inputs, width))
             width, is_map = module.weight[0], False
         else:
             ends = module.weight[:2]
-            taken = [e for e in ends if e == width or (not is_map and is_square(width / e))]
+            taken = [e for e in ends if e == width or (not is_map and is_maps(width, e))]
             taken = sorted(taken, key=lambda end: end != width)
             fits, is_map = not width or bool(taken), True
             if width and fits:
@@ -92,6 +92,11 @@ def is_critic(found: list[Found]) -> bool:
 
 def body_of(found: list[Found]) -> list[Found]:
     return [module for module in found if module.kind != "embedding"]
+
+
+def is_maps(numbers: int, channels: int) -> bool:
+    """Whether so many numbers are square maps of so many channels."""
+    return channels > 0 and is_square(numbers / channels)
 
 
 def is_square(number: float) -> bool:

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
-from ganzoo import models, plugins
-from ganzoo.importing.importer import Converted, Network
+from ganzoo import plugins
+from ganzoo.importing.importer import Converted
 from ganzoo.importing.reading import read
 
 
@@ -66,14 +66,6 @@ def imported(folder: Path, family: str, content: Any, **settings: Any) -> Conver
     found = read(path)
     assert importer.recognises(found)
     return importer.convert(found)
-
-
-def built(kind: str, network: Network | None) -> Any:
-    assert network is not None
-    part = plugins.load().parts.get(kind, network.part)
-    module = models.build(part, part.make_config(network.config))
-    module.load_state_dict(network.state)
-    return module.eval().requires_grad_(False)
 
 
 def normal(*shape: int, scale: float = 1.0, mean: float = 0.0) -> np.ndarray:

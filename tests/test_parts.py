@@ -51,6 +51,8 @@ def test_config_round_trip_through_json() -> None:
         ({"num_classes": -1}, r"num_classes = -1 is out of range: use 0"),
         ({"widths": [1, "2"]}, r"widths = '2' is of the wrong type"),
         ({"image_shape": [1, 28]}, r"image_shape = \[1, 28\] is of the wrong type"),
+        ({"image_shape": "1,28,28"}, r"of the wrong type: use a list, \[int, int, int\]"),
+        ({"widths": 8}, r"of the wrong type: use a list, \[int, …\]"),
         ({"image_shape": [9, 28, 28]}, r"image_shape = \[9, 28, 28\] is not a shape"),
     ],
 )

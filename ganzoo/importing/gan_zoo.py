@@ -19,6 +19,8 @@ from ganzoo.importing.tree import Record, shown
 PROGRAM = "facebookresearch/pytorch_GAN_zoo"
 OUTPUTS = {"WGANGP": "none", "Logistic": "none", "DCGAN": "tanh", "MSE": "tanh"}
 """Criterion of training -> the generator's last activation."""
+OTHER_CRITIC = "a discriminator whose numbers besides the score are not those of the classes"
+OTHER_CRITIC_NOTE = f"The discriminator was left out: it is {OTHER_CRITIC}."
 
 
 def settings(root: Any) -> Mapping[str, Any] | None:
@@ -114,17 +116,18 @@ class Equalised:
 
 
 def progressive_discriminator(
-    D: Moves, config: Mapping[str, Any], image_shape: list[int], *, part: str
+    D: Moves, config: Mapping[str, Any], image_shape: list[int], *, classes: int, part: str
 ) -> Network | None:
     """The critic of the program's PGAN and StyleGAN, as `part`: ProGAN's, or one of the same layers
-    and settings; None where it does not give one score."""
+    and settings. Its first number is the score; with `classes`, the others name them. None where it
+    has other numbers."""
     scales = D.count("fromRGBLayers.{}.weight")
     start = sorted({name.rpartition(".")[0] for name in D.names if name.startswith("groupScale")})
-    if len(start) != 2 or D.shape("decisionLayer.weight")[0] != 1:
+    if len(start) != 2 or D.shape("decisionLayer.weight")[0] != 1 + classes:
         return None
     fmaps = [D.shape(f"fromRGBLayers.{k}.weight")[0] for k in range(scales)]
     groups = D.shape(f"{start[0]}.weight")[1] > fmaps[0]
-    settings = {
+    settings: dict[str, Any] = {
         "image_shape": image_shape,
         "fmaps": fmaps,
         "group_size": 4 if groups else 0,
@@ -132,6 +135,8 @@ def progressive_discriminator(
         "fused_scale": False,
         "dense_width": D.shape(f"{start[1]}.weight")[0],
     }
+    if classes:
+        settings |= {"num_classes": classes, "conditioning": "auxiliary"}
     layers = Equalised(D, config)
     for k in range(scales):
         layers.move(f"fromRGBLayers.{k}", f"from_rgb.{k}.conv")
@@ -144,18 +149,38 @@ def progressive_discriminator(
     return Network(part, settings, D.state)
 
 
-def check_classes(config: Mapping[str, Any], asked: int) -> None:
-    """
+def classes(config: Mapping[str, Any], D: Moves | None, asked: int) -> int:
+    """How many numbers of the generator's input, the last ones, are a one-hot label: as many as
+    the discriminator has besides its score.
+
     Raises:
-        InputError: a label is among the numbers of the generator's input, and nobody says so.
+        InputError: there is a label, of which nobody says that it is one of so many classes.
     """
     numbers = config.get("categoryVectorDim", 0)
-    if isinstance(numbers, int) and numbers > 0 and not asked:
+    if not isinstance(numbers, int) or numbers <= 0:
+        numbers = D.shape("decisionLayer.weight")[0] - 1 if D is not None else 0
+    attributes = config.get("attribKeysOrder")
+    if asked or not numbers or (isinstance(attributes, Mapping) and len(attributes) == 1):
+        return asked or numbers
+    raise InputError(
+        f"{numbers} numbers of the generator's input are a label",
+        f"give --set classes={numbers} if it is one of {numbers} classes; several attributes"
+        " in one label cannot be converted",
+    )
+
+
+def without_classes(inputs: int, classes: int) -> int:
+    """Of the generator's `inputs`, those of z.
+
+    Raises:
+        InputError: there are not so many classes.
+    """
+    if classes >= inputs:
         raise InputError(
-            f"{numbers} numbers of the generator's input are a label",
-            f"give --set classes={numbers} if it is one of {numbers} classes; several attributes"
-            " in one label cannot be converted",
+            f"classes = {classes}, but the generator's input has {inputs} numbers",
+            "count the classes again",
         )
+    return inputs - classes
 
 
 def check_faded(config: Mapping[str, Any]) -> list[str]:

@@ -24,7 +24,7 @@ NETWORKS = {
     ),
     "discriminator": (
         "discriminator", "netD", "D", "disc", "d", "discriminator_model", "model_D",
-        "Discriminator", "net_D", "netd", "modelD", "disc_model", "d_model",
+        "Discriminator", "net_D", "netd", "modelD", "disc_model", "d_model", "critic",
     ),
 }  # fmt: skip
 """Role -> what programs call it, as a key of a file (also as in `KEYS`) or the first part of the
@@ -93,8 +93,9 @@ def _module(name: str, shapes: Mapping[str, tuple[int, ...]]) -> Found | None:
     leaves = set(shapes)
     if {"running_mean", "running_var"} <= leaves:
         norm = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
-        if leaves <= norm and ("weight" in leaves) == ("bias" in leaves):
-            return Found(name, "batch-norm", shapes["running_mean"], affine="weight" in leaves)
+        channels = shapes["running_mean"]
+        if leaves <= norm and ("weight" in leaves) == ("bias" in leaves) and len(channels) == 1:
+            return Found(name, "batch-norm", channels, affine="weight" in leaves)
         return None
     weight = shapes.get("weight", ())
     if not leaves <= {"weight", "bias"} or len(weight) not in (2, 4):

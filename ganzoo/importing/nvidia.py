@@ -194,6 +194,23 @@ def resolutions(names: Collection[str]) -> list[int]:
     return sorted(int(size) for size in sizes if size.isdecimal())
 
 
+def lod_of(network: TFNetwork) -> float:
+    """Where a network that grows was when its file was written: 0 is the full resolution."""
+    found = (v for name, v in network.variables.items() if name.rpartition("/")[2] == "lod")
+    return next((float(value) for value in found if value.numel() == 1), 0.0)
+
+
+def growth_notes(network: TFNetwork) -> list[str]:
+    """A note, where the file was written while the network grew."""
+    lod = lod_of(network)
+    if not lod:
+        return []
+    return [
+        f"The file was written while its networks grew (lod = {lod:g}): lod={lod:g} generates as"
+        " they did then, lod=0 with layers that were not trained yet."
+    ]
+
+
 def tf_account(networks: Iterable[TFNetwork]) -> Account:
     """The variables of networks by "Gs.mapping/Dense0/weight", to be accounted for."""
     return Account({f"{n.where}.{name}": v for n in networks for name, v in n.variables.items()})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
 
 import pytest
 import torch
@@ -13,35 +12,8 @@ from ganzoo_dcgan.importing.gan_zoo import GanZoo
 from torch import nn
 
 from ganzoo.errors import InputError
-from ganzoo.importing.importer import Network
-from ganzoo.importing.tree import Checkpoint, Record
-from ganzoo.models import build
-from ganzoo.plugins import load
-
-
-def checkpoint(root: Any) -> Checkpoint:
-    return Checkpoint("netG.pth", 0, "", "torch-zip", root)
-
-
-def network(kind: str, converted: Network | None) -> Any:
-    assert converted is not None
-    part = load().parts.get(kind, converted.part)
-    module = build(part, part.make_config(converted.config))
-    module.load_state_dict(dict(converted.state))
-    return module.eval()
-
-
-def randomised(module: nn.Module, seed: int) -> nn.Module:
-    """With weights that matter and statistics that a trained network could have."""
-    torch.manual_seed(seed)
-    for tensor in (*module.parameters(), *module.buffers()):
-        if tensor.is_floating_point():
-            tensor.data.normal_(0, 0.3)
-    for layer in module.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.running_var.uniform_(0.3, 3)
-            layer.weight.data.uniform_(0.5, 1.5)
-    return module.eval()
+from ganzoo.importing.tree import Record
+from tests.restated import built, checkpoint, randomised, same, same_scores
 
 
 class ExampleGenerator(nn.Module):
@@ -81,44 +53,44 @@ class ExampleDiscriminator(nn.Module):
 @pytest.mark.parametrize(("ups", "channels"), [(2, 3), (3, 1), (4, 3), (5, 1)])
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_pytorchs_example_generates_the_same_images(ups: int, channels: int, prefix: str) -> None:
-    theirs = randomised(ExampleGenerator(6, 2, channels, ups), seed=ups)
+    theirs = randomised(ExampleGenerator(6, 2, channels, ups), ups, 0.3)
     state = OrderedDict((prefix + k, v) for k, v in theirs.state_dict().items())
     importer = Example()
     assert importer.recognises(checkpoint(state))
     converted = importer.convert(checkpoint(state))
     assert {fate.source for fate in converted.fates} == set(state)
     assert converted.discriminator is None
-    G, z = network("generator", converted.generator), torch.randn(3, 6)
+    G, z = built("generator", converted.generator), torch.randn(3, 6)
     assert G.image_shape == (channels, 4 << ups, 4 << ups)
-    with torch.no_grad():
-        torch.testing.assert_close(G(z), theirs(z), rtol=0, atol=1e-4)
+    same(G(z), theirs(z))
 
 
 @pytest.mark.parametrize("keys", [("netG", "netD"), ("generator_state_dict", "D_state_dict")])
 def test_both_networks_of_one_file(keys: tuple[str, str]) -> None:
-    theirs = randomised(ExampleGenerator(5, 2, 3), 0), randomised(ExampleDiscriminator(3, 2), 1)
+    theirs = (
+        randomised(ExampleGenerator(5, 2, 3), 0, 0.3),
+        randomised(ExampleDiscriminator(3, 2), 1, 0.3),
+    )
     root = dict(zip(keys, (net.state_dict() for net in theirs), strict=True))
     root |= {"epoch": 3, "optimizerG": {"state": {0: {"exp_avg": torch.zeros(2)}}}}
     converted = Example().convert(checkpoint(root))
     dropped = [fate for fate in converted.fates if not fate.target]
     assert [fate.source for fate in dropped] == ["optimizerG.state.0.exp_avg"]
     x = torch.randn(4, 3, 64, 64)
-    with torch.no_grad():
-        scores = network("discriminator", converted.discriminator)(x)
-        torch.testing.assert_close(scores.sigmoid(), theirs[1](x), rtol=1e-3, atol=1e-6)
+    scores = built("discriminator", converted.discriminator)(x)
+    same_scores(scores.sigmoid(), theirs[1](x))
 
 
 def test_a_label_behind_z() -> None:
-    theirs = randomised(ExampleGenerator(5 + 3, 2, 1, ups=3), seed=0)
+    theirs = randomised(ExampleGenerator(5 + 3, 2, 1, ups=3), 0, 0.3)
     converted = Example(ExampleConfig(classes=3)).convert(checkpoint(theirs.state_dict()))
     G, z, labels = (
-        network("generator", converted.generator),
+        built("generator", converted.generator),
         torch.randn(2, 5),
         torch.tensor([2, 0]),
     )
-    with torch.no_grad():
-        expected = theirs(torch.cat([z, nn.functional.one_hot(labels, 3)], dim=1))
-        torch.testing.assert_close(G(z, labels), expected, rtol=0, atol=1e-4)
+    expected = theirs(torch.cat([z, nn.functional.one_hot(labels, 3)], dim=1))
+    same(G(z, labels), expected)
     with pytest.raises(InputError, match="has 8 numbers"):
         Example(ExampleConfig(classes=8)).convert(checkpoint(theirs.state_dict()))
 
@@ -175,8 +147,8 @@ class ZooDiscriminator(nn.Module):
 
 @pytest.mark.parametrize("criterion", ["DCGAN", "WGANGP", None])
 def test_gan_zoo(criterion: str | None) -> None:
-    nets = randomised(ZooGenerator(5, 2, 3), 0), randomised(ZooDiscriminator(3, 2), 1)
-    average = randomised(ZooGenerator(5, 2, 3), 2)
+    nets = randomised(ZooGenerator(5, 2, 3), 0, 0.3), randomised(ZooDiscriminator(3, 2), 1, 0.3)
+    average = randomised(ZooGenerator(5, 2, 3), 2, 0.3)
     config = {"imageSize": 64} | ({"lossCriterion": criterion} if criterion else {})
     root = {
         "config": Record("models.utils.config", "BaseConfig", state=config),
@@ -193,12 +165,11 @@ def test_gan_zoo(criterion: str | None) -> None:
         importer = GanZoo(GanZooConfig(output="none"))
     converted = importer.convert(checkpoint(root))
     z, x = torch.randn(3, 5), torch.randn(3, 3, 64, 64)
-    with torch.no_grad():
-        raw = average(z)
-        expected = raw.tanh() if criterion == "DCGAN" else raw
-        found = network("generator", converted.generator)(z)
-        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
-        scores = network("discriminator", converted.discriminator)(x)
-        torch.testing.assert_close(scores, nets[1](x), rtol=1e-3, atol=1e-5)
+    raw = average(z)
+    expected = raw.tanh() if criterion == "DCGAN" else raw
+    found = built("generator", converted.generator)(z)
+    same(found, expected)
+    scores = built("discriminator", converted.discriminator)(x)
+    same_scores(scores, nets[1](x))
     sources = {fate.source for fate in converted.fates if fate.target}
     assert "avgG.module.formatLayer.weight" in sources and "netG.formatLayer.weight" not in sources

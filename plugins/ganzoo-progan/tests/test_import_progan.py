@@ -26,7 +26,6 @@ from tests import nvidia_tensorflow
 from tests.nvidia_tensorflow import (
     Run,
     TFNetwork,
-    built,
     correlate,
     four_shifts,
     lrelu,
@@ -34,6 +33,7 @@ from tests.nvidia_tensorflow import (
     unit,
     with_deviation,
 )
+from tests.restated import built, same, same_scores
 
 HE = math.sqrt(2)
 
@@ -158,7 +158,7 @@ def test_images_are_those_of_the_program(tmp_path: Path, settings: dict[str, Any
     how = (Run(theirs), z.double(), labels, levels, c, settings.get("normalize_latents", True))
     for lod in (0, 1):
         expected = run_generator(*how, lod=lod)
-        torch.testing.assert_close(G(z, labels, lod=lod).double(), expected, rtol=1e-4, atol=1e-4)
+        same(G(z, labels, lod=lod), expected)
     assert found.program == "tkarras/progressive_growing_of_gans"
     assert found.license == "cc-by-nc-4.0"
 
@@ -181,9 +181,9 @@ def test_scores_are_those_of_the_program(tmp_path: Path, settings: dict[str, Any
     group = settings.get("mbstd_group_size", 4)
     expected = run_critic(Run(theirs), images.double(), len(widths), group)
     found = D.outputs(images)
-    torch.testing.assert_close(found.score.double(), expected[:, 0], rtol=1e-3, atol=1e-5)
+    same_scores(found.score, expected[:, 0])
     if c:
-        torch.testing.assert_close(found.classes.double(), expected[:, 1:], rtol=1e-3, atol=1e-5)
+        same_scores(found.classes, expected[:, 1:])
 
 
 def tiny() -> tuple[TFNetwork, TFNetwork, TFNetwork]:
@@ -211,10 +211,17 @@ def test_the_command_makes_a_model_folder(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     G, z, run = ganzoo.load(out), torch.randn(2, 6), Run(content[2])
     expected = run_generator(run, z.double(), None, 2)
-    torch.testing.assert_close(G(z).double(), expected, rtol=1e-4, atol=1e-4)
+    same(G(z), expected)
     assert ganzoo.load_discriminator(out).image_shape == (3, 8, 8)
     config = layout.read_config(out)
     assert (config.license, config.license_name) == ("cc-by-nc-4.0", "")
+
+
+def test_a_file_of_networks_that_grow_says_at_which_lod_they_were(tmp_path: Path) -> None:
+    content = tiny()
+    content[2].variables["lod"] = np.float32(0.5)
+    assert "lod=0.5 generates as they did then" in " ".join(imported(tmp_path, content).notes)
+    assert not imported(tmp_path, tiny()).notes
 
 
 # -- refusals --------------------------------------------------------------------------------------
@@ -243,6 +250,7 @@ def attentive() -> Any:
     [
         (lambda: odd(2, use_wscale=False), "Gs has use_wscale = False: only True can be imported"),
         (lambda: odd(2, use_leakyrelu=False), "Gs has use_leakyrelu = False"),
+        (lambda: odd(2, structure="fixed"), "Gs has structure = 'fixed'"),
         (lambda: odd(1, tail=3), "D has the setting tail = 3, which is not known"),
         (lambda: without("8x8/Conv1/bias"), r"has no Gs\.8x8/Conv1/bias"),
         (attentive, r"does not have: D\.attention"),

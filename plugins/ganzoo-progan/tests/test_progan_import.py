@@ -16,29 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, leaky_relu, one_hot
 
 from ganzoo.errors import InputError
-from ganzoo.importing.importer import Network
-from ganzoo.importing.tree import Checkpoint, Record
-from ganzoo.models import build
-from ganzoo.plugins import load
-
-
-def checkpoint(root: Any) -> Checkpoint:
-    return Checkpoint("file.pt", 0, "", "torch-legacy", root)
-
-
-def network(kind: str, converted: Network | None) -> Any:
-    assert converted is not None
-    part = load().parts.get(kind, converted.part)
-    module = build(part, part.make_config(converted.config))
-    module.load_state_dict(dict(converted.state))
-    return module.eval()
-
-
-def randomised(module: nn.Module, seed: int) -> Any:
-    torch.manual_seed(seed)
-    for parameter in module.parameters():
-        parameter.data.normal_()
-    return module.eval()
+from ganzoo.importing.tree import Record
+from tests.restated import built, checkpoint, normed, randomised, same, same_scores
 
 
 def record(module: nn.Module) -> Record:
@@ -54,10 +33,6 @@ def record(module: nn.Module) -> Record:
             "_forward_pre_hooks": {0: Record("model", "EqualLR", state={"name": "weight"})},
         },
     )
-
-
-def normed(x: Tensor) -> Tensor:
-    return x / (x.square().mean(1, keepdim=True) + 1e-8).sqrt()
 
 
 # -- pytorch_GAN_zoo -------------------------------------------------------------------------------
@@ -171,21 +146,20 @@ def test_gan_zoo(
     converted = GanZoo().convert(checkpoint(root))
     assert all(fate.source.startswith("netG.") != bool(fate.target) for fate in converted.fates)
     G, D = (
-        network("generator", converted.generator),
-        network("discriminator", converted.discriminator),
+        built("generator", converted.generator),
+        built("discriminator", converted.discriminator),
     )
     z = torch.randn(8, 7)
-    with torch.no_grad():
-        expected = theirs(z)
-        if criterion != "WGANGP":
-            expected = expected.tanh()
-        torch.testing.assert_close(G(z), expected, rtol=1e-5, atol=1e-4)
-        for count in (8, 6, 4, 3, 1):
-            scores = critic(expected[:count])
-            torch.testing.assert_close(D(expected[:count]), scores, rtol=1e-3, atol=1e-4)
-        if len(depths) > 1 and criterion == "WGANGP":
-            blended = theirs(z, alpha=0.25)
-            torch.testing.assert_close(G(z, lod=0.25), blended, rtol=1e-5, atol=1e-4)
+    expected = theirs(z)
+    if criterion != "WGANGP":
+        expected = expected.tanh()
+    same(G(z), expected)
+    for count in (8, 6, 4, 3, 1):
+        scores = critic(expected[:count])
+        same_scores(D(expected[:count]), scores)
+    if len(depths) > 1 and criterion == "WGANGP":
+        blended = theirs(z, alpha=0.25)
+        same(G(z, lod=0.25), blended)
 
 
 def test_gan_zoo_without_gains_and_with_labels() -> None:
@@ -197,17 +171,44 @@ def test_gan_zoo_without_gains_and_with_labels() -> None:
     for module in theirs.modules():
         if isinstance(module, Scaled):
             module.__class__ = Plain
-    critic = ZooDiscriminator([4, 3], 3, True, scores=4)
+    critic = randomised(ZooDiscriminator([4, 3], 3, True, scores=4), 1)
+    for module in critic.modules():
+        if isinstance(module, Scaled):
+            module.__class__ = Plain
     root = zoo_file(theirs, critic, "with", equalizedlR=False)
-    with pytest.raises(InputError, match="--set output=none"):
+    with pytest.raises(InputError, match="--set classes=3"):
         GanZoo().convert(checkpoint(root))
+    with pytest.raises(InputError, match="--set output=none"):
+        GanZoo(GanZooConfig(classes=3)).convert(checkpoint(root))
     converted = GanZoo(GanZooConfig(output="none", classes=3)).convert(checkpoint(root))
-    assert converted.discriminator is None and "left out" in converted.notes[0]
+    D, x = built("discriminator", converted.discriminator), torch.randn(6, 3, 8, 8)
+    same_scores(D.outputs(x).score, critic(x)[:, 0])
+    same_scores(D.outputs(x).classes, critic(x)[:, 1:])
     z, labels = torch.randn(3, 5), torch.tensor([0, 2, 1])
-    with torch.no_grad():
-        expected = theirs(torch.cat([z, one_hot(labels, 3)], 1))
-        found = network("generator", converted.generator)(z, labels)
-        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    expected = theirs(torch.cat([z, one_hot(labels, 3)], 1))
+    found = built("generator", converted.generator)(z, labels)
+    same(found, expected)
+
+
+def test_gan_zoo_with_labels_of_its_own() -> None:
+    theirs = randomised(ZooGenerator(5 + 3, [4, 3], 3))
+    critic = randomised(ZooDiscriminator([4, 3], 3, False, scores=4), 1)
+    of_one = {"Main": {"order": 0, "values": ["a", "b", "c"]}}
+    said = {"lossCriterion": "WGANGP", "categoryVectorDim": 3}
+    root = zoo_file(theirs, critic, "with", attribKeysOrder=of_one, **said)
+    converted = GanZoo().convert(checkpoint(root))
+    z, labels = torch.randn(3, 5), torch.tensor([0, 2, 1])
+    expected = theirs(torch.cat([z, one_hot(labels, 3)], 1))
+    same(built("generator", converted.generator)(z, labels), expected)
+    of_two = {**of_one, "Hat": {"order": 1, "values": ["y", "n"]}}
+    with pytest.raises(InputError, match="several attributes"):
+        GanZoo().convert(
+            checkpoint(zoo_file(theirs, critic, "with", attribKeysOrder=of_two, **said))
+        )
+    one_score = randomised(ZooDiscriminator([4, 3], 3, False), 1)
+    root = zoo_file(theirs, one_score, "with", attribKeysOrder=of_one, **said)
+    converted = GanZoo().convert(checkpoint(root))
+    assert converted.discriminator is None and "left out" in converted.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -307,13 +308,12 @@ def test_rosinality(form: str) -> None:
         whole |= {"g_running": theirs.state_dict(), "g_optimizer": {"x": torch.zeros(1)}}
     assert Rosinality().recognises(checkpoint(whole))
     converted = Rosinality().convert(checkpoint(whole))
-    G, z, labels = network("generator", converted.generator), torch.randn(3, 5), torch.arange(3)
-    with torch.no_grad():
-        torch.testing.assert_close(G(z, labels), theirs(z, labels, 2), rtol=0, atol=1e-4)
-        half = nn.functional.avg_pool2d(G(z, labels, lod=1), 2)
-        torch.testing.assert_close(half, theirs(z, labels, 1), rtol=0, atol=1e-4)
-        blended = theirs(z, labels, 2, alpha=0.7)
-        torch.testing.assert_close(G(z, labels, lod=0.3), blended, rtol=0, atol=1e-4)
+    G, z, labels = built("generator", converted.generator), torch.randn(3, 5), torch.arange(3)
+    same(G(z, labels), theirs(z, labels, 2))
+    half = nn.functional.avg_pool2d(G(z, labels, lod=1), 2)
+    same(half, theirs(z, labels, 1))
+    blended = theirs(z, labels, 2, alpha=0.7)
+    same(G(z, labels, lod=0.3), blended)
 
 
 def test_rosinality_that_was_not_trained_to_its_end() -> None:

@@ -17,6 +17,7 @@ class StyleConfig(ganzoo.GeneratorConfig):
 
     Attributes:
         mapping_width: of the mapping's layers before the last; w_dim if left out.
+        embedding_dim: of the label's embedding; if left out, as many numbers as the family has.
         channels: of 4x4, 8x8, … up to the full resolution, where they follow no such rule.
         style_mixing: share of training images whose later layers have the w of a second z.
         w_avg_beta: weight of the old average of w in each step of training.
@@ -29,6 +30,7 @@ class StyleConfig(ganzoo.GeneratorConfig):
     mapping_layers: int = 8
     mapping_width: int | None = None
     mapping_lr_multiplier: float = 0.01
+    embedding_dim: int | None = None
     channel_base: int = 16384
     channel_max: int = 512
     channels: tuple[int, ...] = ()
@@ -38,6 +40,8 @@ class StyleConfig(ganzoo.GeneratorConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_range("w_dim", self.w_dim, 1, 65_536)
+        if self.embedding_dim is not None:
+            check_range("embedding_dim", self.embedding_dim, 1, 65_536)
         _check_mapping(
             self.mapping_layers,
             self.mapping_width,
@@ -133,15 +137,16 @@ def upgrade_stylegan_discriminator(
 @dataclass(frozen=True)
 class StyleGAN2GeneratorConfig(StyleConfig):
     """The defaults are the paper's configuration F; channel_base 16384 is its E. `architecture` is
-    of figure 7: "skip" (each resolution adds its image), "resnet", "orig". `conv_clamp` is the
-    largest absolute value after each convolution, for networks made for float16. `label_width` is
-    how many values a label is embedded in, w_dim if left out. Without layers, w is what would enter
-    them: z, and the embedded label."""
+    of figure 7: "skip" (each resolution adds its image), "resnet", "orig". `conditioning`: z and
+    the label's embedding are brought to unit length each ("separate"), or together ("joint", as in
+    the code of before ADA). `conv_clamp` is the largest absolute value after each convolution, for
+    networks made for float16. Without layers, w is what would enter them: z, and the embedded
+    label."""
 
     fewest_layers: ClassVar[int] = 0
     channel_base: int = 32768
-    label_width: int | None = None
     architecture: Literal["skip", "resnet", "orig"] = "skip"
+    conditioning: Literal["separate", "joint"] = "separate"
     conv_clamp: float | None = None
 
     def __post_init__(self) -> None:
@@ -154,23 +159,28 @@ class StyleGAN2GeneratorConfig(StyleConfig):
 class StyleGAN2DiscriminatorConfig(CriticConfig):
     """Attributes:
     architecture: of figure 7: "resnet", "skip" (the image enters every resolution), "orig".
+    conditioning: with classes, "projection" on a mapping of the label, or a score for each class
+        ("scores", as in the code of before ADA).
+    dense_width: of the dense layer before the score; that of 4x4 if left out.
     mbstd_channels: how many parts the channels are in whose deviations the minibatch standard
         deviation averages; each becomes a channel.
     mapping_layers, mapping_width, mapping_lr_multiplier, cmap_dim: of the labels' mapping, to
         cmap_dim values, as many as 4x4 has channels if left out. Without layers it is the
         embedding.
-    label_width: how many values a label is embedded in, cmap_dim if left out.
+    embedding_dim: of the label's embedding, cmap_dim if left out.
     conv_clamp: largest absolute value after each convolution.
     """
 
     channel_base: int = 32768
     architecture: Literal["resnet", "skip", "orig"] = "resnet"
+    conditioning: Literal["projection", "scores"] = "projection"
+    dense_width: int | None = None
     mbstd_channels: int = 1
     mapping_layers: int = 8
     mapping_width: int | None = None
     mapping_lr_multiplier: float = 0.01
     cmap_dim: int | None = None
-    label_width: int | None = None
+    embedding_dim: int | None = None
     conv_clamp: float | None = None
 
     def __post_init__(self) -> None:
@@ -185,8 +195,10 @@ class StyleGAN2DiscriminatorConfig(CriticConfig):
         _check_mapping(
             self.mapping_layers, self.mapping_width, self.mapping_lr_multiplier, fewest=0
         )
-        if self.cmap_dim is not None:
-            check_range("cmap_dim", self.cmap_dim, 1, 65_536)
+        for name in ("cmap_dim", "embedding_dim", "dense_width"):
+            width = getattr(self, name)
+            if width is not None:
+                check_range(name, width, 1, 65_536)
         _check_entry(self, 0, self.cmap_dim or self.widths[0], "cmap_dim")
         _check_clamp(self.conv_clamp)
 
@@ -275,9 +287,8 @@ def _check_entry(
     config: StyleGAN2GeneratorConfig | StyleGAN2DiscriminatorConfig, z_dim: int, out: int, name: str
 ) -> None:
     """What enters the mapping: without layers, it is what comes out."""
-    if config.label_width is not None:
-        check_range("label_width", config.label_width, 1, 65_536)
-    enters = z_dim + ((config.label_width or out) if config.num_classes else 0)
+    embedding_dim = config.embedding_dim or (z_dim if config.conditioning == "joint" else out)
+    enters = z_dim + (embedding_dim if config.num_classes else 0)
     if not config.mapping_layers and enters not in (0, out):
         raise ConfigError(
             f"mapping_layers = 0, but {enters} values are to become {out}",

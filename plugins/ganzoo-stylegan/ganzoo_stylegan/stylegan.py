@@ -90,8 +90,9 @@ class Mapping(nn.Module):
     def __init__(self, config: StyleGANGeneratorConfig) -> None:
         super().__init__()
         classes, z_dim, w_dim = config.num_classes, config.z_dim, config.w_dim
-        self.embed = nn.Embedding(classes, z_dim) if classes else None
-        wide, slow = z_dim * 2 if classes else z_dim, config.mapping_lr_multiplier
+        code, slow = config.embedding_dim or z_dim, config.mapping_lr_multiplier
+        self.embed = nn.Embedding(classes, code) if classes else None
+        wide = z_dim + code if classes else z_dim
         widths = [wide, *[config.mapping_width or w_dim] * (config.mapping_layers - 1), w_dim]
         self.layers = nn.ModuleList(
             EqualizedLinear(before, width, gain=HE, lr_multiplier=slow)

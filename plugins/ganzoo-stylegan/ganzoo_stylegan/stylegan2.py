@@ -3,8 +3,8 @@
 G: z and label -> w; w scales the input channels of every convolution, whose output is scaled back
 to unit variance (demodulation); each resolution adds its image to the upsampled one before it.
 D: residual blocks down to 4x4, minibatch standard deviation, one score; with classes, the scalar
-product with an embedding of the label (Miyato and Koyama 2018). Every weight is scaled at run time
-("equalised"), every change of resolution is filtered by [1, 3, 3, 1].
+product with an embedding of the label (Miyato and Koyama 2018), or a score for each class. Every
+weight is scaled at run time ("equalised"), every change of resolution is filtered by [1, 3, 3, 1].
 """
 
 from __future__ import annotations
@@ -54,8 +54,9 @@ class Generator(StyleGenerator):
             config.w_dim,
             layers=config.mapping_layers,
             width=config.mapping_width,
-            label_width=config.label_width,
+            embedding_dim=config.embedding_dim,
             lr_multiplier=config.mapping_lr_multiplier,
+            joint=config.conditioning == "joint",
         )
         self.const = nn.Parameter(torch.randn(1, widths[0], 4, 4))
         residual = config.architecture == "resnet"
@@ -99,7 +100,8 @@ class Generator(StyleGenerator):
 
 
 class Mapping(nn.Module):
-    """z and label, each brought to unit length, to w. Without z (z_dim 0), D's map of labels."""
+    """z and the label's code, each brought to unit length, or `joint`ly, to w. Without z (z_dim 0),
+    D's map of labels."""
 
     def __init__(
         self,
@@ -110,15 +112,21 @@ class Mapping(nn.Module):
         layers: int,
         lr_multiplier: float,
         width: int | None = None,
-        label_width: int | None = None,
+        embedding_dim: int | None = None,
+        joint: bool = False,
     ) -> None:
-        """`width` is that of the layers before the last, `label_width` of the label's embedding;
-        w_dim if left out."""
+        """`width` is that of the layers before the last, `embedding_dim` of the label's embedding:
+        w_dim if left out, or that of z for a `joint` one, which is neither equalised nor has a
+        bias."""
         super().__init__()
-        self.num_classes = num_classes
-        label_width = label_width or w_dim
-        self.embed = EqualizedLinear(num_classes, label_width) if num_classes else None
-        wide = z_dim + (label_width if num_classes else 0)
+        self.num_classes, self.joint = num_classes, joint
+        embedding_dim = embedding_dim or (z_dim if joint else w_dim)
+        self.embed: nn.Module | None = None
+        if num_classes and joint:
+            self.embed = nn.Embedding(num_classes, embedding_dim)
+        elif num_classes:
+            self.embed = EqualizedLinear(num_classes, embedding_dim)
+        wide = z_dim + (embedding_dim if num_classes else 0)
         widths = [wide, *[width or w_dim] * (layers - 1), w_dim]
         self.layers = nn.ModuleList(
             EqualizedLinear(widths[k], widths[k + 1], lr_multiplier=lr_multiplier)
@@ -126,10 +134,13 @@ class Mapping(nn.Module):
         )
 
     def forward(self, z: Tensor | None, labels: Tensor | None) -> Tensor:
-        parts = [] if z is None else [pixel_norm(z)]
-        if self.embed is not None:
-            parts.append(pixel_norm(self.embed(one_hot(labels, self.num_classes).float())))
-        x = torch.cat(parts, dim=1)
+        if self.joint:
+            x = pixel_norm(z if self.embed is None else torch.cat([z, self.embed(labels)], dim=1))
+        else:
+            parts = [] if z is None else [pixel_norm(z)]
+            if self.embed is not None:
+                parts.append(pixel_norm(self.embed(one_hot(labels, self.num_classes).float())))
+            x = torch.cat(parts, dim=1)
         for layer in self.layers:
             x = leaky_relu(layer(x), 0.2) * SQRT2
         return x  # (N, w_dim)
@@ -267,17 +278,20 @@ class Discriminator(ganzoo.Discriminator):
         )
         self.mbstd_channels = config.mbstd_channels if config.mbstd_group else 0
         self.conv = Conv(width + self.mbstd_channels, width, 3, clamp=clamp)
-        self.dense = EqualizedLinear(width * 4 * 4, width)
-        self.out_dim = (config.cmap_dim or width) if config.num_classes else 1
-        self.out = EqualizedLinear(width, self.out_dim)
-        if config.num_classes:
+        dense = config.dense_width or width
+        self.dense = EqualizedLinear(width * 4 * 4, dense)
+        projects = config.num_classes > 0 and config.conditioning == "projection"
+        self.out_dim = (config.cmap_dim or width) if projects else max(1, config.num_classes)
+        self.out = EqualizedLinear(dense, self.out_dim)
+        self.mapper: nn.Module | None = None
+        if projects:
             self.mapper = Mapping(
                 0,
                 config.num_classes,
                 self.out_dim,
                 layers=config.mapping_layers,
                 width=config.mapping_width,
-                label_width=config.label_width,
+                embedding_dim=config.embedding_dim,
                 lr_multiplier=config.mapping_lr_multiplier,
             )
         self.register_buffer("fir", fir_kernel(), persistent=False)
@@ -295,8 +309,10 @@ class Discriminator(ganzoo.Discriminator):
         x = self.conv(x)  # (N, C, 4, 4)
         with without_autocast(x):
             x = self.out(leaky_relu(self.dense(x.flatten(1).float()), 0.2) * SQRT2)  # (N, out_dim)
-            if labels is not None:
+            if self.mapper is not None:
                 x = (x * self.mapper(None, labels)).sum(1, keepdim=True) / math.sqrt(self.out_dim)
+            elif labels is not None:
+                x = x.gather(1, labels[:, None])  # (N, classes) -> (N, 1)
         return x.squeeze(1)
 
 

@@ -24,7 +24,6 @@ from tests import nvidia_tensorflow
 from tests.nvidia_tensorflow import (
     Run,
     TFNetwork,
-    built,
     correlate,
     filtered,
     lrelu,
@@ -32,6 +31,7 @@ from tests.nvidia_tensorflow import (
     unit,
     with_deviation,
 )
+from tests.restated import built, same, same_scores, same_styles
 
 
 @pytest.fixture(autouse=True)
@@ -44,12 +44,16 @@ def imported(folder: Path, content: Any, **settings: Any) -> Converted:
 
 
 def stylegan2(widths: list[int], *, z: int = 6, c: int = 0, w: int = 5, hidden: int = 5,
-              image: int = 3, ada: bool = False, **settings: Any) -> TFNetwork:  # fmt: skip
-    architecture = settings.get("architecture", "skip")
+              image: int = 3, ada: bool = False, code: int | None = None, grown: bool = False,
+              **settings: Any) -> TFNetwork:  # fmt: skip
+    """`code` numbers of the label; `grown` is of configurations B to D."""
+    architecture, code = settings.get("architecture", "skip"), code or (w if ada else z)
     mapping: dict[str, Any] = {}
-    if c:
-        mapping |= {"LabelEmbed/weight": normal(c, w), "LabelEmbed/bias": normal(w)}
-    for k, (i, o) in enumerate([(z + w if c else z, hidden), (hidden, w)]):
+    if c and ada:
+        mapping |= {"LabelEmbed/weight": normal(c, code), "LabelEmbed/bias": normal(code)}
+    elif c:
+        mapping["LabelConcat/weight"] = normal(c, code)
+    for k, (i, o) in enumerate([(z + code if c else z, hidden), (hidden, w)]):
         mapping |= {
             f"Dense{k}/weight": normal(i, o, scale=100),
             f"Dense{k}/bias": normal(o, scale=9),
@@ -74,10 +78,15 @@ def stylegan2(widths: list[int], *, z: int = 6, c: int = 0, w: int = 5, hidden: 
             if name == "Conv0_up" and architecture == "resnet":
                 v[f"{size}/Skip/weight"] = normal(1, 1, before, width)
             before = width
-        if architecture == "skip" or k == len(widths) - 1:
+        if grown:
+            layer(f"ToRGB_lod{len(widths) - 1 - k}", width, image, 1)
+        elif architecture == "skip" or k == len(widths) - 1:
             layer(f"{size}/ToRGB", width, image, 1)
+    if grown:
+        v["lod"] = np.float32(0)
     G = TFNetwork("G_main", {"dlatent_avg": normal(w)}, **settings)
     synthesis = "G_synthesis" if ada else "G_synthesis_stylegan2"
+    synthesis = "G_synthesis_stylegan_revised" if grown else synthesis
     G.components = {"synthesis": TFNetwork(synthesis, v, **settings),
                     "mapping": TFNetwork("G_mapping", mapping, **settings)}  # fmt: skip
     return G
@@ -85,7 +94,9 @@ def stylegan2(widths: list[int], *, z: int = 6, c: int = 0, w: int = 5, hidden: 
 
 def run_mapping2(run: Run, z: Tensor, labels: Tensor | None) -> Tensor:
     x = unit(z)
-    if labels is not None:
+    if "mapping/LabelConcat/weight" in run.v:
+        x = unit(torch.cat([z, run["mapping/LabelConcat/weight"][labels]], 1))
+    elif labels is not None:
         embedding = run["mapping/LabelEmbed/weight"]
         code = one_hot(labels, len(embedding)).double()
         x = torch.cat([x, unit(run.dense(code, "mapping/LabelEmbed"))], 1)
@@ -129,18 +140,29 @@ def run_stylegan2(run: Run, ws: Tensor, levels: int, architecture: str, clamp: A
             x = x + filtered(y, [1, 3, 3, 1], up=2, pads=(2, 1), gain=4)
         if image is not None:
             image = filtered(image, [1, 3, 3, 1], up=2, pads=(2, 1), gain=4)
-        if f"{size}/ToRGB/weight" in run.v:
-            y = run_modulated(run, x, ws[:, at], f"{size}/ToRGB", demodulate=False)
-            y = clamped(run.bias(y, f"{size}/ToRGB"))
+        last = "synthesis/ToRGB_lod0" if k == levels - 1 else ""
+        name = last if f"{last}/weight" in run.v else f"{size}/ToRGB"
+        if f"{name}/weight" in run.v:
+            y = run_modulated(run, x, ws[:, at], name, demodulate=False)
+            y = clamped(run.bias(y, name))
             image = y if image is None else image + y
     assert image is not None
     return image
 
 
 def critic2(widths: list[int], *, c: int = 0, image: int = 3, function: str = "D_stylegan2",
-            statistics: int = 1, mapping: int = 0, **settings: Any) -> TFNetwork:  # fmt: skip
-    """D of StyleGAN2."""
-    architecture, v = settings.get("architecture", "resnet"), {}
+            statistics: int = 1, mapping: int = 0, units: int | None = None,
+            **settings: Any) -> TFNetwork:  # fmt: skip
+    """D of StyleGAN2, with `units` before the score; "D_stylegan" is of configurations B to D."""
+    architecture, units = settings.get("architecture", "resnet"), units or widths[0]
+    v: dict[str, Any] = {}
+    projects = bool(c) and function == "D_main"
+    if function == "D_stylegan":
+        architecture, v["lod"] = "orig", np.float32(0)
+        for k in range(len(widths)):
+            name = f"FromRGB_lod{len(widths) - 1 - k}"
+            v |= {f"{name}/weight": normal(1, 1, image, widths[k]), f"{name}/bias": normal(1)}
+        v["FromRGB_lod0/bias"] = normal(widths[-1])
 
     def conv(name: str, i: int, o: int, kernel: int) -> None:
         v.update(
@@ -152,7 +174,7 @@ def critic2(widths: list[int], *, c: int = 0, image: int = 3, function: str = "D
 
     for k in range(len(widths) - 1, -1, -1):
         size = f"{4 << k}x{4 << k}"
-        if architecture == "skip" or k == len(widths) - 1:
+        if function != "D_stylegan" and (architecture == "skip" or k == len(widths) - 1):
             conv(f"{size}/FromRGB", image, widths[k], 1)
         if k:
             conv(f"{size}/Conv0", widths[k], widths[k], 3)
@@ -160,9 +182,9 @@ def critic2(widths: list[int], *, c: int = 0, image: int = 3, function: str = "D
             if architecture == "resnet":
                 v[f"{size}/Skip/weight"] = normal(1, 1, widths[k], widths[k - 1])
     conv("4x4/Conv", widths[0] + statistics, widths[0], 3)
-    dense("4x4/Dense0", 16 * widths[0], widths[0])
-    dense("Output", widths[0], 5 if c else 1)
-    if c:
+    dense("4x4/Dense0", 16 * widths[0], units)
+    dense("Output", units, 5 if projects else max(c, 1))
+    if projects:
         dense("LabelEmbed", c, 5)
         for k in range(mapping):
             dense(f"Mapping{k}", 5, 5, scale=10)
@@ -184,8 +206,10 @@ def run_critic2(run: Run, image: Tensor, labels: Tensor | None, levels: int, *, 
     x: Any = None
     for k in range(levels - 1, -1, -1):
         size = f"{4 << k}x{4 << k}"
-        if f"{size}/FromRGB/weight" in run.v:
-            y = layer(image, f"{size}/FromRGB", clamp=clamp if k else None)
+        last = "FromRGB_lod0" if k == levels - 1 else ""
+        name = last if f"{last}/weight" in run.v else f"{size}/FromRGB"
+        if f"{name}/weight" in run.v:
+            y = layer(image, name, clamp=clamp if k else None)
             x = y if x is None else x + y
         if not k:
             break
@@ -202,6 +226,8 @@ def run_critic2(run: Run, image: Tensor, labels: Tensor | None, levels: int, *, 
     x = run.dense(x, "Output")
     if labels is None:
         return x[:, 0]
+    if "LabelEmbed/weight" not in run.v:  # a score for each class
+        return (x * one_hot(labels, x.shape[1])).sum(1)
     code = one_hot(labels, len(run["LabelEmbed/weight"])).double()
     cmap = unit(run.dense(code, "LabelEmbed"))
     for k in range(mapping):
@@ -213,7 +239,11 @@ GENERATORS: dict[str, dict[str, Any]] = {
     "skip": {"widths": [6, 5, 3]},
     "resnet, odd mapping": {"widths": [6, 5, 3], "architecture": "resnet", "hidden": 8},
     "orig, grey": {"widths": [4, 5], "architecture": "orig", "image": 1},
+    "conditional": {"widths": [4, 5, 3], "c": 3, "w": 7},
+    "of one class": {"widths": [4, 3], "c": 1},
+    "that grew, conditional": {"widths": [4, 5, 3], "c": 2, "grown": True},
     "ADA's, conditional": {"widths": [4, 5, 3], "c": 3, "ada": True, "conv_clamp": 0.7},
+    "ADA's, wide code": {"widths": [4, 3], "c": 3, "ada": True, "code": 9, "label_fmaps": 9},
 }
 
 
@@ -222,19 +252,18 @@ def test_images_are_those_of_the_program(tmp_path: Path, settings: dict[str, Any
     torch.manual_seed(0)
     theirs, levels = stylegan2(**settings), len(settings["widths"])
     D = critic2(settings["widths"], function="D_main" if "ada" in settings else "D_stylegan2",
-                mbstd_group_size=4, image=settings.get("image", 3))  # fmt: skip
+                mbstd_group_size=4, image=settings.get("image", 3),
+                c=settings.get("c", 0))  # fmt: skip
     found = imported(tmp_path, (theirs, D, theirs))
     G, run = built("generator", found.generator), Run(theirs)
-    z, labels = torch.randn(2, 6), torch.tensor([2, 0]) if "c" in settings else None
+    z, labels = torch.randn(2, 6), torch.tensor([2, 0]) % settings["c"] if "c" in settings else None
     w = run_mapping2(run, z.double(), labels)
-    torch.testing.assert_close(G.mapping(z, labels)[:, 0].double(), w, rtol=0, atol=1e-5)
-    how = (levels, settings.get("architecture", "skip"), settings.get("conv_clamp"))
-    for psi, cutoff in ((1, None), (0.7, 2)):
-        ws = w[:, None].repeat(1, 2 * levels, 1)
-        ws[:, :cutoff] = run["dlatent_avg"] + psi * (ws[:, :cutoff] - run["dlatent_avg"])
-        images = G(z, labels, truncation=psi, truncation_cutoff=cutoff)
-        expected = run_stylegan2(run, ws, *how)
-        torch.testing.assert_close(images.double(), expected, rtol=1e-4, atol=1e-4)
+    architecture = "orig" if "grown" in settings else settings.get("architecture", "skip")
+    how = (levels, architecture, settings.get("conv_clamp"))
+    cases = [(1, None, "const"), (0.7, 2, "const")]
+    same_styles(
+        G, z, labels, w, run["dlatent_avg"], lambda ws, _: run_stylegan2(run, ws, *how), cases
+    )
     assert found.program == f"NVlabs/stylegan2{'-ada' if 'ada' in settings else ''}"
     assert found.license_url.startswith("https://nvlabs.github.io/stylegan2")
 
@@ -243,6 +272,9 @@ CRITICS: dict[str, dict[str, Any]] = {
     "resnet": {"widths": [6, 5, 3]},
     "skip, clamped": {"widths": [6, 5, 3], "architecture": "skip", "conv_clamp": 0.5},
     "orig, several statistics": {"widths": [6, 3], "architecture": "orig", "statistics": 2},
+    "conditional, dense layer of other width": {"widths": [4, 3], "c": 3, "units": 7},
+    "of one class": {"widths": [4, 3], "c": 1},
+    "that grew": {"widths": [4, 5, 3], "function": "D_stylegan"},
     "ADA's, conditional": {"widths": [4, 3], "c": 3, "function": "D_main", "mbstd_group_size": 2},
     "ADA's, mapped": {"widths": [4, 3], "c": 2, "function": "D_main", "mapping": 2,
                       "mbstd_group_size": 4, "mapping_lrmul": 0.1},
@@ -254,17 +286,18 @@ CRITICS: dict[str, dict[str, Any]] = {
 def test_scores_are_those_of_the_program(tmp_path: Path, settings: dict[str, Any]) -> None:
     torch.manual_seed(0)
     theirs, widths = critic2(**settings), settings["widths"]
-    G = stylegan2(widths)
+    G = stylegan2(widths, c=settings.get("c", 0), ada=settings.get("function") == "D_main")
     D = built("discriminator", imported(tmp_path, (G, theirs, G)).discriminator)
     images = torch.randn(4, 3, 2 << len(widths), 2 << len(widths))
-    labels = torch.tensor([1, 0, 1, 1]) if settings.get("c") else None
+    labels = torch.tensor([1, 0, 1, 1]) % settings["c"] if settings.get("c") else None
+    grew = "lod" in theirs.variables
     expected = run_critic2(
         Run(theirs), images.double(), labels, len(widths),
-        architecture=settings.get("architecture", "resnet"),
+        architecture="orig" if grew else settings.get("architecture", "resnet"),
         group=settings.get("mbstd_group_size", 4), statistics=settings.get("statistics", 1),
         mapping=settings.get("mapping", 0), clamp=settings.get("conv_clamp"),
     )  # fmt: skip
-    torch.testing.assert_close(D(images, labels).double(), expected, rtol=1e-3, atol=1e-5)
+    same_scores(D(images, labels), expected)
 
 
 # -- the file as a whole ---------------------------------------------------------------------------
@@ -296,7 +329,7 @@ def test_the_command_makes_a_model_folder(tmp_path: Path) -> None:
     G, z, run = ganzoo.load(out), torch.randn(2, 6), Run(content[2])
     ws = run_mapping2(run, z.double(), None)[:, None].repeat(1, 4, 1)
     expected = run_stylegan2(run, ws, 2, "skip", None)
-    torch.testing.assert_close(G(z).double(), expected, rtol=1e-4, atol=1e-4)
+    same(G(z), expected)
     assert ganzoo.load_discriminator(out).image_shape == (3, 8, 8)
     config = layout.read_config(out)
     assert (config.license, config.license_name[:6]) == ("other", "Nvidia")
@@ -326,7 +359,7 @@ def test_without_noise_maps_images_are_the_same(tmp_path: Path) -> None:
     z = torch.randn(2, 6)
     ws = run_mapping2(expected, z.double(), None)[:, None].repeat(1, 4, 1)
     images = run_stylegan2(expected, ws, 2, "skip", None)
-    torch.testing.assert_close(G(z).double(), images, rtol=1e-4, atol=1e-4)
+    same(G(z), images)
 
 
 def odd(network: int, **settings: Any) -> Any:
@@ -347,10 +380,10 @@ def silenced() -> Any:
     return content
 
 
-def revised() -> Any:
-    content = tiny()
-    content[2].components["synthesis"].function = "G_synthesis_stylegan_revised"
-    return content
+def growing() -> Any:
+    G = stylegan2([3, 2], grown=True)
+    G.components["synthesis"].variables["lod"] = np.float32(0.5)
+    return G, critic2([3, 2], function="D_stylegan"), G
 
 
 @pytest.mark.parametrize(
@@ -359,11 +392,9 @@ def revised() -> Any:
         (lambda: odd(2, resample_kernel=(1, 1)), r"Gs has resample_kernel = \[1, 1\]: only \[1, 3"),
         (lambda: odd(2, nonlinearity="relu"), "Gs has nonlinearity = 'relu': only 'lrelu'"),
         (lambda: odd(2, tail=3), "Gs has the setting tail = 3, which is not known"),
-        (lambda: odd(1, label_size=3), "D is conditional in the way of StyleGAN2 before ADA"),
         (lambda: another(1, "4x4/Attention"), "D has a variable '4x4/Attention'"),
-        (lambda: another(2, "mapping/LabelConcat/weight"), "Gs is conditional in the way of"),
         (silenced, r"has no Gs\.synthesis\.b8\.conv0\.noise_const"),
-        (revised, "Gs was built by 'G_synthesis_stylegan_revised': only networks of G_main"),
+        (growing, "Gs was still growing when the file was written: of StyleGAN2's configurations"),
     ],
 )
 def test_what_ours_is_not_is_refused(tmp_path: Path, content: Any, problem: str) -> None:

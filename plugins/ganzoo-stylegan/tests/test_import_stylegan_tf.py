@@ -24,7 +24,6 @@ from tests import nvidia_tensorflow
 from tests.nvidia_tensorflow import (
     Run,
     TFNetwork,
-    built,
     correlate,
     filtered,
     four_shifts,
@@ -33,6 +32,7 @@ from tests.nvidia_tensorflow import (
     unit,
     with_deviation,
 )
+from tests.restated import built, same, same_scores, same_styles
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +77,8 @@ def stylegan(widths: list[int], *, z: int = 6, c: int = 0, w: int = 5, hidden: i
         lod = len(widths) - 1 - k
         synthesis |= {f"ToRGB_lod{lod}/weight": normal(1, 1, width, image),
                       f"ToRGB_lod{lod}/bias": normal(image)}  # fmt: skip
+    if not settings.get("use_noise", True):
+        synthesis = {name: v for name, v in synthesis.items() if "oise" not in name}
     settings = {"num_channels": image, "label_size": c, "resolution": 2 << len(widths), **settings}
     G = TFNetwork("G_style", {"dlatent_avg": normal(w)}, truncation_psi=0.7, **settings)
     G.components = {"synthesis": TFNetwork("G_synthesis", synthesis, **settings),
@@ -109,7 +111,7 @@ def run_stylegan(run: Run, ws: Tensor, levels: int, fused: Any, noise: str, lod:
             x = filtered(x, [1, 2, 1], pads=(1, 1))
         elif kind != "Const":
             x = correlate(x, run.kernel(name, math.sqrt(2)))
-        if noise == "const":
+        if noise == "const" and f"{name}/Noise/weight" in run.v:
             strength = run[f"{name}/Noise/weight"][:, None, None]
             x = x + run[f"synthesis/noise{layer}"] * strength
         x = lrelu(run.bias(x, name))
@@ -167,6 +169,7 @@ GENERATORS = {
     "conditional, fused": {"widths": [4, 5, 3], "c": 3, "w": 7, "hidden": 4, "fused_scale": True},
     "never fused, grey": {"widths": [3, 2], "image": 1, "fused_scale": False},
     "128 pixels": {"widths": [3, 3, 2, 2, 2, 2]},
+    "without noise": {"widths": [4, 3], "use_noise": False},
 }
 
 
@@ -185,15 +188,13 @@ def test_stylegans_images_are_those_of_the_program(
     )
     z, labels = torch.randn(2, 6), torch.tensor([2, 0]) if "c" in settings else None
     w = run_mapping(run, z.double(), labels)
-    torch.testing.assert_close(G.mapping(z, labels)[:, 0].double(), w, rtol=0, atol=1e-5)
-    for psi, cutoff, noise in ((1, None, "const"), (0.7, 3, "const"), (0.5, None, "none")):
-        ws = w[:, None].repeat(1, 2 * levels, 1)
-        ws[:, :cutoff] = run["dlatent_avg"] + psi * (ws[:, :cutoff] - run["dlatent_avg"])
-        expected = run_stylegan(run, ws, levels, fused, noise)
-        images = G(z, labels, truncation=psi, truncation_cutoff=cutoff, noise=noise)
-        torch.testing.assert_close(images.double(), expected, rtol=1e-4, atol=1e-4)
+    cases = [(1, None, "const"), (0.7, 3, "const"), (0.5, None, "none")]
+    average = run["dlatent_avg"]
+    same_styles(
+        G, z, labels, w, average, lambda ws, n: run_stylegan(run, ws, levels, fused, n), cases
+    )
     coarse = run_stylegan(run, w[:, None].repeat(1, 2 * levels, 1), levels, fused, "const", lod=1)
-    torch.testing.assert_close(G(z, labels, lod=1).double(), coarse, rtol=1e-4, atol=1e-4)
+    same(G(z, labels, lod=1), coarse)
     assert (found.program, found.license) == ("NVlabs/stylegan", "cc-by-nc-4.0")
 
 
@@ -215,7 +216,7 @@ def test_stylegans_scores_are_those_of_the_program(
     labels = torch.tensor([2, 0, 1, 1]) if c else None
     group = settings.get("mbstd_group_size", 4)
     expected = run_critic(Run(theirs), images.double(), labels, len(widths), group)
-    torch.testing.assert_close(D(images, labels).double(), expected, rtol=1e-3, atol=1e-5)
+    same_scores(D(images, labels), expected)
 
 
 # -- the file as a whole ---------------------------------------------------------------------------
@@ -247,7 +248,7 @@ def test_the_command_makes_a_model_folder(tmp_path: Path) -> None:
     G, z, run = ganzoo.load(out), torch.randn(2, 6), Run(content[2])
     ws = run_mapping(run, z.double(), None)[:, None].repeat(1, 4, 1)
     expected = run_stylegan(run, ws, 2, "auto", "const")
-    torch.testing.assert_close(G(z).double(), expected, rtol=1e-4, atol=1e-4)
+    same(G(z), expected)
     assert ganzoo.load_discriminator(out).image_shape == (3, 8, 8)
     config = layout.read_config(out)
     assert (config.license, config.license_name) == ("cc-by-nc-4.0", "")
@@ -259,6 +260,14 @@ def test_without_an_average_truncation_is_told_of(tmp_path: Path) -> None:
     found = imported(tmp_path, content)
     assert not found.generator.state["w_avg"].any()
     assert "no average w" in " ".join(found.notes)
+
+
+def test_a_file_of_networks_that_grow_says_at_which_lod_they_were(tmp_path: Path) -> None:
+    content = tiny()
+    content[2].components["synthesis"].variables["lod"] = np.float32(1.25)
+    found = imported(tmp_path, content)
+    assert "lod=1.25 generates as they did then" in " ".join(found.notes)
+    assert "grew" not in " ".join(imported(tmp_path, tiny()).notes)
 
 
 def odd(network: int, **settings: Any) -> Any:
@@ -282,7 +291,8 @@ def attentive() -> Any:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (lambda: odd(2, use_noise=False), "Gs has use_noise = False: only True can be imported"),
+        (lambda: odd(2, use_styles=False), "Gs has use_styles = False: only True can be imported"),
+        (lambda: odd(2, structure="fixed"), "Gs has structure = 'fixed': only 'auto' or 'linear'"),
         (
             lambda: odd(1, blur_filter=[1, 3, 1]),
             r"D has blur_filter = \[1, 3, 1\]: only \[1, 2, 1\]",

@@ -20,32 +20,12 @@ from torch.nn.functional import (
     interpolate,
     leaky_relu,
     linear,
+    one_hot,
     pad,
 )
 
 from ganzoo.errors import InputError
-from ganzoo.importing.converting import convert
-
-
-def imported(folder: Path, root: Any, *settings: str) -> Any:
-    torch.save(root, folder / "file.pt")
-    return convert(folder / "file.pt", settings=settings)
-
-
-def randomised(module: nn.Module, seed: int = 0) -> Any:
-    torch.manual_seed(seed)
-    for parameter in module.parameters():
-        parameter.data.normal_()
-    return module.eval()
-
-
-def same(found: Tensor, expected: Tensor, atol: float = 1e-4) -> None:
-    torch.testing.assert_close(found, expected.detach(), rtol=1e-4, atol=atol)
-
-
-def normed(x: Tensor) -> Tensor:
-    return x / (x.square().mean(1, keepdim=True) + 1e-8).sqrt()
-
+from tests.restated import imported, normed, randomised, same, same_scores, same_styles
 
 # -- rosinality/style-based-gan-pytorch ------------------------------------------------------------
 
@@ -237,7 +217,7 @@ def test_rosinality(tmp_path: Path, form: str, fused_from: int, activated: bool)
         x = torch.randn(6, 3, 32, 32)
         for count in (6, 3, 1):
             found = made.discriminator(x[:count])
-            torch.testing.assert_close(found, critic(x[:count], 3), rtol=1e-3, atol=1e-4)
+            same_scores(found, critic(x[:count], 3))
         dropped = {fate.source.split(".")[0] for fate in made.converted.fates if not fate.target}
         assert dropped >= {"generator", "g_optimizer"}
 
@@ -255,7 +235,7 @@ def test_rosinality_up_to_the_resolution_that_was_trained(tmp_path: Path) -> Non
     z, x = torch.randn(2, 8), torch.randn(2, 3, 16, 16)
     noise = [made.generator.layers[2 * k].noise[None, None] for k in range(3)]
     same(made.generator(z), theirs(theirs.style(normed(z)), noise, 2))
-    torch.testing.assert_close(made.discriminator(x), critic(x, 2).detach(), rtol=1e-3, atol=1e-4)
+    same_scores(made.discriminator(x), critic(x, 2))
     assert imported(tmp_path, root, "resolution=8").generator.image_shape == (3, 8, 8)
     with pytest.raises(InputError, match="use 4, 8, 16, 32"):
         imported(tmp_path, root, "resolution=64")
@@ -338,7 +318,7 @@ class ZooGenerator(nn.Module):
 
 
 class ZooDiscriminator(nn.Module):
-    def __init__(self, widths: list[int], channels: int) -> None:
+    def __init__(self, widths: list[int], channels: int, scores: int = 1) -> None:
         super().__init__()
         first = widths[0]
         self.scaleLayers = nn.ModuleList(
@@ -347,7 +327,7 @@ class ZooDiscriminator(nn.Module):
         self.fromRGBLayers = nn.ModuleList(conv(channels, width, 1) for width in widths)
         head = [conv(first, first), Scaled(nn.Linear(16 * first, first))]
         self.groupScaleZero = nn.ModuleList(head)
-        self.decisionLayer = Scaled(nn.Linear(first, 1))
+        self.decisionLayer = Scaled(nn.Linear(first, scores))
 
     def forward(self, x: Tensor) -> Tensor:
         x = leaky_relu(self.fromRGBLayers[-1](x), 0.2)
@@ -355,7 +335,7 @@ class ZooDiscriminator(nn.Module):
             x = avg_pool2d(leaky_relu(second(leaky_relu(first(x), 0.2)), 0.2), 2)
         x = leaky_relu(self.groupScaleZero[0](x), 0.2)
         x = leaky_relu(self.groupScaleZero[1](x.flatten(1)), 0.2)
-        return self.decisionLayer(x).squeeze(1)
+        return self.decisionLayer(x)
 
 
 class BaseConfig:
@@ -364,40 +344,70 @@ class BaseConfig:
     __module__ = "models.utils.config"
 
 
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("models", "models.utils"):
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "models.utils.config", SimpleNamespace(BaseConfig=BaseConfig))
+
+
+def zoo_file(G: nn.Module, D: nn.Module, prefix: str = "", **settings: Any) -> dict[str, Any]:
+    config = BaseConfig()
+    vars(config).update(settings)
+    state = {prefix + k: v for k, v in G.state_dict().items()}
+    return {
+        "config": config,
+        "netG": {k: torch.zeros_like(v) for k, v in state.items()},
+        "netD": {prefix + k: v for k, v in D.state_dict().items()},
+        "avgG": state,
+    }
+
+
+def zoo_generator(z_dim: int, widths: list[int], channels: int) -> Any:
+    theirs = randomised(ZooGenerator(z_dim, widths, channels))
+    for layer in theirs.mapping.FC:
+        layer.module.weight.data *= 100  # stored for a hundredth of the rate
+    return theirs
+
+
+@pytest.mark.usefixtures("program")
 @pytest.mark.parametrize("prefix", ["", "module."])
 @pytest.mark.parametrize(("criterion", "channels"), [("Logistic", 3), ("MSE", 1)])
-def test_gan_zoo(
-    tmp_path: Path, prefix: str, criterion: str, channels: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "models", SimpleNamespace())
-    monkeypatch.setitem(sys.modules, "models.utils", SimpleNamespace())
-    monkeypatch.setitem(sys.modules, "models.utils.config", SimpleNamespace(BaseConfig=BaseConfig))
-    widths = [8, 6, 4]
-    theirs = randomised(ZooGenerator(7, widths, channels))
-    theirs.mapping.FC[0].module.weight.data *= 100  # stored for a hundredth of the rate
-    theirs.mapping.FC[1].module.weight.data *= 100
-    critic = randomised(ZooDiscriminator(widths, channels), 1)
-    config = BaseConfig()
-    vars(config).update(lossCriterion=criterion, phiTruncation=0.5)
-    state = {prefix + k: v for k, v in theirs.state_dict().items()}
-    made = imported(
-        tmp_path,
-        {
-            "config": config,
-            "netG": {k: torch.zeros_like(v) for k, v in state.items()},
-            "netD": {prefix + k: v for k, v in critic.state_dict().items()},
-            "avgG": state,
-        },
-    )
+def test_gan_zoo(tmp_path: Path, prefix: str, criterion: str, channels: int) -> None:
+    theirs = zoo_generator(7, [8, 6, 4], channels)
+    critic = randomised(ZooDiscriminator([8, 6, 4], channels), 1)
+    root = zoo_file(theirs, critic, prefix, lossCriterion=criterion, phiTruncation=0.5)
+    made = imported(tmp_path, root)
     G, z = made.generator, torch.randn(3, 7)
     assert made.family == "stylegan-gan-zoo" and G.image_shape == (channels, 16, 16)
-    w = theirs.w(z)
-    same(G.mapping(z)[:, 0], w, 1e-5)
-    noise = [layer.noise[None, None] for layer in G.layers]
     bend = torch.tanh if criterion == "MSE" else torch.nn.Identity()
-    same(G(z), bend(theirs(w, noise)))
-    truncated = theirs.mean_w + 0.5 * (w - theirs.mean_w)
-    same(G(z, truncation=0.5), bend(theirs(truncated, noise)))
+    noise = [layer.noise[None, None] for layer in G.layers]
+    same_styles(
+        G, z, None, theirs.w(z), theirs.mean_w, lambda ws, _: bend(theirs(ws[:, 0], noise)),
+        [(1, None, "const"), (0.5, None, "const")],
+    )  # fmt: skip
     x = torch.randn(3, channels, 16, 16)
-    torch.testing.assert_close(made.discriminator(x), critic(x).detach(), rtol=1e-3, atol=1e-4)
+    same_scores(made.discriminator(x), critic(x)[:, 0])
     assert any("phi 0.5" in note for note in made.converted.notes)
+
+
+@pytest.mark.usefixtures("program")
+def test_gan_zoo_with_labels(tmp_path: Path) -> None:
+    theirs = zoo_generator(5 + 3, [6, 4], 3)
+    critic = randomised(ZooDiscriminator([6, 4], 3, scores=4), 1)
+    root = zoo_file(theirs, critic, lossCriterion="WGANGP", categoryVectorDim=3)
+    with pytest.raises(InputError, match="--set classes=3"):
+        imported(tmp_path, root)
+    made = imported(tmp_path, root, "classes=3")
+    G, z, labels = made.generator, torch.randn(3, 5), torch.tensor([2, 0, 1])
+    w = theirs.w(torch.cat([z, one_hot(labels, 3)], 1))
+    noise = [layer.noise[None, None] for layer in G.layers]
+    cases = [(1, None, "const"), (0.5, None, "const")]
+    run = lambda ws, _: theirs(ws[:, 0], noise)  # noqa: E731
+    same_styles(G, z, labels, w, theirs.mean_w, run, cases)
+    x = torch.randn(4, 3, 8, 8)
+    found = made.discriminator.outputs(x)
+    same_scores(found.score, critic(x)[:, 0])
+    same_scores(found.classes, critic(x)[:, 1:])
+    with pytest.raises(InputError, match="classes = 8, but the generator's input has 8 numbers"):
+        imported(tmp_path, root, "classes=8")

@@ -19,27 +19,7 @@ from torch.nn.functional import (
 )
 
 from ganzoo.errors import InputError
-from ganzoo.importing.converting import convert
-
-
-def imported(folder: Path, root: Any, *settings: str) -> Any:
-    torch.save(root, folder / "file.pt")
-    return convert(folder / "file.pt", settings=settings)
-
-
-def randomised(module: nn.Module, seed: int = 0) -> Any:
-    torch.manual_seed(seed)
-    for parameter in module.parameters():
-        parameter.data.normal_()
-    return module.eval()
-
-
-def same(found: Tensor, expected: Tensor, atol: float = 1e-4) -> None:
-    torch.testing.assert_close(found, expected.detach(), rtol=1e-4, atol=atol)
-
-
-def normed(x: Tensor) -> Tensor:
-    return x / (x.square().mean(1, keepdim=True) + 1e-8).sqrt()
+from tests.restated import imported, normed, randomised, same
 
 
 class Bare(nn.Module):

@@ -352,7 +352,7 @@ def test_other_sizes_are_refused(config: Any, shape: tuple[int, int, int]) -> No
         ({"mapping_layers": -1}, "mapping_layers = -1"),
         ({"mapping_layers": 0, "w_dim": 8}, "mapping_layers = 0, but 512 values are to become 8"),
         ({"mapping_layers": 0, "num_classes": 2}, "mapping_layers = 0, but 1024 values"),
-        ({"label_width": 0}, "label_width = 0"),
+        ({"embedding_dim": 0}, "embedding_dim = 0"),
         ({"mapping_width": 0}, "mapping_width = 0"),
         ({"conv_clamp": 0.0}, "conv_clamp"),
         ({"channels": (8, 0)}, "channels = 0"),

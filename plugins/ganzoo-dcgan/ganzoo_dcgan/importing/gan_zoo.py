@@ -32,9 +32,8 @@ class GanZoo(Importer):
     def convert(self, checkpoint: Checkpoint) -> Converted:
         root, account = checkpoint.root, Account(checkpoint.root)
         settings = gan_zoo.settings(root) or {}
-        classes = self.config.classes
-        gan_zoo.check_classes(settings, classes)
         G, D = gan_zoo.generator(root, account), gan_zoo.discriminator(root, account)
+        classes = gan_zoo.classes(settings, D, self.config.classes)
         generator = stack.generator(
             G,
             *stack.split(_ordered(G)),

@@ -54,19 +54,21 @@ def is_chain(found: list[Found]) -> bool:
     weighted = [module for module in body if module.kind != "batch-norm"]
     if len(weighted) < 2 or len(found) - len(body) > 1 or body[0].kind == "batch-norm":
         return False
-    width = 0
+    width, is_map = 0, body[0].kind == "conv"
     for module in body:
         if module.kind == "batch-norm":
-            fits = width % module.weight[0] == 0
+            channels = module.weight[0]
+            fits = channels == width or (not is_map and is_maps(width, channels))
+            width, is_map = channels, is_map or channels != width
         elif module.kind == "linear":
-            fits = not width or module.weight[1] % width == 0
-            width = module.weight[0]
+            inputs = module.weight[1]
+            fits = not width or inputs == width or (is_map and is_maps(inputs, width))
+            width, is_map = module.weight[0], False
         else:
             ends = module.weight[:2]
-            taken = [end for end in ends if end == width] or [
-                end for end in ends if is_square(width / end)
-            ]
-            fits = not width or bool(taken)
+            taken = [e for e in ends if e == width or (not is_map and is_maps(width, e))]
+            taken = sorted(taken, key=lambda end: end != width)
+            fits, is_map = not width or bool(taken), True
             if width and fits:
                 width = ends[0] if ends[1] == taken[0] else ends[1]
             elif fits:  # the first: of a generator transposed, of a discriminator not
@@ -84,12 +86,17 @@ def is_critic(found: list[Found]) -> bool:
     first, second, last = weighted[0], weighted[1], weighted[-1]
     if first.kind == "conv":
         wide, few = first.weight[:2]
-        return few <= 4 < wide and wide in second.weight[:2]
+        return few <= 4 and few < wide and wide in second.weight[:2]
     return last.kind == "linear" and last.weight[0] == 1
 
 
 def body_of(found: list[Found]) -> list[Found]:
     return [module for module in found if module.kind != "embedding"]
+
+
+def is_maps(numbers: int, channels: int) -> bool:
+    """Whether so many numbers are square maps of so many channels."""
+    return channels > 0 and is_square(numbers / channels)
 
 
 def is_square(number: float) -> bool:

@@ -14,6 +14,7 @@ class PlainConfig:
 
     Attributes:
         activation: between the generator's layers; `slope` is that of "leaky-relu".
+        linear_activation: whether it also follows a linear layer that makes the first maps.
         output: after its last layer; of "sigmoid" images are brought from [0, 1] to [-1, 1].
         eps: of the batch norms (PyTorch's default is 1e-5; PyTorch-GAN's programs have 0.8).
         image_shape: [C, H, W] of a generator that ends with a linear layer.
@@ -21,7 +22,7 @@ class PlainConfig:
         output_paddings: of them, where any is not 0.
         classes: how many of the input's numbers are a one-hot label.
         labels: whether the label stands behind z ("last"), before it ("first") or is multiplied
-            with it ("product").
+            with it ("product"); "none": the file has an embedding that is not used.
         discriminator: whether to convert it, where the file has one.
         discriminator_slope, discriminator_strides, discriminator_paddings, discriminator_labels: as
             above, of its LeakyReLU, its convolutions and where a label joins the image.
@@ -29,6 +30,7 @@ class PlainConfig:
 
     activation: Activation | None = None
     slope: float | None = None
+    linear_activation: bool | None = None
     output: Literal["tanh", "sigmoid", "none"] | None = None
     eps: float | None = None
     image_shape: tuple[int, int, int] | None = None
@@ -36,7 +38,7 @@ class PlainConfig:
     paddings: tuple[int, ...] | None = None
     output_paddings: tuple[int, ...] | None = None
     classes: int = 0
-    labels: Literal["last", "first", "product"] | None = None
+    labels: Literal["last", "first", "product", "none"] | None = None
     discriminator: bool = True
     discriminator_slope: float | None = None
     discriminator_strides: tuple[int, ...] | None = None

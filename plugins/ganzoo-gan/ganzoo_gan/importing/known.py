@@ -24,9 +24,11 @@ def is_mlp(found: list[Found]) -> bool:
 
 
 def is_upsampling_dcgan(found: list[Found]) -> bool:
-    """Of its DCGAN: a linear layer, and convolutions of 3x3 of what was upsampled."""
-    return [f.name for f in found] == _DCGAN and all(
-        f.weight[2:] == (3, 3) for f in found if f.kind == "conv"
+    """Of its DCGAN, ACGAN, SGAN and others: a linear layer, and convolutions of 3x3 of what was
+    upsampled."""
+    body = [module for module in found if module.kind != "embedding"]
+    return [f.name for f in body] == _DCGAN and all(
+        f.weight[2:] == (3, 3) for f in body if f.kind == "conv"
     )
 
 
@@ -43,7 +45,7 @@ def settings(found: list[Found], asked: PlainConfig) -> tuple[PlainConfig, list[
         "slope": 0.2,
         "output": "tanh",
         "eps": 0.8,
-        "labels": "first",
+        **({"labels": "first"} if is_mlp(found) else {}),
         "discriminator_slope": 0.2,
         "discriminator_labels": "last",
     }

@@ -58,6 +58,9 @@ class Plain(Importer):
         questions = Questions()
         made = generator(found, config, questions)
         questions.ask()
+        if config.labels == "none":
+            for module in (m for m in found if m.kind == "embedding"):
+                G.drop(f"{module.name}.weight", "not used, as was said")
         made_by = _network(G, made, sigmoid=config.output == "sigmoid")
         if config.output == "sigmoid":
             notes.append("Its images, of a sigmoid, are here those of a tanh: 2 s - 1, not s.")
@@ -87,7 +90,8 @@ def _critic(D: Moves, config: PlainConfig, image_shape: list[int]) -> Network:
     found = _modules(D)
     if found is None or not is_chain(found):
         raise InputError(
-            "the discriminator is not one layer after another", "--set discriminator=false"
+            "the discriminator is not one layer after another",
+            "give --set discriminator=false for the generator alone",
         )
     questions = Questions()
     made = critic(found, config, image_shape, questions)

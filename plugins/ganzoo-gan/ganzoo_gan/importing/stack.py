@@ -41,7 +41,9 @@ def generator(found: list[Found], config: PlainConfig, questions: Questions) -> 
             for module in convolutions
         }
         ins = {m: m.weight[0 if transposed[m] else 1] for m in convolutions}
-        _stacked(stack, body, kinds, ins, act, eps)
+        _check_enlarged(body, transposed)
+        opened = _opening(body, config, questions)
+        _stacked(stack, body, kinds, ins, act, eps, opened=opened)
     if output is not None:
         stack.add(output)
     z_and_code = body[0].weight[1]
@@ -80,6 +82,33 @@ def _eps(body: list[Found], config: PlainConfig, questions: Questions) -> float:
             "--set eps=1e-5 (PyTorch's default; 0.8 in PyTorch-GAN and what descends from it)",
         )
     return 1e-5 if config.eps is None else config.eps
+
+
+def _check_enlarged(body: list[Found], transposed: dict[Found, bool]) -> None:
+    """Refuse ordinary convolutions of a vector, which must have been enlarged by something.
+
+    Raises:
+        InputError: what did so has no tensors, and is not in the file.
+    """
+    if transposed and body[0].kind == "linear" and not any(transposed.values()):
+        raise InputError(
+            "none of the generator's layers enlarges its maps: the file does not say what does",
+            "of such networks only those of PyTorch-GAN are known",
+        )
+
+
+def _opening(body: list[Found], config: PlainConfig, questions: Questions) -> bool:
+    """Whether the activation follows a linear layer that makes the first maps, which many programs
+    leave out. The numbers of an nn.Sequential say it, and a batch norm calls for it."""
+    for module, following in pairwise(body):
+        if module.kind == "linear" and following.kind == "conv":
+            if module.modules_until(following) is None and config.linear_activation is None:
+                questions.add(
+                    "whether an activation also follows the linear layer that makes its maps",
+                    "--set linear_activation=true (or false)",
+                )
+            break
+    return config.linear_activation is not False
 
 
 def _upsampling_dcgan(stack: Stack, body: list[Found], act: Layer, eps: float) -> None:
@@ -164,10 +193,11 @@ def _geometry(
         if known is None and (strides is None or paddings is None):
             kernels = ", ".join(str(m.weight[2]) for m in usual)
             example = [(known or (2, 1)) for known in usual.values()]
+            stride_list, padding_list = (",".join(map(str, each)) for each in zip(*example))
             questions.add(
                 f"the strides and paddings of its convolutions (kernels {kernels})",
-                f"--set {names[0]}={[s for s, _ in example]}"
-                f" --set {names[1]}={[p for _, p in example]}, or what they are",
+                f"--set '{names[0]}=[{stride_list}]' --set '{names[1]}=[{padding_list}]', or what"
+                " they are",
             )
         stride, padding = known or (1, 0)
         out[module] = (
@@ -185,9 +215,12 @@ def _stacked(
     ins: dict[Found, int],
     act: Layer,
     eps: float,
+    *,
+    opened: bool = True,
 ) -> None:
     """All modules, with an activation behind each weighted one but the last: where the numbers of
-    an nn.Sequential leave a place for it, else behind its batch norm."""
+    an nn.Sequential leave a place for it, else behind its batch norm. `opened`: also behind a
+    linear layer before maps, where there is neither."""
     last = [module for module in body if module.kind != "batch-norm"][-1]
     is_map, due = body[0].kind == "conv", False
     width = 0
@@ -212,9 +245,15 @@ def _stacked(
         if following is None or not due:
             continue
         between = module.modules_until(following)
+        of_maps = following.kind == "conv" or (
+            following.kind == "batch-norm" and (is_map or following.weight[0] != width)
+        )
+        if between and of_maps != is_map:
+            between -= 1  # what makes maps of a vector, or a vector of maps
         if following.kind == "batch-norm" and not between:
             continue  # behind that
-        if between != 0:
+        opens = module.kind == "linear" and of_maps and between is None
+        if between != 0 and (opened or not opens):
             stack.add(act)
         due = False
 
@@ -224,12 +263,18 @@ def _conditioning(
 ) -> dict[str, Any]:
     """z_dim, num_classes and how the label joins z."""
     embeddings = [module for module in found if module.kind == "embedding"]
-    if not embeddings and not config.classes:
+    how = config.labels
+    if (not embeddings and not config.classes) or how == "none":
         return {"z_dim": inputs}
     stack.embedding = embeddings[0] if embeddings else None
     classes, code = embeddings[0].weight if embeddings else (config.classes, 0)
-    how = config.labels
-    if embeddings and code == inputs:
+    if embeddings and code == inputs and how is None and is_upsampling_dcgan(found):
+        questions.add(
+            "whether its label is multiplied with z (PyTorch-GAN's ACGAN) or not used (its SGAN)",
+            "--set labels=product (or none)",
+        )
+        how = "product"
+    elif embeddings and code == inputs:
         how = "product"
     elif how is None:
         questions.add("whether the label stands before or behind z", "--set labels=first (or last)")
@@ -250,15 +295,16 @@ def _conditioning(
 def _image_shape(
     stack: Stack, body: list[Found], config: PlainConfig, questions: Questions
 ) -> list[int]:
-    if body[-1].kind == "linear" or (len(body) > 1 and body[-2].kind == "linear"):
-        pixels = [m for m in body if m.kind == "linear"][-1].weight[0]
+    last = [module for module in body if module.kind != "batch-norm"][-1]
+    if last.kind == "linear":
+        pixels = last.weight[0]
         if config.image_shape is not None:
             return list(config.image_shape)
         for channels in (1, 3):
             if is_square(pixels / channels):
                 side = math.isqrt(pixels // channels)
                 return [channels, side, side]
-        questions.add("the shape of its images", f"--set image_shape=[C, H, W] of {pixels}")
+        questions.add("the shape of its images", f"--set 'image_shape=[C,H,W]' of {pixels} numbers")
         return [1, 1, pixels]
     questions.ask()
     shape: tuple[int, ...] = (stack.settings["z_dim"], 1, 1)

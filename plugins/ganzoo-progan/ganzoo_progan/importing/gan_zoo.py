@@ -35,23 +35,25 @@ class GanZoo(Importer):
         root, account = checkpoint.root, Account(checkpoint.root)
         notes: list[str] = []
         settings = gan_zoo.settings(root) or {}
-        gan_zoo.check_classes(settings, self.config.classes)
         G, D = gan_zoo.generator(root, account), gan_zoo.discriminator(root, account)
-        generator = _generator(G, settings, self.config)
+        classes = gan_zoo.classes(settings, D, self.config.classes)
+        output = gan_zoo.output(settings, self.config.output)
+        generator = _generator(G, settings, classes, output)
         shape, discriminator = list(generator.config["image_shape"]), None
         if D is not None:
-            if not self.config.classes:
-                discriminator = gan_zoo.progressive_discriminator(D, settings, shape, part="progan")
+            discriminator = gan_zoo.progressive_discriminator(
+                D, settings, shape, classes=classes, part="progan"
+            )
             if discriminator is None:
-                account.drop("netD.", "a discriminator that also names classes")
-                notes.append("The discriminator, which also names classes, was left out.")
+                account.drop("netD.", gan_zoo.OTHER_CRITIC)
+                notes.append(gan_zoo.OTHER_CRITIC_NOTE)
         notes += gan_zoo.check_faded(settings) + gan_zoo.drop_rest(root, account)
         return Converted(
             gan_zoo.PROGRAM, generator, discriminator, account.fates(), notes=tuple(notes)
         )
 
 
-def _generator(G: Moves, settings: Mapping[str, Any], asked: GanZooConfig) -> Network:
+def _generator(G: Moves, settings: Mapping[str, Any], classes: int, output: str) -> Network:
     if not settings.get("perChannelNormalization", True):
         raise InputError(
             "the generator was made without pixel norm (perChannelNormalization)",
@@ -59,19 +61,14 @@ def _generator(G: Moves, settings: Mapping[str, Any], asked: GanZooConfig) -> Ne
         )
     scales, layers = G.count("toRGBLayers.{}.weight"), gan_zoo.Equalised(G, settings)
     inputs, width = G.shape("formatLayer.weight")[1], G.shape("groupScale0.0.weight")[0]
-    if asked.classes >= inputs:
-        raise InputError(
-            f"classes = {asked.classes}, but the generator's input has {inputs} numbers",
-            "count the classes again",
-        )
     size = 4 << (scales - 1)
     config = {
         "image_shape": [G.shape("toRGBLayers.0.weight")[0], size, size],
-        "num_classes": asked.classes,
-        "z_dim": inputs - asked.classes,
+        "num_classes": classes,
+        "z_dim": gan_zoo.without_classes(inputs, classes),
         "fmaps": [G.shape(f"toRGBLayers.{k}.weight")[1] for k in range(scales)],
         "start_bias": "pixel",
-        "output": gan_zoo.output(settings, asked.output),
+        "output": output,
     }
     layers.move("formatLayer", "blocks.0.dense", gain=math.sqrt(2) / 4, bias="blocks.0.bias")
     G.state["blocks.0.bias"] = G.state["blocks.0.bias"].reshape(width, 4, 4)

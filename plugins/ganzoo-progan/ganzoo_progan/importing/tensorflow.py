@@ -17,6 +17,7 @@ from ganzoo.importing.nvidia import (
     TFNetwork,
     conv_weight,
     entries,
+    growth_notes,
     resolutions,
     tf_account,
     tf_networks,
@@ -30,12 +31,13 @@ _READ = {
     "num_channels", "resolution", "label_size", "latent_size", "fmap_base", "fmap_decay",
     "fmap_max", "normalize_latents", "fused_scale", "mbstd_group_size",
 }  # fmt: skip
-_OF_USE = {"structure", "dtype", "is_template_graph"}
+_OF_USE = {"dtype", "is_template_graph"}
 _FIXED: dict[str, Collection[Any]] = {
     "use_wscale": [True],
     "use_pixelnorm": [True],
     "pixelnorm_epsilon": [1e-8],
     "use_leakyrelu": [True],
+    "structure": [None, "linear", "recursive"],  # of "fixed", the smaller images are missing
 }
 
 
@@ -61,7 +63,8 @@ class TensorFlowImporter(Importer):
         account = tf_account(found)
         generator, discriminator = _generator(account, Gs), _discriminator(account, D)
         account.drop("G.", "not averaged")
-        return Converted(PROGRAM, generator, discriminator, account.fates(), LICENSE)
+        notes = tuple(growth_notes(Gs))
+        return Converted(PROGRAM, generator, discriminator, account.fates(), LICENSE, notes=notes)
 
 
 def _is_theano(root: Any) -> bool:

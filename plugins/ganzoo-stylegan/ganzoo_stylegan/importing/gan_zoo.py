@@ -41,14 +41,18 @@ class GanZoo(Importer):
         root, account = checkpoint.root, Account(checkpoint.root)
         settings, notes = gan_zoo.settings(root) or {}, [NOISE_NOTE]
         G, D = gan_zoo.generator(root, account), gan_zoo.discriminator(root, account)
-        generator = _generator(G, settings, gan_zoo.output(settings, self.config.output))
+        classes = gan_zoo.classes(settings, D, self.config.classes)
+        output = gan_zoo.output(settings, self.config.output)
+        generator = _generator(G, settings, classes, output)
         discriminator = None
         if D is not None:
             shape = list(generator.config["image_shape"])
-            discriminator = gan_zoo.progressive_discriminator(D, settings, shape, part="progan")
+            discriminator = gan_zoo.progressive_discriminator(
+                D, settings, shape, classes=classes, part="progan"
+            )
             if discriminator is None:
-                account.drop("netD.", "a discriminator that also names classes")
-                notes.append("The discriminator, which also names classes, was left out.")
+                account.drop("netD.", gan_zoo.OTHER_CRITIC)
+                notes.append(gan_zoo.OTHER_CRITIC_NOTE)
         phi = settings.get("phiTruncation")
         phi = phi if isinstance(phi, (int, float)) else "that it was made with"
         notes.append(
@@ -60,7 +64,7 @@ class GanZoo(Importer):
         )
 
 
-def _generator(G: Moves, settings: Mapping[str, Any], output: str) -> Network:
+def _generator(G: Moves, settings: Mapping[str, Any], classes: int, output: str) -> Network:
     layers = gan_zoo.Equalised(G, settings)
     scales, depth = G.count("toRGBLayers.{}.weight"), G.count("mapping.FC.{}.weight")
     width = G.shape("conv0.weight")[0]
@@ -68,7 +72,9 @@ def _generator(G: Moves, settings: Mapping[str, Any], output: str) -> Network:
     size, channels = 4 << scales, G.shape("toRGBLayers.0.weight")[0]
     config = {
         "image_shape": [channels, size, size],
-        "z_dim": G.shape("mapping.FC.0.weight")[1],
+        "num_classes": classes,
+        "embedding_dim": classes or None,
+        "z_dim": gan_zoo.without_classes(G.shape("mapping.FC.0.weight")[1], classes),
         "w_dim": G.shape(f"mapping.FC.{depth - 1}.weight")[0],
         "mapping_layers": depth,
         "mapping_lr_multiplier": SLOW,
@@ -76,6 +82,8 @@ def _generator(G: Moves, settings: Mapping[str, Any], output: str) -> Network:
         "upsampling": "plain",
         "output": output,
     }
+    if classes:
+        G.fill("mapper.embed.weight", torch.eye(classes))  # the label joins z as it is, one-hot
     for k in range(depth):
         layers.move(f"mapping.FC.{k}", f"mapper.layers.{k}", lr_multiplier=SLOW)
     G.move("mean_w", "w_avg", lambda w: w.flatten())

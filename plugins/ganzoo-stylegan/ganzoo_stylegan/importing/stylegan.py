@@ -22,12 +22,12 @@ from ganzoo_stylegan.importing.stylegan2 import sizes_to
 _READ = {
     "num_channels", "resolution", "label_size", "latent_size", "dlatent_size", "fmap_base",
     "fmap_decay", "fmap_max", "mapping_layers", "mapping_fmaps", "mapping_lrmul", "fused_scale",
-    "mbstd_group_size",
+    "mbstd_group_size", "use_noise",
 }  # fmt: skip
 _OF_USE = {
     "truncation_psi", "truncation_cutoff", "truncation_psi_val", "truncation_cutoff_val",
-    "dlatent_avg_beta", "style_mixing_prob", "dlatent_broadcast", "randomize_noise", "structure",
-    "dtype", "is_template_graph", "force_clean_graph", "is_training", "is_validation",
+    "dlatent_avg_beta", "style_mixing_prob", "dlatent_broadcast", "randomize_noise", "dtype",
+    "is_template_graph", "force_clean_graph", "is_training", "is_validation",
 }  # fmt: skip
 """How a network is trained or called."""
 _FIXED: dict[str, Collection[Any]] = {
@@ -37,12 +37,12 @@ _FIXED: dict[str, Collection[Any]] = {
     "use_wscale": [True],
     "use_styles": [True],
     "const_input_layer": [True],
-    "use_noise": [True],
     "use_pixel_norm": [False],
     "use_instance_norm": [True],
     "blur_filter": [[1, 2, 1]],
     "mbstd_num_features": [1],
     "fused_scale": ["auto", True, False],
+    "structure": ["auto", "linear", "recursive"],  # of "fixed", the smaller images are missing
 }
 FUSED_FROM = 128
 """The resolution from which on "auto" is a transposed convolution."""
@@ -81,7 +81,7 @@ def generator(account: Account, Gs: TFNetwork) -> Network:
     for k in range(layers):
         _dense(moves, f"mapping/Dense{k}", f"mapper.layers.{k}")
     moves.move("synthesis/4x4/Const/const", "const")
-    fused = Gs.settings.get("fused_scale", "auto")
+    fused, noisy = Gs.settings.get("fused_scale", "auto"), bool(Gs.settings.get("use_noise", True))
     names = ["4x4/Const", "4x4/Conv"]
     for size in sizes[1:]:
         names += [f"{size}x{size}/Conv0_up", f"{size}x{size}/Conv1"]
@@ -93,9 +93,14 @@ def generator(account: Account, Gs: TFNetwork) -> Network:
             flip = sizes[number // 2] >= FUSED_FROM if fused == "auto" else fused
             change = (flipped_conv_weight, FLIPPED) if flip else (conv_weight, TRANSPOSED)
             moves.move(f"{theirs}/weight", f"{ours}.first.conv.weight", *change)
-        noise = f"synthesis/noise{number}"  # (1, 1, H, W) there
-        moves.move(noise, f"{ours}.noise", lambda noise: noise.flatten(0, 2), "reshaped")
-        moves.move(f"{theirs}/Noise/weight", f"{ours}.noise_strength")
+        noise, size = f"synthesis/noise{number}", sizes[number // 2]  # (1, 1, H, W) there
+        if noisy:
+            moves.move(noise, f"{ours}.noise", lambda noise: noise.flatten(0, 2), "reshaped")
+            moves.move(f"{theirs}/Noise/weight", f"{ours}.noise_strength")
+        else:  # ours gets a map that is added with weight zero
+            moves.drop(noise, "not used: the network is without noise")
+            moves.fill(f"{ours}.noise", torch.zeros(size, size))
+            moves.fill(f"{ours}.noise_strength", torch.zeros(len(moves[f"{theirs}/bias"])))
         moves.move(f"{theirs}/bias", f"{ours}.bias")
         _dense(moves, f"{theirs}/StyleMod", f"{ours}.affine")
     for level in range(len(sizes)):

@@ -33,7 +33,9 @@ def generator(moves: Moves, settings: Mapping[str, Any], *, noise: bool) -> Netw
         move("mapping.w_avg", "w_avg")
     else:
         moves.state["w_avg"] = torch.zeros(config.w_dim)
-    _mapping(moves, "mapping", "mapper", config.mapping_layers, config.num_classes)
+    _mapping(moves, config.mapping_layers)
+    if config.num_classes:
+        _embedding(moves, bias=config.conditioning == "separate")
     move("synthesis.b4.const", "const", lambda const: const[None], "reshaped")
     layers = [f"synthesis.b{size}.conv{k}" for size in sizes for k in (0, 1) if (size, k) != (4, 0)]
     for layer, theirs in enumerate(layers):
@@ -79,18 +81,21 @@ def discriminator(moves: Moves, settings: Mapping[str, Any]) -> Network:
     for theirs, ours in names.items():
         moves.move(f"{theirs}.weight", f"{ours}.weight")
         moves.move(f"{theirs}.bias", f"{ours}.bias")
-    if config.num_classes:
-        _mapping(moves, "mapping", "mapper", config.mapping_layers, config.num_classes)
+    if config.num_classes and config.conditioning == "projection":
+        _mapping(moves, config.mapping_layers)
+        _embedding(moves)
     return Network("stylegan2", settings, moves.state)
 
 
-def _mapping(moves: Moves, theirs: str, ours: str, layers: int, classes: int) -> None:
-    names = {f"{theirs}.fc{k}": f"{ours}.layers.{k}" for k in range(layers)}
-    if classes:
-        names[f"{theirs}.embed"] = f"{ours}.embed"
-    for name, target in names.items():
-        moves.move(f"{name}.weight", f"{target}.weight")
-        moves.move(f"{name}.bias", f"{target}.bias")
+def _mapping(moves: Moves, layers: int) -> None:
+    for k in range(layers):
+        for leaf in ("weight", "bias"):
+            moves.move(f"mapping.fc{k}.{leaf}", f"mapper.layers.{k}.{leaf}")
+
+
+def _embedding(moves: Moves, *, bias: bool = True) -> None:
+    for leaf in ("weight", "bias") if bias else ("weight",):
+        moves.move(f"mapping.embed.{leaf}", f"mapper.embed.{leaf}")
 
 
 def mapping_settings(tensors: Mapping[str, Tensor], layers: int, w_dim: int) -> dict[str, Any]:
@@ -101,7 +106,7 @@ def mapping_settings(tensors: Mapping[str, Tensor], layers: int, w_dim: int) -> 
         settings["mapping_width"] = width
     embed = tensors.get("mapping.embed.bias")
     if embed is not None and embed.numel() != w_dim:
-        settings["label_width"] = embed.numel()
+        settings["embedding_dim"] = embed.numel()
     return settings
 
 

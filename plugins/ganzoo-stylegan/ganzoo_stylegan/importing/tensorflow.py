@@ -21,6 +21,8 @@ from ganzoo.importing.nvidia import (
     TFNetwork,
     conv_weight,
     flipped_conv_weight,
+    growth_notes,
+    lod_of,
     resolutions,
     tf_account,
     tf_networks,
@@ -55,7 +57,7 @@ class TensorFlowImporter(Importer):
             raise InputError("the file is no tuple of networks G, D, Gs", "it cannot be imported")
         _, D, Gs = found
         account = tf_account(found)
-        if "synthesis/4x4/Const/StyleMod/weight" in Gs.variables:
+        if "G_style" in Gs.functions:
             program = STYLEGAN
             generator = stylegan.generator(account, Gs)
             discriminator = stylegan.discriminator(account, D)
@@ -67,6 +69,7 @@ class TensorFlowImporter(Importer):
         notes = ["The program truncates w by default; here it is asked for (truncation)."]
         if "dlatent_avg" not in Gs.variables:
             notes = ["The file has no average w: truncation draws towards zero."]
+        notes += growth_notes(Gs)
         license, url = LICENSES[program]
         return Converted(
             program, generator, discriminator, account.fates(), license, url, tuple(notes)
@@ -114,6 +117,7 @@ def _noise_name(match: re.Match[str]) -> str:
 _SQUARE = r"(\d+)x\1"
 _GENERATOR = [
     _Rule("dlatent_avg", "mapping.w_avg"),
+    _Rule("mapping/LabelConcat/weight", "mapping.embed.weight"),
     *_dense("mapping.embed", "mapping/LabelEmbed"),
     *_dense(r"mapping.fc\1", r"mapping/Dense(\d+)"),
     _Rule("synthesis/4x4/Const/const", "synthesis.b4.const", lambda t: t.squeeze(0)),
@@ -155,30 +159,32 @@ _FIXED: dict[str, Collection[Any]] = {
     "normalize_latents": [True],
     "resample_kernel": [[1, 3, 3, 1]],
     "mapping_func": ["G_mapping"],
-    "synthesis_func": ["G_synthesis", "G_synthesis_stylegan2"],
+    "synthesis_func": ["G_synthesis", "G_synthesis_stylegan2", "G_synthesis_stylegan_revised"],
 }
+_GREW = "of smaller images, which the network made before it was full size"
 
 
 def _generator(account: Account, Gs: TFNetwork) -> Network:
-    names = {"G_main", "G_mapping", "G_synthesis", "G_synthesis_stylegan2"}
-    Gs.check(names, _FIXED, _READ | _OF_USE)
-    if "mapping/LabelConcat/weight" in Gs.variables:
-        raise InputError(
-            f"{Gs.where} is conditional in the way of StyleGAN2 before ADA",
-            "only its unconditional networks can be imported",
-        )
-    moves = _moves(account, Gs, "generator", _GENERATOR)
+    functions = {"G_main", "G_mapping", *_FIXED["synthesis_func"]}
+    Gs.check(functions, _FIXED, _READ | _OF_USE)
     sizes = stylegan2.sizes_to(max(resolutions(Gs.variables), default=0), Gs.where)
+    rules = [*_GENERATOR, *_layer(f"synthesis.b{sizes[-1]}.torgb", "synthesis/ToRGB_lod0")]
+    moves = _moves(account, Gs, "generator", rules)
     tensors = moves.tensors()
     layers = sum(re.fullmatch(r"mapping\.fc\d+\.weight", name) is not None for name in tensors)
     w_dim = len(moves[f"mapping.fc{layers - 1}.bias"]) if layers else 0
     embed = tensors.get("mapping.embed.weight")
     image_channels = len(moves[f"synthesis.b{sizes[-1]}.torgb.bias"])
+    joint = "mapping/LabelConcat/weight" in Gs.variables  # (classes, numbers); ADA's is turned
+    classes, code = (0, 0) if embed is None else embed.shape if joint else embed.shape[::-1]
+    z_dim = moves["mapping.fc0.weight"].shape[1] - code
     settings = {
         "image_shape": [image_channels, sizes[-1], sizes[-1]],
-        "num_classes": 0 if embed is None else embed.shape[1],
-        "z_dim": moves["mapping.fc0.weight"].shape[1] - (0 if embed is None else len(embed)),
+        "num_classes": classes,
+        "z_dim": z_dim,
         "w_dim": w_dim,
+        "conditioning": "joint" if joint else "separate",
+        "embedding_dim": code if joint and code != z_dim else None,
         **stylegan2.mapping_settings(tensors, layers, w_dim),
         "mapping_lr_multiplier": float(Gs.settings.get("mapping_lrmul", 0.01)),
         "channels": stylegan2.widths(tensors, [f"synthesis.b{s}.conv1" for s in sizes], Gs.where),
@@ -190,9 +196,10 @@ def _generator(account: Account, Gs: TFNetwork) -> Network:
 
 
 def _discriminator(account: Account, D: TFNetwork, config: TensorFlowConfig) -> Network:
-    D.check({"D_main", "D_stylegan2"}, _FIXED, _READ | _OF_USE)
-    moves = _moves(account, D, "discriminator", _DISCRIMINATOR)
+    D.check({"D_main", "D_stylegan2", "D_stylegan"}, _FIXED, _READ | _OF_USE)
     sizes = stylegan2.sizes_to(max(resolutions(D.variables), default=0), D.where)
+    rules = [*_DISCRIMINATOR, *_layer(f"b{sizes[-1]}.fromrgb", "FromRGB_lod0")]
+    moves = _moves(account, D, "discriminator", rules)
     tensors = moves.tensors()
     settings = {
         "image_shape": [moves[f"b{sizes[-1]}.fromrgb.weight"].shape[1], *sizes[-1:] * 2],
@@ -203,6 +210,9 @@ def _discriminator(account: Account, D: TFNetwork, config: TensorFlowConfig) -> 
         "conv_clamp": _number(D.settings.get("conv_clamp")),
         **_statistics(D, tensors, config),
     }
+    width, dense = len(moves["b4.conv.bias"]), len(moves["b4.fc.bias"])
+    if dense != width:
+        settings["dense_width"] = dense
     if "mapping.embed.weight" in tensors:
         cmap_dim, classes = tensors["mapping.embed.weight"].shape
         layers = sum(re.fullmatch(r"mapping\.fc\d+\.weight", name) is not None for name in tensors)
@@ -214,11 +224,8 @@ def _discriminator(account: Account, D: TFNetwork, config: TensorFlowConfig) -> 
             **stylegan2.mapping_settings(tensors, layers, cmap_dim),
             "mapping_lr_multiplier": float(D.settings.get("mapping_lrmul", 0.1)),
         }
-    elif D.settings.get("label_size"):
-        raise InputError(
-            "D is conditional in the way of StyleGAN2 before ADA",
-            "only its unconditional networks can be imported",
-        )
+    elif D.settings.get("label_size"):  # a score for each class
+        settings |= {"num_classes": len(moves["b4.out.bias"]), "conditioning": "scores"}
     return stylegan2.discriminator(moves, settings)
 
 
@@ -239,7 +246,7 @@ def _statistics(
     if not channels:
         return {"mbstd_group": 0}
     # the default of StyleGAN2, and that of its version with ADA
-    usual = 4 if "D_stylegan2" in D.functions else stylegan2.WHOLE_BATCH
+    usual = stylegan2.WHOLE_BATCH if "D_main" in D.functions else 4
     group = D.settings.get("mbstd_group_size") or config.mbstd_group or usual
     return {"mbstd_group": int(group), "mbstd_channels": channels}
 
@@ -249,9 +256,22 @@ def _number(value: Any) -> float | None:
 
 
 def _moves(account: Account, network: TFNetwork, role: str, rules: list[_Rule]) -> Moves:
-    """The variables under PyTorch's names."""
+    """The variables under PyTorch's names.
+
+    The code of before ADA also has networks that grow (configurations B to D). Full size, they are
+    of the architecture "orig".
+    """
+    if lod_of(network):
+        raise InputError(
+            f"{network.where} was still growing when the file was written",
+            "of StyleGAN2's configurations B to D, only networks of full size can be imported",
+        )
+    moves = account.network(role, f"{network.where}.")
     names, changes = {}, {}
     for name in network.variables:
+        if re.fullmatch(r"(synthesis/)?(lod|(To|From)RGB_lod[1-9]\d*/\w+)", name):
+            moves.drop(name, _GREW)
+            continue
         for rule in rules:
             match = re.fullmatch(rule.pattern, name)
             if match is None:
@@ -264,6 +284,6 @@ def _moves(account: Account, network: TFNetwork, role: str, rules: list[_Rule]) 
         else:
             raise InputError(
                 f"{network.where} has a variable {name!r}, which StyleGAN2's networks do not have",
-                "only StyleGAN2 (configurations E and F) and its version with ADA can be imported",
+                "only StyleGAN2 and its version with ADA can be imported",
             )
-    return account.network(role, f"{network.where}.").renamed(names, changes)
+    return moves.renamed(names, changes)

@@ -1,0 +1,208 @@
+"""Layouts of well-known tutorials and collections, saved, imported, and run beside ours."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu, relu
+
+from ganzoo.errors import InputError
+from tests.restated import imported, randomised, same, same_scores
+
+SAID = ("activation=relu", "output=tanh", "eps=1e-5")
+LEAKY = ("activation=leaky-relu", "slope=0.2", "output=tanh")
+
+
+class Upsampling(nn.Module):
+    """PyTorch-GAN's DCGAN; with `classes`, its ACGAN (whose label is multiplied with z) or its SGAN
+    (which has the same embedding, and does not use it)."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.label_emb = nn.Embedding(classes, 6)
+        self.l1 = nn.Sequential(nn.Linear(6, 128 * 2 * 2))
+        self.conv_blocks = nn.Sequential(
+            nn.BatchNorm2d(128), nn.Upsample(scale_factor=2),
+            nn.Conv2d(128, 128, 3, padding=1), nn.BatchNorm2d(128, 0.8), nn.LeakyReLU(0.2),
+            nn.Upsample(scale_factor=2),
+            nn.Conv2d(128, 64, 3, padding=1), nn.BatchNorm2d(64, 0.8), nn.LeakyReLU(0.2),
+            nn.Conv2d(64, 1, 3, padding=1), nn.Tanh(),
+        )  # fmt: skip
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.conv_blocks(self.l1(z).view(len(z), 128, 2, 2))
+
+
+class TwoHeads(nn.Module):
+    """The discriminator of its ACGAN."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv_blocks = nn.Sequential(nn.Conv2d(1, 4, 3, 2, 1), nn.LeakyReLU(0.2))
+        self.adv_layer = nn.Sequential(nn.Linear(4 * 16, 1), nn.Sigmoid())
+        self.aux_layer = nn.Sequential(nn.Linear(4 * 16, 3), nn.Softmax())
+
+
+def test_pytorch_gans_acgan_and_sgan_are_told_apart_by_who_imports_them(tmp_path: Path) -> None:
+    G, z, labels = randomised(Upsampling(3), 0, 0.2), torch.randn(4, 6), torch.arange(4) % 3
+    with pytest.raises(InputError, match="--set labels=product"):
+        imported(tmp_path, G.state_dict())
+    acgan = imported(tmp_path, G.state_dict(), "labels=product")
+    same(acgan.generator(z, labels), G(z * G.label_emb(labels)))
+    sgan = imported(tmp_path, G.state_dict(), "labels=none")
+    assert sgan.generator.num_classes == 0
+    same(sgan.generator(z), G(z))
+    assert [f.source for f in sgan.converted.fates if not f.target] == ["label_emb.weight"]
+
+
+def test_a_discriminator_of_two_heads_is_no_chain(tmp_path: Path) -> None:
+    G, D = randomised(Upsampling(3)), randomised(TwoHeads())
+    root = {"generator": G.state_dict(), "discriminator": D.state_dict()}
+    with pytest.raises(InputError, match="not one layer after another: give --set discriminator=f"):
+        imported(tmp_path, root, "labels=product")
+
+
+def deconvolution(a: int, b: int, norm: bool = True) -> nn.Sequential:
+    layer = nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False)
+    return nn.Sequential(layer, nn.BatchNorm2d(b)) if norm else nn.Sequential(layer)
+
+
+def convolution(a: int, b: int, norm: bool = True) -> nn.Sequential:
+    layer = nn.Conv2d(a, b, 4, 2, 1, bias=False)
+    return nn.Sequential(layer, nn.BatchNorm2d(b)) if norm else nn.Sequential(layer)
+
+
+class UdacityGenerator(nn.Module):
+    """Nothing between the linear layer and the maps, unless `opened`."""
+
+    def __init__(self, opened: bool) -> None:
+        super().__init__()
+        self.opened = opened
+        self.fc = nn.Linear(7, 8 * 16)
+        self.t_conv1, self.t_conv2 = deconvolution(8, 4), deconvolution(4, 3, norm=False)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.fc(z).view(-1, 8, 4, 4)
+        x = relu(self.t_conv1(relu(x) if self.opened else x))
+        return self.t_conv2(x).tanh()
+
+
+class UdacityDiscriminator(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = convolution(3, 4, norm=False), convolution(4, 8)
+        self.fc = nn.Linear(8 * 16, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = leaky_relu(self.conv2(leaky_relu(self.conv1(x), 0.2)), 0.2)
+        return self.fc(x.flatten(1)).flatten()
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_udacitys_dcgan_is_asked_whether_its_linear_layer_is_activated(
+    tmp_path: Path, opened: bool
+) -> None:
+    G, D = randomised(UdacityGenerator(opened)), randomised(UdacityDiscriminator(), 1, 0.3)
+    root = {"G": G.state_dict(), "D": D.state_dict()}
+    said = (*SAID, "discriminator_slope=0.2")
+    with pytest.raises(InputError, match="--set linear_activation=true"):
+        imported(tmp_path, root, *said)
+    made = imported(tmp_path, root, *said, f"linear_activation={str(opened).lower()}")
+    z, x = torch.randn(3, 7), torch.randn(3, 3, 16, 16)
+    same(made.generator(z), G(z))
+    same_scores(made.discriminator(x), D(x))
+
+
+@pytest.mark.parametrize("between", [[nn.Unflatten(1, (8, 4, 4))],
+                                     [nn.ReLU(), nn.Unflatten(1, (8, 4, 4))],
+                                     [nn.Unflatten(1, (8, 4, 4)), nn.BatchNorm2d(8), nn.ReLU()]],
+                         ids=["nothing", "an activation", "a norm of maps"])  # fmt: skip
+def test_what_makes_maps_of_a_vector_is_not_taken_for_an_activation(
+    tmp_path: Path, between: list[nn.Module]
+) -> None:
+    layers = [nn.Linear(7, 8 * 16), *between, nn.ConvTranspose2d(8, 1, 4, 2, 1), nn.Tanh()]
+    G, z = randomised(nn.Sequential(*layers)), torch.randn(3, 7)
+    made = imported(tmp_path, G.state_dict(), *SAID)
+    same(made.generator(z), G(z))
+
+
+def test_what_only_an_invisible_layer_enlarges_is_refused(tmp_path: Path) -> None:
+    G = nn.Sequential(
+        nn.Linear(7, 8 * 16), nn.Unflatten(1, (8, 4, 4)), nn.Upsample(scale_factor=2),
+        nn.Conv2d(8, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 3, padding=1), nn.Tanh(),
+    )  # fmt: skip
+    with pytest.raises(InputError, match="none of the generator's layers enlarges its maps"):
+        imported(tmp_path, G.state_dict(), *SAID)
+
+
+class Chain(nn.Module):
+    """fc1, fc2, …, as in lyeoni's and Udacity's GANs."""
+
+    def __init__(self, *widths: int) -> None:
+        super().__init__()
+        for k, (a, b) in enumerate(itertools.pairwise(widths), start=1):
+            self.add_module(f"fc{k}", nn.Linear(a, b))
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, *others = self.children()
+        x = first(x.flatten(1))
+        for layer in others:
+            x = layer(leaky_relu(x, 0.2))
+        return x
+
+
+def test_numbered_linear_layers(tmp_path: Path) -> None:
+    G, D = randomised(Chain(6, 8, 12, 16), 0, 0.3), randomised(Chain(16, 12, 8, 1), 1, 0.3)
+    root = {"generator_state_dict": G.state_dict(), "discriminator_state_dict": D.state_dict()}
+    made = imported(tmp_path, root, *LEAKY, "discriminator_slope=0.2")
+    z, x = torch.randn(3, 6), torch.randn(3, 1, 4, 4)
+    same(made.generator(z).flatten(1), G(z).tanh())
+    same_scores(made.discriminator(x), D(x).flatten())
+
+
+class Blocks(nn.Module):
+    """aladdinpersson's generator: blocks in a Sequential; with `classes`, an embedding behind z."""
+
+    def __init__(self, classes: int = 0) -> None:
+        super().__init__()
+        if classes:
+            self.embed = nn.Embedding(classes, 3)
+
+        def block(a: int, b: int, *geometry: int) -> nn.Sequential:
+            layer = nn.ConvTranspose2d(a, b, 4, *geometry, bias=False)
+            return nn.Sequential(layer, nn.BatchNorm2d(b), nn.ReLU())
+
+        self.net = nn.Sequential(
+            block(9 if classes else 6, 8, 1, 0), block(8, 4, 2, 1),
+            nn.ConvTranspose2d(4, 3, 4, 2, 1), nn.Tanh(),
+        )  # fmt: skip
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.net(z[:, :, None, None])
+
+
+@pytest.mark.parametrize("classes", [0, 4])
+def test_blocks_within_blocks(tmp_path: Path, classes: int) -> None:
+    G, z = randomised(Blocks(classes)), torch.randn(4, 6)
+    root = {"state_dict": G.state_dict(), "optimizer": {"state": {}}}
+    labels: Any = torch.arange(4) if classes else None
+    made = imported(tmp_path, root, *SAID, *(["labels=last"] if classes else []))
+    inputs = torch.cat([z, G.embed(labels)], 1) if classes else z
+    same(made.generator(z, labels), G(inputs))
+
+
+def test_a_critic_of_instance_norms_is_not_dropped_silently(tmp_path: Path) -> None:
+    G = randomised(Blocks())
+    critic = nn.Sequential(
+        nn.Conv2d(3, 4, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(4, 8, 4, 2, 1, bias=False),
+        nn.InstanceNorm2d(8, affine=True), nn.LeakyReLU(0.2), nn.Conv2d(8, 1, 4),
+    )  # fmt: skip
+    root = {"gen": G.state_dict(), "critic": critic.state_dict()}
+    with pytest.raises(InputError, match="give --set discriminator=false"):
+        imported(tmp_path, root, *SAID)
+    assert imported(tmp_path, root, *SAID, "discriminator=false").discriminator is None

@@ -5,8 +5,10 @@ pictures.py   what a picture of the app is: made, written with its mark, and in 
 facts.py      what the page says of a model
 visit.py      what the page's controls do, without a page
 page.py       the controls, in Gradio: the only room that knows how it looks
+first.py      the first look at it, in plain HTML
 telling.py    errors, in a line
 watching.py   a run's log and grids, read while it goes on; training.py is their page
+doors.py      which requests reach Gradio; assets.py answers those for its scripts
 serving.py    the server: one folder, one address, nothing from elsewhere
 running.py    all of it, from the command line's words on
 beside.py     the same beside a run of `ganzoo train --watch`

@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from ganzoo import provenance
-from ganzoo.app.serving import Doors
+from ganzoo.app.doors import Doors
 from ganzoo.cli import main
 from tests.app.conftest import MODELS, Running, needs_gradio, start
 
@@ -56,10 +56,13 @@ def opens(doors: Doors, method: str, path: str, **headers: str) -> bool:
     }  # fmt: skip
     sent: list[Any] = []
 
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(doors(scope, None, send))
+    asyncio.run(doors(scope, receive, send))
     return bool(sent[0]["status"] == 200)
 
 
@@ -216,8 +219,8 @@ def test_an_end_leaves_no_folder_behind(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "temporary").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
     running = start(["app", "gan.mnist", "--host", "0.0.0.0"], cwd=tmp_path)
-    assert '"image"' in draw(running, "gan.mnist", "0", None, 1, "const")
-    assert len(list((tmp_path / "temporary").glob("ganzoo-app-*/*.png"))) == 1
+    assert '"image"' in draw(running, "gan.mnist", "99", None, 1, "const")
+    assert len(list((tmp_path / "temporary").glob("ganzoo-app-*/*.png"))) == 16 + 1
     running.process.terminate()
     assert running.process.wait(timeout=60) == 0
     running.close()

@@ -49,6 +49,7 @@ def run(
             if save is not None:
                 with files.writable(save):
                     save.mkdir(parents=True, exist_ok=True)
+            shelf.generator(shelf.names[0])  # refused before Gradio is imported, which takes long
             visit = Visit(shelf, folder, keep=save)
         from ganzoo.app import page
 

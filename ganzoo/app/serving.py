@@ -94,6 +94,7 @@ def serve(
         raise InputError(
             f"{host}:{port or PORTS.start} cannot be listened on", "use another --host or --port"
         ) from error
+    _rest(page)
     if hosts is None:
         sys.stderr.write("note: whoever can reach this machine can use the page\n")
     sys.stderr.write(f"ganzoo app: {address}\n")
@@ -113,6 +114,13 @@ def serve(
         page.close(verbose=False)
         if main:
             signal.signal(signal.SIGTERM, former)
+
+
+def _rest(page: Any) -> None:
+    """Let Gradio look for work 50 times a second, not 1000, which takes a 30th of a processor."""
+    for name, seconds in (("sleep_when_free", 0.02), ("progress_update_sleep_when_free", 0.1)):
+        if hasattr(page._queue, name):
+            setattr(page._queue, name, seconds)
 
 
 def _free_port(host: str) -> int:

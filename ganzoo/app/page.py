@@ -113,8 +113,9 @@ class Page:
             buttons=["download"], elem_classes="pixels",
         )  # fmt: skip
         self.film_code = gr.Code(
-            language="shell", label="In a shell", visible=False, interactive=False, lines=1
-        )
+            language="shell", label="In a shell", visible=False, interactive=False, lines=1,
+            show_line_numbers=False, wrap_lines=True,
+        )  # fmt: skip
 
     def _mix_tab(self, layer: dict[str, Any]) -> None:
         gr.Markdown(
@@ -125,7 +126,7 @@ class Page:
         with gr.Row(elem_classes="tight"):
             self.first = gr.Textbox("0-5", label="First row", min_width=100)
             self.second = gr.Textbox("10-15", label="Second row", min_width=100)
-            self.layer = gr.Slider(0, step=1, label="From layer", min_width=120, **layer)
+            self.layer = gr.Slider(0, step=1, label="From layer", min_width=200, **layer)
         self.mix_button = gr.Button("Mix", variant="primary")
         self.mixed = _gallery("Rows", 6)
 
@@ -141,6 +142,9 @@ class Page:
                 value="closed-form", label="Directions", min_width=180,
             )  # fmt: skip
             self.direction_seed = gr.Textbox("0", label="Seed of random ones", min_width=100)
+        with gr.Row(elem_classes="tight"):
+            self.before = _picture("Before")
+            self.after = _picture("After", elem_id="after")
         self.sliders = []
         for start in range(0, SLIDERS, 3):
             with gr.Row(elem_classes="tight"):
@@ -153,9 +157,6 @@ class Page:
         with gr.Row(elem_classes="tight"):
             self.reset = gr.Button("Start again", min_width=100)
             self.keep_moved = gr.Button("Keep it", variant="primary", min_width=100)
-        with gr.Row(elem_classes="tight"):
-            self.before = _picture("Before")
-            self.after = _picture("After", elem_id="after")
 
     def _bottom(self) -> None:
         with gr.Row(elem_classes="head"):

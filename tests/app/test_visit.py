@@ -242,6 +242,7 @@ def test_what_the_page_says_of_a_model(visit: Visit) -> None:
     assert "**warn**" in said and "fid | 0.1484" in said and "n10k" in said
     card = visit.card("cgan.fashion-mnist")
     assert "#### Audit" in card and "#### Limitations" in card and "](samples.png)" not in card
+    assert "not selected" not in card
 
 
 Bad = tuple[str, Any]

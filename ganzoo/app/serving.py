@@ -57,16 +57,16 @@ def serve(
     Raises:
         InputError: the address cannot be had.
     """
-    from gradio.routes import BUILD_PATH_LIB
+    import gradio
     from starlette.middleware import Middleware
 
     from ganzoo.app.assets import Assets
     from ganzoo.app.doors import Doors
 
     hosts = frozenset(LOOPBACK) if host in LOOPBACK else None
-    doors = Middleware(
-        Doors, folder=folder, hosts=hosts, assets=Assets(Path(BUILD_PATH_LIB)), first=first
-    )
+    scripts = Path(gradio.__file__).with_name("templates") / "frontend" / "assets"
+    assets = Assets(scripts) if scripts.is_dir() else None  # else Gradio serves them itself
+    doors = Middleware(Doors, folder=folder, hosts=hosts, assets=assets, first=first)
     page.queue(max_size=32, default_concurrency_limit=1, api_open=False)
     try:
         _, address, _ = page.launch(

@@ -46,14 +46,14 @@ class Page:
         # the first grid is the page's own, the same for every visitor: nobody waits for it
         self.opening_model = visit.shelf.names[0]
         self.opening = visit.draw(self.opening_model, FIRST_SEEDS, IN_TURN, 1.0, "const")
-        visit.show(self.opening, lasting=True)
+        self.opening_images = self._captioned(self.opening, lasting=True)
         self._controls_and_tabs()
         self._connect(blocks)
 
     @property
     def look(self) -> str:
         """HTML that is shown until a browser has made the page."""
-        return first.look(header(), self._captioned(self.opening))
+        return first.look(header(), self.opening_images)
 
     # -- what is to be seen ------------------------------------------------------------------------
 
@@ -84,7 +84,7 @@ class Page:
                 with gr.Tabs():
                     with gr.Tab("Grid"):
                         gr.Markdown("Click an image to keep it.", elem_classes="hint")
-                        self.grid = _gallery("Grid", 8, value=self._captioned(self.opening))
+                        self.grid = _gallery("Grid", 8, value=self.opening_images)
                     with gr.Tab("Walk"):
                         self._walk_tab()
                     with gr.Tab("Mix", **mix) as self.mix_tab:
@@ -219,8 +219,8 @@ class Page:
         newest = {**mute, "trigger_mode": "always_last"}
 
         self.model.input(self.open, [self.model, self.seeds], opened, **newest)
-        # a page that stays open for long may be of a model that was evaluated meanwhile
-        blocks.load(self.about, [self.model], [self.glance, self.card], **hidden)
+        # a model may have been evaluated since the server started
+        blocks.load(told(self.about), [self.model], [self.glance, self.card], **hidden)
         self.draw_button.click(
             self.draw, how, shown, api_name="draw", **{**one, "trigger_mode": "always_last"}
         )
@@ -327,8 +327,9 @@ class Page:
 
     # -- what is shown -----------------------------------------------------------------------------
 
-    def _captioned(self, some: list[Picture]) -> list[tuple[Path, str]]:
-        return [(path, _caption(picture)) for path, picture in zip(self.visit.show(some), some)]
+    def _captioned(self, some: list[Picture], *, lasting: bool = False) -> list[tuple[Path, str]]:
+        files = self.visit.show(some, lasting=lasting)
+        return [(path, _caption(picture)) for path, picture in zip(files, some, strict=True)]
 
     def _kept(self, kept: list[Picture], picture: Picture) -> Any:
         kept = self.visit.keep_picture(kept, picture)

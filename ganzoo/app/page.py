@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from ganzoo.app import first, pictures
+from ganzoo.app.controls import fitting, gallery, one_picture
 from ganzoo.app.pictures import SLIDERS, Picture
 from ganzoo.app.telling import told
 from ganzoo.app.training import Training
@@ -17,7 +18,6 @@ from ganzoo.app.visit import (
     MOST_IMAGES,
     MOST_MIXED,
     REACH,
-    Abilities,
     Visit,
     following,
     picked,
@@ -26,16 +26,6 @@ from ganzoo.app.watching import Run
 from ganzoo.errors import InputError
 
 FIRST_SEEDS = "0-15"
-STYLE: dict[str, Any] = {
-    "theme": gr.themes.Default(
-        primary_hue=gr.themes.colors.indigo,
-        neutral_hue=gr.themes.colors.slate,
-        font=["ui-sans-serif", "system-ui", "sans-serif"],
-        font_mono=["ui-monospace", "Consolas", "monospace"],
-    ),
-    "css_paths": [Path(__file__).with_name("page.css")],
-}
-"""For `launch`. The fonts are the browser's own: none is fetched."""
 
 
 class Page:
@@ -58,7 +48,7 @@ class Page:
     # -- what is to be seen ------------------------------------------------------------------------
 
     def _controls_and_tabs(self) -> None:
-        label, truncation, noise, mix, layer = _fitting(self.visit.abilities(self.opening_model))
+        label, truncation, noise, mix, layer = fitting(self.visit.abilities(self.opening_model))
         with gr.Row(elem_id="top"):
             with gr.Column(scale=1, min_width=270, elem_id="controls"):
                 self.model = gr.Dropdown(
@@ -84,7 +74,7 @@ class Page:
                 with gr.Tabs():
                     with gr.Tab("Grid"):
                         gr.Markdown("Click an image to keep it.", elem_classes="hint")
-                        self.grid = _gallery("Grid", 8, value=self.opening_images)
+                        self.grid = gallery("Grid", 8, value=self.opening_images)
                     with gr.Tab("Walk"):
                         self._walk_tab()
                     with gr.Tab("Mix", **mix) as self.mix_tab:
@@ -128,7 +118,7 @@ class Page:
             self.second = gr.Textbox("10-15", label="Second row", min_width=100)
             self.layer = gr.Slider(0, step=1, label="From layer", min_width=200, **layer)
         self.mix_button = gr.Button("Mix", variant="primary")
-        self.mixed = _gallery("Rows", 6)
+        self.mixed = gallery("Rows", 6)
 
     def _directions_tab(self) -> None:
         gr.Markdown(
@@ -143,8 +133,8 @@ class Page:
             )  # fmt: skip
             self.direction_seed = gr.Textbox("0", label="Seed of random ones", min_width=100)
         with gr.Row(elem_classes="tight"):
-            self.before = _picture("Before")
-            self.after = _picture("After", elem_id="after")
+            self.before = one_picture("Before")
+            self.after = one_picture("After", elem_id="after")
         self.sliders = []
         for start in range(0, SLIDERS, 3):
             with gr.Row(elem_classes="tight"):
@@ -166,12 +156,12 @@ class Page:
             )
             self.drop = gr.Button("Drop the chosen", size="sm", min_width=130, scale=0)
             self.clear = gr.Button("Drop all", size="sm", min_width=130, scale=0)
-        self.kept_gallery = _gallery("Kept", 10, elem_id="kept")
+        self.kept_gallery = gallery("Kept", 10, elem_id="kept")
 
     def _chosen_panel(self) -> None:
         with gr.Row(visible=False, elem_id="chosen") as self.panel:
             with gr.Column(scale=1, min_width=200):
-                self.image = _picture("Chosen")
+                self.image = one_picture("Chosen")
             with gr.Column(scale=2, min_width=300):
                 self.python = gr.Code(
                     language="python", label="The same in Python", interactive=False, lines=4,
@@ -252,7 +242,7 @@ class Page:
     def open(self, model: str, seeds: str) -> Any:
         some = self.visit.draw(model, seeds, IN_TURN, 1.0, "const")
         return (
-            *(gr.update(**fits) for fits in _fitting(self.visit.abilities(model))),
+            *(gr.update(**fits) for fits in fitting(self.visit.abilities(model))),
             *self.about(model),
             self._captioned(some),
             some,
@@ -361,38 +351,6 @@ def _caption(picture: Picture) -> str:
     label = "" if picture.label is None else f" · {picture.label}"
     mix = "" if picture.mix is None else f" + {picture.mix[0]}"
     return f"{picture.seed}{mix}{label}{' · moved' if picture.move else ''}"
-
-
-def _fitting(can: Abilities) -> list[dict[str, Any]]:
-    """How a model's class, truncation, noise, tab of mixing and its layer are set and shown."""
-    return [
-        {"choices": list(can.classes), "value": IN_TURN if can.classes else None,
-         "visible": bool(can.classes)},
-        {"value": 1, "visible": can.w},
-        {"value": "const", "visible": can.noise},
-        {"visible": can.w},
-        {"maximum": max(1, can.layers), "value": can.layers // 2},
-    ]  # fmt: skip
-
-
-def _gallery(
-    label: str,
-    columns: int,
-    elem_id: str | None = None,
-    value: list[tuple[Path, str]] | None = None,
-) -> gr.Gallery:
-    return gr.Gallery(
-        value, label=label, columns=columns, allow_preview=False, object_fit="contain",
-        height="auto", buttons=[], interactive=False, format="png",
-        elem_classes=["pixels", "thumbs", f"grid{columns}"], elem_id=elem_id,
-    )  # fmt: skip
-
-
-def _picture(label: str, elem_id: str | None = None) -> gr.Image:
-    return gr.Image(
-        label=label, type="filepath", interactive=False, height=240, min_width=140,
-        buttons=["download", "fullscreen"], elem_classes="pixels", elem_id=elem_id,
-    )  # fmt: skip
 
 
 def whole(visit: Visit | None, run: Run | None) -> tuple[gr.Blocks, str]:

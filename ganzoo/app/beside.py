@@ -35,7 +35,9 @@ class LiveView:
             [*command, "--watch", str(trainer.folder)],
             stdin=subprocess.PIPE,  # its end tells the page that training is gone
             stdout=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C does not reach it
+            # Ctrl-C does not reach it; in a session of its own, Linux would give it as much of the
+            # processor as all of training, however nice it is (sched(7), autogroups)
+            process_group=0,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
 

@@ -58,4 +58,5 @@ def whole_card(folder: Path) -> str:
         if heading not in _LEFT_OUT:
             parts += [f"#### {heading}", body]
     text = "\n\n".join(parts)
-    return re.sub(r"!\[[^\]]*\]\([^)]*\)\n*", "", text)
+    # with what is said of the picture: the page has pictures of its own
+    return re.sub(r"!\[[^\]]*\]\([^)]*\)\n*(Seeds [^\n]*not selected\.\n*)?", "", text)

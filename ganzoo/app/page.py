@@ -8,24 +8,24 @@ from typing import Any
 
 import gradio as gr
 
-from ganzoo.app import pictures
+from ganzoo.app import first, pictures
+from ganzoo.app.controls import fitting, gallery, one_picture
 from ganzoo.app.pictures import SLIDERS, Picture
 from ganzoo.app.telling import told
 from ganzoo.app.training import Training
-from ganzoo.app.visit import IN_TURN, MOST_IMAGES, MOST_MIXED, REACH, Visit, following, picked
+from ganzoo.app.visit import (
+    IN_TURN,
+    MOST_IMAGES,
+    MOST_MIXED,
+    REACH,
+    Visit,
+    following,
+    picked,
+)
 from ganzoo.app.watching import Run
 from ganzoo.errors import InputError
 
-STYLE = {
-    "theme": gr.themes.Default(
-        primary_hue=gr.themes.colors.indigo,
-        neutral_hue=gr.themes.colors.slate,
-        font=["ui-sans-serif", "system-ui", "sans-serif"],
-        font_mono=["ui-monospace", "Consolas", "monospace"],
-    ),
-    "css_paths": [Path(__file__).with_name("page.css")],
-}
-"""For `launch`. The fonts are the browser's own: none is fetched."""
+FIRST_SEEDS = "0-15"
 
 
 class Page:
@@ -33,18 +33,29 @@ class Page:
 
     def __init__(self, blocks: gr.Blocks, visit: Visit) -> None:
         self.visit = visit
+        # the first grid is the page's own, the same for every visitor: nobody waits for it
+        self.opening_model = visit.shelf.names[0]
+        self.opening = visit.draw(self.opening_model, FIRST_SEEDS, IN_TURN, 1.0, "const")
+        self.opening_images = self._captioned(self.opening, lasting=True)
         self._controls_and_tabs()
         self._connect(blocks)
+
+    @property
+    def look(self) -> str:
+        """HTML that is shown until a browser has made the page."""
+        return first.look(header(), self.opening_images)
 
     # -- what is to be seen ------------------------------------------------------------------------
 
     def _controls_and_tabs(self) -> None:
-        names = self.visit.shelf.names
+        label, truncation, noise, mix, layer = fitting(self.visit.abilities(self.opening_model))
         with gr.Row(elem_id="top"):
             with gr.Column(scale=1, min_width=270, elem_id="controls"):
-                self.model = gr.Dropdown(names, value=names[0], label="Model", filterable=True)
+                self.model = gr.Dropdown(
+                    self.visit.shelf.names, value=self.opening_model, label="Model", filterable=True
+                )
                 self.seeds = gr.Textbox(
-                    "0-15",
+                    FIRST_SEEDS,
                     label="Seeds",
                     info=f"0-15 or 3,7,42; at most {MOST_IMAGES}",
                     elem_id="seeds",
@@ -53,25 +64,21 @@ class Page:
                     self.draw_button = gr.Button("Draw", variant="primary", min_width=80)
                     self.next_button = gr.Button("Next seeds", min_width=80)
                 # any value comes in, and `Visit` refuses: Gradio knows one list for all models
-                self.label = gr.Dropdown(
-                    [], label="Class", visible=False, allow_custom_value=True
-                )  # fmt: skip
+                self.label = gr.Dropdown(label="Class", allow_custom_value=True, **label)
                 self.truncation = gr.Slider(
-                    -1, 2, 1, step=0.05, label="Truncation ψ", visible=False,
-                    info="1: as trained; nearer to 0: more alike",
+                    -1, 2, step=0.05, label="Truncation ψ",
+                    info="1: as trained; nearer to 0: more alike", **truncation,
                 )  # fmt: skip
-                self.noise = gr.Radio(
-                    ["const", "random", "none"], value="const", label="Noise", visible=False
-                )
+                self.noise = gr.Radio(["const", "random", "none"], label="Noise", **noise)
             with gr.Column(scale=3, min_width=340, elem_id="main"):
                 with gr.Tabs():
                     with gr.Tab("Grid"):
                         gr.Markdown("Click an image to keep it.", elem_classes="hint")
-                        self.grid = _gallery("Grid", 8)
+                        self.grid = gallery("Grid", 8, value=self.opening_images)
                     with gr.Tab("Walk"):
                         self._walk_tab()
-                    with gr.Tab("Mix", visible=False) as self.mix_tab:
-                        self._mix_tab()
+                    with gr.Tab("Mix", **mix) as self.mix_tab:
+                        self._mix_tab(layer)
                     with gr.Tab("Directions"):
                         self._directions_tab()
                     with gr.Tab("Model card"):
@@ -96,10 +103,11 @@ class Page:
             buttons=["download"], elem_classes="pixels",
         )  # fmt: skip
         self.film_code = gr.Code(
-            language="shell", label="In a shell", visible=False, interactive=False, lines=1
-        )
+            language="shell", label="In a shell", visible=False, interactive=False, lines=1,
+            show_line_numbers=False, wrap_lines=True,
+        )  # fmt: skip
 
-    def _mix_tab(self) -> None:
+    def _mix_tab(self, layer: dict[str, Any]) -> None:
         gr.Markdown(
             "The third row has the coarse styles of the first one, and from the chosen layer on the"
             " finer ones of the second. Click an image to keep it."
@@ -108,9 +116,9 @@ class Page:
         with gr.Row(elem_classes="tight"):
             self.first = gr.Textbox("0-5", label="First row", min_width=100)
             self.second = gr.Textbox("10-15", label="Second row", min_width=100)
-            self.layer = gr.Slider(0, 1, 0, step=1, label="From layer", min_width=120)
+            self.layer = gr.Slider(0, step=1, label="From layer", min_width=200, **layer)
         self.mix_button = gr.Button("Mix", variant="primary")
-        self.mixed = _gallery("Rows", 6)
+        self.mixed = gallery("Rows", 6)
 
     def _directions_tab(self) -> None:
         gr.Markdown(
@@ -124,6 +132,9 @@ class Page:
                 value="closed-form", label="Directions", min_width=180,
             )  # fmt: skip
             self.direction_seed = gr.Textbox("0", label="Seed of random ones", min_width=100)
+        with gr.Row(elem_classes="tight"):
+            self.before = one_picture("Before")
+            self.after = one_picture("After", elem_id="after")
         self.sliders = []
         for start in range(0, SLIDERS, 3):
             with gr.Row(elem_classes="tight"):
@@ -136,9 +147,6 @@ class Page:
         with gr.Row(elem_classes="tight"):
             self.reset = gr.Button("Start again", min_width=100)
             self.keep_moved = gr.Button("Keep it", variant="primary", min_width=100)
-        with gr.Row(elem_classes="tight"):
-            self.before = _picture("Before")
-            self.after = _picture("After", elem_id="after")
 
     def _bottom(self) -> None:
         with gr.Row(elem_classes="head"):
@@ -148,12 +156,12 @@ class Page:
             )
             self.drop = gr.Button("Drop the chosen", size="sm", min_width=130, scale=0)
             self.clear = gr.Button("Drop all", size="sm", min_width=130, scale=0)
-        self.kept_gallery = _gallery("Kept", 10, elem_id="kept")
+        self.kept_gallery = gallery("Kept", 10, elem_id="kept")
 
     def _chosen_panel(self) -> None:
         with gr.Row(visible=False, elem_id="chosen") as self.panel:
             with gr.Column(scale=1, min_width=200):
-                self.image = _picture("Chosen")
+                self.image = one_picture("Chosen")
             with gr.Column(scale=2, min_width=300):
                 self.python = gr.Code(
                     language="python", label="The same in Python", interactive=False, lines=4,
@@ -176,13 +184,13 @@ class Page:
     # -- what is asked for -------------------------------------------------------------------------
 
     def _connect(self, blocks: gr.Blocks) -> None:
-        self.drawn, self.rows = gr.State([]), gr.State([])
+        self.drawn, self.rows = gr.State(self.opening), gr.State([])
         self.kept, self.chosen, self.moved = gr.State([]), gr.State(None), gr.State(None)
         how = [self.model, self.seeds, self.label, self.truncation, self.noise]
         shown = [self.grid, self.drawn]
         opened = [
-            self.label, self.truncation, self.noise, self.glance, self.card, self.mix_tab,
-            self.layer, *shown,
+            self.label, self.truncation, self.noise, self.mix_tab, self.layer, self.glance,
+            self.card, *shown,
         ]  # fmt: skip
         chosen = [
             self.panel, self.image, self.python, self.shell, self.download, self.latent,
@@ -195,12 +203,14 @@ class Page:
         ]  # fmt: skip
         moved_how = [self.chosen, self.which, self.direction_seed, *self.sliders]
         one = {"concurrency_limit": 1, "concurrency_id": "torch", "show_progress": "minimal"}
+        hidden = {"api_visibility": "private", "show_progress": "hidden"}
         mute = {**one, "api_visibility": "private"}
         each = {**mute, "trigger_mode": "multiple"}
         newest = {**mute, "trigger_mode": "always_last"}
 
         self.model.input(self.open, [self.model, self.seeds], opened, **newest)
-        blocks.load(self.open, [self.model, self.seeds], opened, **mute)
+        # a model may have been evaluated since the server started
+        blocks.load(told(self.about), [self.model], [self.glance, self.card], **hidden)
         self.draw_button.click(
             self.draw, how, shown, api_name="draw", **{**one, "trigger_mode": "always_last"}
         )
@@ -230,20 +240,16 @@ class Page:
 
     @told
     def open(self, model: str, seeds: str) -> Any:
-        can = self.visit.abilities(model)
         some = self.visit.draw(model, seeds, IN_TURN, 1.0, "const")
         return (
-            gr.update(choices=list(can.classes), value=IN_TURN if can.classes else None,
-                      visible=bool(can.classes)),
-            gr.update(visible=can.w, value=1),
-            gr.update(visible=can.noise, value="const"),
-            self.visit.glance(model),
-            self.visit.card(model),
-            gr.update(visible=can.w),
-            gr.update(maximum=max(1, can.layers), value=can.layers // 2),
+            *(gr.update(**fits) for fits in fitting(self.visit.abilities(model))),
+            *self.about(model),
             self._captioned(some),
             some,
-        )  # fmt: skip
+        )
+
+    def about(self, model: str) -> tuple[str, str]:
+        return self.visit.glance(model), self.visit.card(model)
 
     @told
     def draw(self, model: str, seeds: str, label: int, truncation: float, noise: str) -> Any:
@@ -267,7 +273,7 @@ class Page:
 
     @told
     def keep(self, some: list[Picture], kept: list[Picture], event: gr.SelectData) -> Any:
-        picture = picked(some, event.index)
+        picture = picked(some, event.index, event.value)
         return *self._kept(kept, picture), *self._chosen(picture), *self._start(picture)
 
     @told
@@ -278,7 +284,7 @@ class Page:
 
     @told
     def choose(self, kept: list[Picture], event: gr.SelectData) -> Any:
-        picture = picked(kept, event.index)
+        picture = picked(kept, event.index, event.value)
         return *self._chosen(picture), *self._start(picture)
 
     @told
@@ -311,8 +317,9 @@ class Page:
 
     # -- what is shown -----------------------------------------------------------------------------
 
-    def _captioned(self, some: list[Picture]) -> list[tuple[Path, str]]:
-        return [(path, _caption(picture)) for path, picture in zip(self.visit.show(some), some)]
+    def _captioned(self, some: list[Picture], *, lasting: bool = False) -> list[tuple[Path, str]]:
+        files = self.visit.show(some, lasting=lasting)
+        return [(path, _caption(picture)) for path, picture in zip(files, some, strict=True)]
 
     def _kept(self, kept: list[Picture], picture: Picture) -> Any:
         kept = self.visit.keep_picture(kept, picture)
@@ -346,28 +353,14 @@ def _caption(picture: Picture) -> str:
     return f"{picture.seed}{mix}{label}{' · moved' if picture.move else ''}"
 
 
-def _gallery(label: str, columns: int, elem_id: str | None = None) -> gr.Gallery:
-    return gr.Gallery(
-        label=label, columns=columns, allow_preview=False, object_fit="contain", height="auto",
-        buttons=[], interactive=False, format="png",
-        elem_classes=["pixels", "thumbs", f"grid{columns}"], elem_id=elem_id,
-    )  # fmt: skip
-
-
-def _picture(label: str, elem_id: str | None = None) -> gr.Image:
-    return gr.Image(
-        label=label, type="filepath", interactive=False, height=240, min_width=140,
-        buttons=["download", "fullscreen"], elem_classes="pixels", elem_id=elem_id,
-    )  # fmt: skip
-
-
-def whole(visit: Visit | None, run: Run | None) -> gr.Blocks:
-    """The page: of models, of a run, or of both in two tabs."""
+def whole(visit: Visit | None, run: Run | None) -> tuple[gr.Blocks, str]:
+    """The page: of models, of a run, or of both in two tabs; and HTML that is shown until then."""
+    look = ""
     title = "ganzoo" if run is None else f"ganzoo: {run.path.name}"
     with gr.Blocks(analytics_enabled=False, title=title, fill_width=True) as blocks:
         gr.HTML(header())
         if run is None and visit is not None:
-            Page(blocks, visit)
+            look = Page(blocks, visit).look
         elif run is not None and visit is None:
             Training(blocks, run)
         elif run is not None and visit is not None:
@@ -375,7 +368,7 @@ def whole(visit: Visit | None, run: Run | None) -> gr.Blocks:
                 Training(blocks, run)
             with gr.Tab("Models"):
                 Page(blocks, visit)
-    return blocks
+    return blocks, look
 
 
 def header() -> str:

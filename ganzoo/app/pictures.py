@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -29,6 +30,10 @@ SLIDERS = 6
 """Directions along which a picture can be moved."""
 
 
+_closed_form: WeakKeyDictionary[Generator, Directions] = WeakKeyDictionary()
+"""Of the generators in memory: to find them takes longer than to draw."""
+
+
 @dataclass(frozen=True)
 class Move:
     """Along which directions, and how far: `kind` is "closed-form", or "random" from a seed on."""
@@ -42,8 +47,10 @@ class Move:
 
         if self.kind == "random":
             return directions.random_directions(generator, SLIDERS, seed=self.seed)
-        dim = directions.entrance(generator).shape[1]
-        return directions.closed_form(generator, min(SLIDERS, dim))
+        if generator not in _closed_form:
+            dim = directions.entrance(generator).shape[1]
+            _closed_form[generator] = directions.closed_form(generator, min(SLIDERS, dim))
+        return _closed_form[generator]
 
 
 @dataclass(frozen=True)
@@ -74,9 +81,11 @@ class Picture:
     def name(self) -> str:
         """Of its file, without the suffix: what it is, and a hash of the rest."""
         label = "" if self.label is None else f"-class{self.label}"
-        plain = replace(self, seed=0, label=None)
-        rest = "" if plain == Picture(self.model, 0) else f"-{_digest(repr(plain))}"
-        return f"{_safe(self.model)}-seed{self.seed}{label}{rest}"
+        plain, model = replace(self, seed=0, label=None), _safe(self.model)
+        # "a/b" and "a b" are one name otherwise
+        told = plain == Picture(self.model, 0) and model == self.model
+        rest = "" if told else f"-{_digest(repr(plain))}"
+        return f"{model}-seed{self.seed}{label}{rest}"
 
 
 def _safe(model: str) -> str:
@@ -104,7 +113,10 @@ def pixels(generator: Generator, pictures: Sequence[Picture]) -> np.ndarray:
     if first.mix is not None:
         options["mix"] = ([p.mix[0] for p in pictures if p.mix], first.mix[1])
     images = generator.sample(
-        seeds=[picture.seed for picture in pictures], labels=_labels(pictures), **options
+        seeds=[picture.seed for picture in pictures],
+        labels=_labels(pictures),
+        batch_size=1,  # the same pixels whatever else is drawn: a picture is one file for all
+        **options,
     )
     return images.to_uint8()
 
@@ -189,16 +201,27 @@ def write_film(
     if len(noises) > 1:
         raise InputError("the pictures differ in their noise", "keep pictures of one kind of noise")
     noise = noises.pop()
-    options: dict[str, Any] = {} if noise == "const" else {"noise": noise}
-    points = (point(generator, picture) for picture in pictures)
-    frames = walks.frames(generator, points, steps=steps, **options)
+    seeds = [picture.seed for picture in pictures]
+    if _differ_in_seeds(pictures):  # as the line to copy does, for the same pixels
+        first = pictures[0]
+        frames = walks.walk(generator, seeds, label=first.label, steps=steps, **first.options)
+    else:
+        options: dict[str, Any] = {} if noise == "const" else {"noise": noise}
+        points = (point(generator, picture) for picture in pictures)
+        frames = walks.frames(generator, points, steps=steps, **options)
     path = (
         folder / f"{_safe(pictures[0].model)}-walk-{_digest(repr((pictures, steps, fps)))}{suffix}"
     )
     made = {k: v for k, v in generator.record.items() if k != "config"}
-    said = {**made, "walk": [picture.seed for picture in pictures], "steps": steps}
+    said = {**made, "walk": seeds, "steps": steps}
     provenance.save_animation(frames, path, record=said, fps=fps)
     return path
+
+
+def _differ_in_seeds(pictures: Sequence[Picture]) -> bool:
+    """Whether they are alike but for their seeds, and none is moved."""
+    first = replace(pictures[0], seed=0, move=None)
+    return all(replace(picture, seed=0) == first for picture in pictures)
 
 
 # -- lines to copy ---------------------------------------------------------------------------------
@@ -209,7 +232,8 @@ def python_lines(picture: Picture) -> str:
     options = {} if picture.label is None else {"labels": picture.label}
     options |= picture.options
     how = "".join(f", {key}={value!r}" for key, value in options.items())
-    load = f"G = ganzoo.load({json.dumps(picture.model)})"
+    model = picture.model
+    load = f"G = ganzoo.load({json.dumps(model) if model.isascii() else repr(model)})"
     if picture.move is None:
         return f"import ganzoo\n\n{load}\nimage = G.sample(seeds=[{picture.seed}]{how})\n"
     move, amounts = picture.move, list(picture.move.amounts)
@@ -225,24 +249,25 @@ def python_lines(picture: Picture) -> str:
 
 def shell_line(picture: Picture) -> str:
     """A shell's line that makes it again; of a moved one, from the file of its latent."""
-    words = ["ganzoo", "generate", picture.model]
-    if picture.move is not None:
-        words += ["--latent", f"{picture.name}.safetensors"]
-    else:
-        words += ["--seeds", str(picture.seed)]
-        words += [] if picture.label is None else ["--class", str(picture.label)]
-        for option, value in picture.options.items():
-            text = ":".join(map(str, value)) if option == "mix" else str(value)
-            words += [f"--{option}", text]
-    return shlex.join([*words, "-o", "image.png"])
+    return shlex.join([*_words(picture, str(picture.seed)), "-o", "image.png"])
 
 
 def film_line(pictures: Sequence[Picture], *, steps: int, fps: int, suffix: str) -> str:
     """A shell's line that makes the film again; "" where pictures differ in more than the seed."""
-    first = pictures[0]
-    if any(replace(p, seed=0) != replace(first, seed=0) for p in pictures) or first.move:
+    if not _differ_in_seeds(pictures):
         return ""
-    line = shell_line(replace(first, seed=0)).removesuffix(" -o image.png")
-    seeds = ",".join(str(picture.seed) for picture in pictures)
-    line = line.replace("--seeds 0", f"--seeds {seeds}", 1)
-    return f"{line} --interpolate --steps {steps} --fps {fps} -o walk{suffix}"
+    words = _words(pictures[0], ",".join(str(picture.seed) for picture in pictures))
+    how = ["--interpolate", "--steps", str(steps), "--fps", str(fps), "-o", f"walk{suffix}"]
+    return shlex.join([*words, *how])
+
+
+def _words(picture: Picture, seeds: str) -> list[str]:
+    words = ["ganzoo", "generate", picture.model]
+    if picture.move is not None:
+        return [*words, "--latent", f"{picture.name}.safetensors"]
+    words += ["--seeds", seeds]
+    words += [] if picture.label is None else ["--class", str(picture.label)]
+    for option, value in picture.options.items():
+        text = ":".join(map(str, value)) if option == "mix" else str(value)
+        words += [f"--{option}", text]
+    return words

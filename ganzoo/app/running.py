@@ -49,13 +49,14 @@ def run(
             if save is not None:
                 with files.writable(save):
                     save.mkdir(parents=True, exist_ok=True)
-            shelf.generator(shelf.names[0])  # while the browser is still on its way
+            shelf.generator(shelf.names[0])  # refused before Gradio is imported, which takes long
             visit = Visit(shelf, folder, keep=save)
-        from ganzoo.app import page
+        from ganzoo.app import controls, page
 
-        blocks = page.whole(visit, log)
+        blocks, first = page.whole(visit, log)
+        how: dict[str, Any] = {"host": host, "port": port, "opens": opens, "ends": ends}
         try:
-            serving.serve(blocks, page.STYLE, folder, host=host, port=port, opens=opens, ends=ends)
+            serving.serve(blocks, controls.STYLE, folder, first=first, **how)
         except KeyboardInterrupt:
             sys.stderr.write("\n")
 

@@ -34,7 +34,7 @@ class Shelf:
     ) -> None:
         from ganzoo import loading
 
-        named = [model.rstrip("/") or model for model in models] or _at_hand()
+        named = [_plain(model) for model in models] or _at_hand()
         self.folders: dict[str, Path] = {
             name: loading.resolve_folder(name) for name in dict.fromkeys(named)
         }
@@ -78,6 +78,14 @@ class Shelf:
                 self._loaded[name] = generator
             self._loaded.move_to_end(name)
             return self._loaded[name]
+
+
+def _plain(model: str) -> str:
+    """A folder without its last "/", unless it is a folder by that alone."""
+    from ganzoo import loading
+
+    plain = model.rstrip("/")
+    return plain if loading.is_path(plain) else model
 
 
 def _at_hand() -> list[str]:

@@ -5,6 +5,7 @@ All that comes in may be anyone's: what does not fit is a `GanzooError`, one lin
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from typing import Any
 
 from ganzoo import marks, rng
 from ganzoo.app import facts, pictures
-from ganzoo.app.pictures import SLIDERS, Move, Picture
+from ganzoo.app.pictures import Move, Picture
 from ganzoo.app.shelf import Shelf
 from ganzoo.errors import InputError
 
@@ -38,7 +39,6 @@ class Abilities:
     w: bool
     noise: bool
     layers: int
-    directions: int
 
 
 class Visit:
@@ -52,6 +52,7 @@ class Visit:
 
     def __init__(self, shelf: Shelf, folder: Path, *, keep: Path | None = None) -> None:
         self.shelf, self.folder, self.keep = shelf, folder, keep
+        self._lasting: set[str] = set()
 
     # -- models ------------------------------------------------------------------------------------
 
@@ -64,14 +65,11 @@ class Visit:
             for k in range(generator.num_classes)
         ]
         provides = generator.provides
-        w = "w-space" in provides
-        dim = getattr(generator.config, "w_dim", 0) if w else generator.z_dim
         return Abilities(
             (("each in turn", IN_TURN), *classes) if classes else (),
-            w,
+            "w-space" in provides,
             "layer-noise" in provides,
             generator.num_ws,
-            min(SLIDERS, dim or SLIDERS),
         )
 
     def glance(self, model: str) -> str:
@@ -142,12 +140,14 @@ class Visit:
         number = rng.check_seed(_whole(seed, "seed")) if kind == "random" else 0
         return replace(start, move=Move(kind, number, tuple(far)))
 
-    def show(self, some: Sequence[Picture]) -> list[Path]:
-        """The files of pictures of one model, marked."""
+    def show(self, some: Sequence[Picture], *, lasting: bool = False) -> list[Path]:
+        """The files of pictures of one model, marked; lasting ones are there until the end."""
         if not some:
             return []
         generator = self.shelf.generator(some[0].model)
         paths = pictures.write(generator, some, self.folder)
+        if lasting:
+            self._lasting.update(map(str, paths))
         self._tidy()
         return paths
 
@@ -191,7 +191,11 @@ class Visit:
 
     def _tidy(self) -> None:
         """Only so many files: a browser that shows older ones has them in its own memory."""
-        found = [(e.stat().st_mtime, e.path) for e in os.scandir(self.folder) if e.is_file()]
+        found = []
+        for entry in os.scandir(self.folder):
+            with contextlib.suppress(FileNotFoundError):  # a copy of a run's grid may go meanwhile
+                if entry.is_file() and entry.path not in self._lasting:
+                    found.append((entry.stat().st_mtime, entry.path))
         for _, path in sorted(found)[: max(0, len(found) - MOST_FILES)]:
             Path(path).unlink(missing_ok=True)
 
@@ -219,11 +223,14 @@ def following(text: Any) -> str:
     return f"{first}-{first + len(seeds) - 1}" if len(seeds) > 1 else str(first)
 
 
-def picked(some: Sequence[Picture], index: Any) -> Picture:
-    """The picture at a place in a gallery."""
-    if not isinstance(index, int) or not 0 <= index < len(some):
-        raise InputError("that picture is gone", "draw again")
-    return some[index]
+def picked(some: Sequence[Picture], index: Any, value: Any) -> Picture:
+    """The picture at a place in a gallery, if it is the one that the visitor saw there, as `value`
+    of Gradio says: others may have been drawn since, or theirs been forgotten."""
+    if isinstance(index, int) and 0 <= index < len(some):
+        image = value.get("image") if isinstance(value, dict) else None
+        if isinstance(image, dict) and image.get("orig_name") == f"{some[index].name}.png":
+            return some[index]
+    raise InputError("that picture is gone", "draw again")
 
 
 def chosen(picture: Picture | None) -> Picture:

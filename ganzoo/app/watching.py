@@ -81,19 +81,24 @@ class Run:
                     self._log, self._read_to = Log(), 0
                 with open(path, "rb") as file:
                     file.seek(self._read_to)
-                    new = file.read()
+                    for line in file:
+                        if not line.endswith(b"\n"):
+                            break  # half written
+                        self._read_to += len(line)
+                        self._log.add(line.decode(errors="replace"))
             except OSError:
-                return self._log
-            whole = new[: new.rfind(b"\n") + 1]  # the last line may be half written
-            self._read_to += len(whole)
-            for line in whole.decode(errors="replace").splitlines():
-                self._log.add(line)
+                pass
             return self._log
 
     def grids(self) -> list[Path]:
         """The pictures so far, the oldest first."""
         folder = self.path / "grids"
-        return sorted(folder.glob("[0-9]*.png")) if folder.is_dir() else []
+        found = folder.glob("[0-9]*.png") if folder.is_dir() else ()
+        # a link in a run of someone else's may lead to any file
+        inside = self.path.resolve() / "grids"
+        return sorted(
+            path for path in found if path.stem.isdecimal() and path.resolve().parent == inside
+        )
 
     def served(self, grid: Path) -> Path:
         """A copy of a grid, mark and all, in the folder that is served."""

@@ -61,10 +61,12 @@ class Running:
         self.process.stderr.close()
 
 
-def start(arguments: Sequence[object], *, cwd: Path) -> Running:
-    """Start a command of ganzoo and wait until it says its address."""
+def start(
+    arguments: Sequence[object], *, cwd: Path, program: Sequence[str] = ("-m", "ganzoo")
+) -> Running:
+    """Start a command of ganzoo, or a program in Python, and wait until it says its address."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "ganzoo", *map(str, arguments)],
+        [sys.executable, *program, *map(str, arguments)],
         cwd=cwd,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,

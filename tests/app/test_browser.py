@@ -147,6 +147,35 @@ def test_click_keep_walk_mix_move_and_download(visitor: Visitor, tmp_path: Path)
     page.locator("#card").get_by_text("Limitations").wait_for()
 
 
+def test_the_first_grid_needs_no_script(browser: Any, server: Running) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.route("**/assets/*.js", lambda route: route.abort())
+    page.goto(server.address, wait_until="commit")
+    images = page.locator("#first img")
+    images.nth(15).wait_for()
+    assert images.count() == 16
+    page.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth == 28)")
+    assert images.first.bounding_box()["y"] < 200
+    context.close()
+
+
+def test_two_visitors_have_grids_of_their_own(visitor: Visitor, browser: Any) -> None:
+    """The first grid is the same for both, and is what their clicks act on."""
+    address = visitor.page.url.rstrip("/")
+    context = browser.new_context()
+    other = Visitor(context.new_page(), address)
+    other.button("Next seeds").click()
+    other.page.locator(".caption-label", has_text=re.compile(r"^18$")).wait_for()
+    for who, seed in ((visitor, 2), (other, 18), (visitor, 3)):
+        who.images().nth(seed % 16).click()
+        who.page.locator("#chosen").get_by_text(f"--seeds {seed}", exact=False).wait_for()
+    assert (visitor.kept().count(), other.kept().count()) == (2, 1)
+    assert visitor.page.locator("#first").count() == 0
+    assert other.complaints == []
+    context.close()
+
+
 def test_classes_and_next_seeds(visitor: Visitor, tmp_path: Path) -> None:
     page = visitor.page
     visitor.choose("Model", "cgan.fashion-mnist")

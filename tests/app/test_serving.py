@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import os
+import re
 import socket
 import subprocess
 import sys
@@ -18,7 +21,8 @@ import pytest
 from click.testing import CliRunner
 
 from ganzoo import provenance
-from ganzoo.app.serving import Doors
+from ganzoo.app.assets import Assets
+from ganzoo.app.doors import Doors
 from ganzoo.cli import main
 from tests.app.conftest import MODELS, Running, needs_gradio, start
 
@@ -48,7 +52,8 @@ def draw(server: Running, *values: Any) -> str:
 # -- the doors alone -------------------------------------------------------------------------------
 
 
-def opens(doors: Doors, method: str, path: str, **headers: str) -> bool:
+def knock(doors: Doors, method: str, path: str, **headers: str) -> list[Any]:
+    """What is said to a request."""
     scope = {
         "type": "http", "method": method, "path": path,
         "headers": [(k.replace("_", "-").encode(), v.encode()) for k, v in
@@ -56,23 +61,33 @@ def opens(doors: Doors, method: str, path: str, **headers: str) -> bool:
     }  # fmt: skip
     sent: list[Any] = []
 
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(doors(scope, None, send))
-    return bool(sent[0]["status"] == 200)
+    asyncio.run(doors(scope, receive, send))
+    return sent
+
+
+def opens(doors: Doors, method: str, path: str, **headers: str) -> bool:
+    return bool(knock(doors, method, path, **headers)[0]["status"] == 200)
 
 
 @pytest.fixture
 def doors(tmp_path: Path) -> Doors:
     async def behind(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"<body><gradio-app></body>"})
 
     folder = tmp_path / "pictures"
     folder.mkdir()
     (folder / "a.png").write_bytes(b"ours")
     (tmp_path / "secret.png").write_bytes(b"not ours")
     (folder / "link.png").symlink_to(tmp_path / "secret.png")
+    (folder / "a.html").write_text("of another kind")
+    (folder / ".a.1.tmp.png").write_bytes(b"half written")
     return Doors(behind, folder, frozenset({"127.0.0.1", "localhost", "::1"}))
 
 
@@ -84,6 +99,8 @@ def test_files_of_one_folder_are_served(doors: Doors) -> None:
         f"{folder}/../secret.png",
         f"{folder}/link.png",
         f"{folder}/none.png",
+        f"{folder}/a.html",
+        f"{folder}/.a.1.tmp.png",
         f"{folder}",
         f"{folder}/a.png\0.txt",
         "a.png",
@@ -119,6 +136,71 @@ def test_other_names_of_this_machine_are_no_way_in(doors: Doors) -> None:
         assert not opens(doors, "GET", "/", host=host)
 
 
+def test_other_sites_cannot_ask_for_anything(doors: Doors) -> None:
+    path = "/gradio_api/queue/join"
+    assert opens(doors, "POST", path, origin="http://127.0.0.1:7860", sec_fetch_site="same-origin")
+    for headers in (
+        {"origin": "http://evil.example"},
+        {"origin": "http://127.0.0.1:8888"},
+        {"origin": "null"},
+        {"sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "same-site"},  # another port of this machine
+    ):
+        assert not opens(doors, "POST", path, **headers), headers
+    anywhere = Doors(doors.app, doors.folder, None)
+    assert opens(anywhere, "POST", path, host="a.example", origin="http://b.example")
+
+
+def test_a_request_that_does_not_say_how_long_it_is_ends(tmp_path: Path) -> None:
+    read: list[int] = []
+
+    async def behind(scope: Any, receive: Any, send: Any) -> None:
+        while (message := await receive())["type"] == "http.request":
+            read.append(len(message["body"]))
+
+    async def endless() -> Any:
+        return {"type": "http.request", "body": bytes(1 << 16), "more_body": True}
+
+    doors = Doors(behind, tmp_path, None)
+    scope = {"type": "http", "method": "POST", "path": "/gradio_api/queue/join", "headers": []}
+    asyncio.run(doors(scope, endless, None))
+    assert sum(read) == 1 << 20
+
+
+def test_a_file_that_goes_meanwhile_is_not_found(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doors, "_is_ours", lambda path: True)  # it was there when that was asked
+    (answer, body) = knock(doors, "GET", f"/gradio_api/file={doors.folder}/gone.png")
+    assert answer["status"] == 404 and body["body"] == b"not found\n"
+
+
+def test_scripts_are_compressed_once(tmp_path: Path) -> None:
+    text = b"export const a = 1;\n" * 100
+    (tmp_path / "a-1f.js").write_bytes(text)
+    (tmp_path / "b-2f.css").write_bytes(b"a {}")
+    (tmp_path / "c.wasm").write_bytes(b"not of these")
+    assets = Assets(tmp_path)
+    assert "a-1f.js" in assets and "c.wasm" not in assets and "../a-1f.js" not in assets
+    headers, body = assets.get("a-1f.js", True)
+    assert gzip.decompress(body) == text and dict(headers)[b"content-encoding"] == b"gzip"
+    assert assets.get("a-1f.js", True)[1] is body
+    headers, body = assets.get("a-1f.js", False)
+    assert body == text and b"content-encoding" not in dict(headers)
+    assert dict(headers)[b"content-type"].startswith(b"text/javascript")
+    assert b"immutable" in dict(headers)[b"cache-control"]
+
+
+def test_the_page_begins_with_the_first_look(doors: Doors) -> None:
+    doors = Doors(doors.app, doors.folder, None, first="<i>ψ</i>")
+    start, body = knock(doors, "GET", "/")
+    assert body["body"].decode() == "<body><i>ψ</i><gradio-app></body>"
+    assert dict(start["headers"])[b"content-length"] == str(len(body["body"])).encode()
+    _, packed = knock(doors, "GET", "/", accept_encoding="gzip, br")
+    assert gzip.decompress(packed["body"]) == body["body"]
+    assert b"<i>" not in knock(doors, "GET", "/config")[1]["body"]
+
+
 # -- the whole server ------------------------------------------------------------------------------
 
 
@@ -133,6 +215,36 @@ def test_the_page_fetches_nothing_from_elsewhere(server: Running) -> None:
     config = json.loads(fetch(f"{server.address}/config")[1])
     assert config["analytics_enabled"] is False and not config.get("share")
     assert not any("http" in str(sheet) for sheet in config.get("stylesheets") or [])
+
+
+@needs_gradio
+def test_the_first_grid_is_in_the_page_and_marked(server: Running, tmp_path: Path) -> None:
+    page = fetch(server.address)[1].decode()
+    images = re.findall(r'<img src="(gradio_api/file=[^"]*)" alt="(\d+)">', page)
+    assert [caption for _, caption in images] == [str(seed) for seed in range(16)]
+    for seed in (0, 15):
+        body = fetch(f"{server.address}/{images[seed][0]}")[1]
+        (tmp_path / "a.png").write_bytes(body)
+        record = provenance.read_record(tmp_path / "a.png")
+        assert record is not None and (record["model"], record["seed"]) == (MODELS[0], seed)
+
+
+@needs_gradio
+def test_the_server_rests_when_nobody_asks(server: Running) -> None:
+    """Beside training, a server that looks for work a thousand times a second is felt."""
+    tasks = Path(f"/proc/{server.process.pid}/task")
+    if not tasks.exists():
+        pytest.skip("there is no /proc to count its wake-ups with")
+
+    def woken() -> int:
+        said = (path.read_text() for path in tasks.glob("*/status"))
+        return sum(
+            int(n) for text in said for n in re.findall(r"\nvoluntary_ctxt_switches:\t(\d+)", text)
+        )
+
+    before = woken()
+    time.sleep(2)
+    assert woken() - before < 2 * 200
 
 
 @needs_gradio
@@ -216,8 +328,8 @@ def test_an_end_leaves_no_folder_behind(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "temporary").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
     running = start(["app", "gan.mnist", "--host", "0.0.0.0"], cwd=tmp_path)
-    assert '"image"' in draw(running, "gan.mnist", "0", None, 1, "const")
-    assert len(list((tmp_path / "temporary").glob("ganzoo-app-*/*.png"))) == 1
+    assert '"image"' in draw(running, "gan.mnist", "99", None, 1, "const")
+    assert len(list((tmp_path / "temporary").glob("ganzoo-app-*/*.png"))) == 16 + 1
     running.process.terminate()
     assert running.process.wait(timeout=60) == 0
     running.close()
@@ -252,6 +364,13 @@ def test_a_run_is_watched_until_it_ends(tmp_path: Path, killed: bool) -> None:
     )  # fmt: skip
     status, page, _ = fetch(running.address)
     assert status == 200 and b"ganzoo: run" in page
+    training = running.process.pid
+    children = Path(f"/proc/{training}/task/{training}/children")
+    if children.exists():  # where there is a /proc
+        (view,) = map(int, children.read_text().split())
+        assert os.getpgid(view) != os.getpgid(training)  # Ctrl-C is for training alone
+        assert os.getsid(view) == os.getsid(training)  # or it would not give way to training
+        assert os.getpriority(os.PRIO_PROCESS, view) > os.getpriority(os.PRIO_PROCESS, training)
     if killed:
         running.process.kill()
         running.process.wait()

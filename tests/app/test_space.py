@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import socket
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from packaging.requirements import Requirement
 
 from ganzoo.app import running
 from ganzoo.cli import main
+from tests.app.conftest import needs_gradio, start
 
 
 def app(*words: object) -> Result:
@@ -39,6 +42,27 @@ def test_a_space_is_ready_to_upload(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     code = compile(ast.parse((folder / "app.py").read_text()), "app.py", "exec")
     exec(code, {})
     assert asked == [(["stylegan2.nouns", "gan.mnist"], {"host": "0.0.0.0", "port": 7860})]
+
+
+@needs_gradio
+def test_a_space_runs_as_the_hub_runs_it(tmp_path: Path) -> None:
+    folder = tmp_path / "space"
+    assert app("gan.mnist", "dcgan.mnist", "--space", folder).exit_code == 0
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = folder / "app.py"
+    program.write_text(program.read_text().replace("7860", str(port)))  # which may be taken here
+    running = start([], cwd=folder, program=["app.py"])
+    request = urllib.request.Request(f"http://127.0.0.1:{port}", headers={"Host": "me-x.hf.space"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        page = answer.read().decode()
+    assert '"gan.mnist","dcgan.mnist"' in page and page.count('<img src="gradio_api/file=') == 16
+    assert running.interrupt() == 0
+    running.close()
+    assert "Traceback" not in running.stderr
+    written = {path.name for path in folder.iterdir()} - {"__pycache__"}
+    assert written == {"README.md", "app.py", "requirements.txt"}
 
 
 def test_by_default_it_shows_the_bundled_models(tmp_path: Path) -> None:

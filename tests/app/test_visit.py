@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import ganzoo
-from ganzoo import provenance
+from ganzoo import loading, provenance
 from ganzoo.app import pictures
 from ganzoo.app import visit as visiting
 from ganzoo.app.pictures import Move, Picture
@@ -34,10 +35,20 @@ SOME = [
 ]
 
 
+def bundled(name: str) -> Path:
+    """The folder of a bundled model."""
+    return loading.resolve_folder(name)
+
+
 def read(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         array = np.asarray(image)
     return array if array.ndim == 3 else array[:, :, None]
+
+
+def seen(picture: Picture) -> dict[str, Any]:
+    """What Gradio says of a picture that is clicked."""
+    return {"image": {"orig_name": f"{picture.name}.png"}, "caption": "any"}
 
 
 @pytest.mark.parametrize("picture", SOME, ids=lambda picture: picture.name)
@@ -52,8 +63,7 @@ def test_a_picture_is_marked_and_its_lines_make_it_again(
 
     session: dict[str, Any] = {}
     exec(pictures.python_lines(picture), session)
-    again = to_uint8(session["image"])
-    assert np.abs(again[0].astype(int) - shown).max() <= 1
+    assert np.array_equal(to_uint8(session["image"])[0], shown)
 
     monkeypatch.chdir(tmp_path)
     if picture.move is not None:
@@ -61,7 +71,7 @@ def test_a_picture_is_marked_and_its_lines_make_it_again(
     words = shlex.split(pictures.shell_line(picture))
     done = CliRunner().invoke(main, words[1:])
     assert done.exit_code == 0, done.output
-    assert np.abs(read(tmp_path / "image.png").astype(int) - shown).max() <= 1
+    assert np.array_equal(read(tmp_path / "image.png"), shown)
 
     if picture.move is None:
         assert ganzoo.reproduce(path).ok
@@ -114,6 +124,13 @@ def test_a_film_walks_through_what_is_kept_and_back(visit: Visit, tmp_path: Path
             ours.seek(k)
             film.seek(k)
             assert np.array_equal(np.asarray(ours), np.asarray(film))
+    mixed = visit.mix(STYLE, "1-2", "8,8", 3, None, 0.7)[2]
+    for some in (mixed, visit.draw(STYLE, "1-2", None, 0.5, "none")):
+        path, line = visit.film(some, 2, 10, "gif")
+        words = shlex.split(line.replace("walk.gif", str(tmp_path / "walk.gif")))
+        assert CliRunner().invoke(main, words[1:]).exit_code == 0
+        with Image.open(tmp_path / "walk.gif") as ours, Image.open(path) as film:
+            assert np.array_equal(np.asarray(ours.convert("RGB")), np.asarray(film.convert("RGB")))
     moved = visit.move(kept[0], "closed-form", 0, [2.0])
     path, line = visit.film([*kept, moved], 2, 10, "gif")
     assert line == "" and path.suffix == ".gif"
@@ -140,7 +157,9 @@ def test_pictures_are_saved_under_names_of_ours(visit: Visit) -> None:
     visit.keep = None
     with pytest.raises(GanzooError, match="start with --save FOLDER"):
         visit.save(moved)
-    assert Picture("../../runs/a b", 1).name == "runs-a-b-seed1"
+    names = {Picture(model, 1).name for model in ("../../runs/a b", "runs/a-b", "runs-a-b")}
+    assert len(names) == 3 and all(name.startswith("runs-a-b-seed1") for name in names)
+    assert Picture("gan.mnist", 1).name == "gan.mnist-seed1"
 
 
 def test_old_pictures_go(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,6 +168,56 @@ def test_old_pictures_go(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
         visit.show(visit.draw("gan.mnist", f"{start}-{start + 3}", None, 1, "const"))
     left = sorted(path.name for path in visit.folder.iterdir())
     assert len(left) == 5 and "gan.mnist-seed11.png" in left and "gan.mnist-seed0.png" not in left
+
+
+def test_lasting_pictures_stay(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(visiting, "MOST_FILES", 3)
+    first = visit.show(visit.draw("gan.mnist", "0-1", None, 1, "const"), lasting=True)
+    for seed in range(10, 20):
+        visit.show(visit.draw("gan.mnist", str(seed), None, 1, "const"))
+    left = sorted(path.name for path in visit.folder.iterdir())
+    assert left == sorted(
+        [*(path.name for path in first), *(f"gan.mnist-seed{seed}.png" for seed in (17, 18, 19))]
+    )
+
+
+def test_a_file_has_the_same_pixels_whoever_drew_it(visit: Visit) -> None:
+    for model in ("cgan.fashion-mnist", STYLE):
+        some = visit.draw(model, "0-15", None, 1, "const")
+        together = [read(path) for path in visit.show(some)]
+        for picture, pixels in zip(some, together, strict=True):
+            assert np.array_equal(read(visit.show([picture])[0]), pixels)
+
+
+def test_a_model_that_goes_meanwhile_is_one_line(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(bundled("gan.mnist"), folder)
+    (tmp_path / "pictures").mkdir()
+    visit = Visit(Shelf([str(folder), "dcgan.mnist"], most=1), tmp_path / "pictures")
+    (picture,) = visit.draw(str(folder), "1", None, 1, "const")
+    shutil.rmtree(folder)
+    assert visit.show([picture])[0].is_file()  # it is in memory yet
+    with pytest.raises(GanzooError, match="there is no model folder"):
+        visit.glance(str(folder))
+    visit.shelf.generator("dcgan.mnist")
+    with pytest.raises(GanzooError, match="there is no model folder"):
+        visit.show([picture])
+
+
+def test_a_folder_may_be_named_with_a_slash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(bundled("gan.mnist"), tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    for given, name in (
+        ("mine/", "mine/"),
+        ("./mine/", "./mine"),
+        ("mine/../mine/", "mine/../mine"),
+    ):
+        assert Shelf([given]).names == [name]
+        session: dict[str, Any] = {}
+        exec(pictures.python_lines(Picture(name, 1)), session)
+        assert session["image"].shape == (1, 1, 28, 28)
 
 
 def test_few_models_are_held_and_no_other_is_offered() -> None:
@@ -163,8 +232,8 @@ def test_few_models_are_held_and_no_other_is_offered() -> None:
             shelf.generator(name)  # type: ignore[arg-type]
     with pytest.raises(GanzooError, match="no model is called"):
         Shelf(["gan.mnits"])
-    bundled = Shelf()
-    assert {"gan.mnist", STYLE} <= set(bundled.names) and bundled.loaded == []
+    all_of_them = Shelf()
+    assert {"gan.mnist", STYLE} <= set(all_of_them.names) and all_of_them.loaded == []
 
 
 def test_what_the_page_says_of_a_model(visit: Visit) -> None:
@@ -173,6 +242,7 @@ def test_what_the_page_says_of_a_model(visit: Visit) -> None:
     assert "**warn**" in said and "fid | 0.1484" in said and "n10k" in said
     card = visit.card("cgan.fashion-mnist")
     assert "#### Audit" in card and "#### Limitations" in card and "](samples.png)" not in card
+    assert "not selected" not in card
 
 
 Bad = tuple[str, Any]
@@ -203,8 +273,11 @@ BAD: list[Bad] = [
         v.draw("cgan.fashion-mnist", "1-2", IN_TURN, 1, "const"), 3, 3, "gif")),
     ("random noise flickers", lambda v: v.film(
         v.draw(STYLE, "1-2", IN_TURN, 1, "random"), 3, 3, "gif")),
-    ("that picture is gone", lambda v: picked(SOME, 99)),
-    ("that picture is gone", lambda v: picked(SOME, "0")),
+    ("that picture is gone", lambda v: picked(SOME, 99, seen(SOME[0]))),
+    ("that picture is gone", lambda v: picked(SOME, "0", seen(SOME[0]))),
+    ("that picture is gone", lambda v: picked(SOME, 0, seen(SOME[1]))),
+    ("that picture is gone", lambda v: picked(SOME, 0, {"image": "x"})),
+    ("that picture is gone", lambda v: picked(SOME, 0, None)),
 ]  # fmt: skip
 
 

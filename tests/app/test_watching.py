@@ -107,6 +107,17 @@ def test_grids_are_served_as_copies_with_their_marks(tmp_path: Path) -> None:
     assert before == {file: sha256(file) for file in path.rglob("*") if file.is_file()}
 
 
+def test_only_grids_of_the_run_itself_are_shown(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    (folder / "grids").mkdir()
+    (folder / "grids" / "000000001.png").write_bytes(b"a grid")
+    (folder / "grids" / "000000002.png").symlink_to(tmp_path / "secret.png")
+    (folder / "grids" / "3-of-mine.png").write_bytes(b"of another kind")
+    assert [grid.stem for grid in Run(folder, tmp_path).grids()] == ["000000001"]
+    (tmp_path / "link").symlink_to(folder)  # a run may be named by one
+    assert len(Run(tmp_path / "link", tmp_path).grids()) == 1
+
+
 def test_another_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is no run folder: name the --out"):
         Run(tmp_path, tmp_path)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from ganzoo import files, loading, marks, rng
 from ganzoo.errors import CheckpointError, InputError, PluginError, printable
+from ganzoo.torch_defaults import usual_defaults
 
 if TYPE_CHECKING:
     from ganzoo.models import Generator
@@ -59,6 +60,7 @@ class Export:
     max_abs_error: float
 
 
+@usual_defaults()
 def export(source: str | Path, path: str | Path, *, to: str | None = None) -> Export:
     """Write a generator as ONNX or as an ExportedProgram of PyTorch.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ganzoo import checkpoint, files, hub, layout, registry, revocation
-from ganzoo.errors import InputError, IntegrityError, NotFoundError
+from ganzoo.errors import InputError, IntegrityError
 
 if TYPE_CHECKING:
     import torch
@@ -120,7 +120,7 @@ def locate(
     if source.startswith("hf://"):
         ref = hub.parse_uri(source)
     else:
-        entry = _find(source)
+        entry = registry.find(source)
         hashes = {name: str(file["sha256"]) for name, file in entry.files.items()}
         if entry.path is not None:
             return Located(entry.path, hashes=_as_pinned(entry.path, hashes, entry.registry))
@@ -160,15 +160,6 @@ def resolve_folder(
 ) -> Path:
     """The folder alone of `locate`."""
     return locate(source, discriminator=discriminator, signature=signature).folder
-
-
-def _find(name: str) -> registry.ModelEntry:
-    try:
-        return registry.find(name)
-    except NotFoundError as error:
-        if Path(name).is_dir() and name.strip():
-            raise NotFoundError(error.problem, f"the folder is {as_argument(name)}") from error
-        raise
 
 
 def as_argument(folder: str | Path) -> str:

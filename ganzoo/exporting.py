@@ -10,6 +10,7 @@ never loads one, save to check what it has just written.
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import warnings
 from collections.abc import Callable, Iterator
@@ -226,7 +227,9 @@ def _run_onnx(path: Path) -> Callable[[Inputs], Tensor]:
 
 
 def _write_pt2(program: Any, facts: dict[str, str], path: Path) -> None:
-    torch.export.save(program, path, extra_files={_METADATA: json.dumps(facts, indent=1)})
+    buffer = io.BytesIO()  # torch's own writer ends the whole program where a disk is full
+    torch.export.save(program, buffer, extra_files={_METADATA: json.dumps(facts, indent=1)})
+    path.write_bytes(buffer.getbuffer())
 
 
 def _run_pt2(path: Path) -> Callable[[Inputs], Tensor]:

@@ -82,7 +82,8 @@ def explain(error: BaseException) -> Failure | None:
     if is_out_of_memory(error):
         return Failure("out of memory: use a smaller batch, or another --device")
     if isinstance(error, OSError) and error.strerror and error.errno != errno.EPIPE:
-        where = f"{error.filename}: " if error.filename else ""
+        name = error.filename2 or error.filename  # of a copy, the second is what was written
+        where = f"{name}: " if name else ""
         return Failure(
             f"{where}{error.strerror}: check the path, its permissions and the space left"
         )

@@ -7,6 +7,8 @@ import json
 import os
 import resource
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -269,6 +271,22 @@ def test_output_folder_that_is_a_file(refused, model, tmp_path, name):
     assert message.startswith(f"cannot write {tmp_path}/file/")
     assert message.endswith(f": {tmp_path}/file is a file: choose another folder")
     assert (tmp_path / "file").read_text() == "in the way"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["export tiny.shapes -o x.pt2", "generate tiny.shapes --interpolate -n 20 -o walk.mp4"],
+)
+def test_files_for_which_there_is_no_room(model, out, command):
+    """The writers of PyTorch and ffmpeg are told by the system, as where a disk is full."""
+    limited = f"ulimit -f 1; GANZOO_PLUGINS=tiny {sys.executable} -m ganzoo {command}"
+    done = subprocess.run(
+        ["bash", "-c", limited], capture_output=True, text=True, timeout=120, cwd=out
+    )
+    assert done.returncode == 1, done.stderr
+    *told, line = done.stderr.splitlines()
+    assert line.startswith(("error: cannot write", "error: ffmpeg did not write the film"))
+    assert all("ganzoo" not in other for other in told)  # ffmpeg's own
 
 
 @pytest.mark.parametrize("name", ["grid.png", "folder/", "arrays.npz", "walk.gif"])

@@ -63,7 +63,9 @@ class Failure(click.ClickException):
     label = "error"
 
     def show(self, file: Any = None) -> None:
-        label = click.style(f"{self.label}:", fg="red", bold=True)
+        label = f"{self.label}:"
+        if not os.environ.get("NO_COLOR"):
+            label = click.style(label, fg="red", bold=True)
         click.echo(f"{label} {' '.join(self.message.split())}", file=file, err=True)
 
 

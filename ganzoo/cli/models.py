@@ -23,6 +23,7 @@ from ganzoo.cli.output import (
 from ganzoo.errors import nearest, printable
 
 COLUMNS = ["name", "plugin", "arch", "dataset", "resolution", "license", "bundled"]
+SPARE = ["plugin", "arch", "bundled", "license", "resolution"]
 
 
 @click.command()
@@ -42,7 +43,8 @@ def models(text: str, arch: str | None, dataset: str | None, as_json: bool) -> N
     if as_json:
         print_json(entry.to_json() for entry in entries)
     else:
-        print_rows([{c: getattr(e, c) for c in COLUMNS} for e in entries], COLUMNS, as_json=False)
+        rows = [{c: getattr(e, c) for c in COLUMNS} for e in entries]
+        print_rows(rows, COLUMNS, as_json=False, spare=SPARE)
     if not entries:
         note(f"no model: {_why_none(text, arch, dataset)}")
     if as_json:

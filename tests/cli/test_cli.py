@@ -14,6 +14,7 @@ import time
 
 import click
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 import ganzoo as package
@@ -323,6 +324,29 @@ def test_json_of_nothing_and_of_several():
         with contextlib.redirect_stdout(io.StringIO()) as out:
             output.print_json(iter(rows))
         assert json.loads(out.getvalue()) == rows
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="this system has no terminals of its own")
+@pytest.mark.parametrize(("columns", "gone"), [("120", 0), ("50", 3), ("40", 4)])
+def test_no_name_is_cut_on_a_narrow_terminal(model, columns, gone):
+    ours, theirs = os.openpty()
+    environment = {**os.environ, "COLUMNS": columns, "TERM": "xterm"}
+    environment["GANZOO_PLUGINS"] = "tiny"
+    command = [sys.executable, "-m", "ganzoo", "models", "tiny"]
+    subprocess.run(command, stdout=theirs, timeout=60, check=True, env=environment)
+    os.close(theirs)
+    header, _, row = click.unstyle(os.read(ours, 10_000).decode()).split("\r\n")[1:4]
+    os.close(ours)
+    assert row.split()[0] == "tiny.shapes" and "…" not in row
+    assert len(row) <= int(columns)
+    spare = ["plugin", "arch", "bundled", "license"]
+    assert set(header.split()) == {"name", "dataset", "resolution", *spare[gone:]}
+
+
+def test_colour_is_left_out_where_that_is_asked_for(ganzoo, model):
+    for value, style in (("1", ""), ("", "\x1b[31m\x1b[1m")):
+        result = CliRunner(env={"NO_COLOR": value}).invoke(main, ["info", "no.model"], color=True)
+        assert result.stderr.startswith(f"{style}error:")
 
 
 @pytest.mark.parametrize(

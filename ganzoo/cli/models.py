@@ -116,7 +116,7 @@ def _in_short(facts: dict[str, Any]) -> dict[str, Any]:
 _KEPT = {
     "config": ("requires", "generator", "classes"),
     "audit": ("verdict", "reasons"),
-    "training": ("images", "steps", "wall_seconds", "hardware"),
+    "training": ("images", "steps", "wall_seconds", "hardware", "imported"),
 }
 
 

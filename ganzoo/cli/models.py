@@ -76,7 +76,8 @@ def info(model: str, as_json: bool) -> None:
     """Show everything known about one model.
 
     MODEL is a name (see `ganzoo models`), a folder (runs/1) or hf://owner/name. A model of the
-    catalogue that is not here yet is shown without downloading it.
+    catalogue that is not here yet is shown without downloading it. Results, audits and training are
+    told in short; --json has everything.
     """
     from ganzoo import hub, loading, registry
 
@@ -94,8 +95,6 @@ def info(model: str, as_json: bool) -> None:
         records = {} if entry.path is None else _read_folder(entry.path)
     facts = {**entry.to_dict(), **records}
     print_facts(facts if as_json else _in_short(facts), as_json=as_json)
-    if not as_json:
-        note("in short: --json shows everything")
 
 
 def _in_short(facts: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ganzoo import files, layout, plugins, revocation, weights
 from ganzoo.configs import config_from_dict, config_to_dict
 from ganzoo.errors import CheckpointError, GanzooError, NotFoundError, PluginError, printable
 from ganzoo.parts import Part, resolve
+from ganzoo.torch_defaults import usual_defaults
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 # -- writing -------------------------------------------------------------------------------------
 
 
+@usual_defaults()
 def save(
     folder: str | Path,
     generator: Generator,
@@ -178,6 +180,7 @@ def load_discriminator(
     return discriminator
 
 
+@usual_defaults()
 def _load(folder: Path, role: str, hashes: Mapping[str, str]) -> Any:
     config = layout.read_config(folder, hashes=hashes)
     network: layout.NetworkConfig | None = getattr(config, role)

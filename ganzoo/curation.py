@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ganzoo import catalogue, checkpoint, gates, hub, layout, metadata, registry
+from ganzoo import catalogue, checkpoint, folder_registry, gates, hub, layout, metadata, registry
 from ganzoo.catalogue import ModelEntry
 from ganzoo.errors import CheckpointError, GanzooError
 
@@ -61,9 +61,18 @@ def check_registry(path: Path | None = None) -> Iterator[Checked]:
     """Load, hash and sample every model of a registry, and compare it with its entry and card.
 
     Args:
-        path: a registry file; by default all models that `ganzoo.list_models` knows.
+        path: a registry file, or a folder registry that has one; by default all models that
+            `ganzoo.list_models` knows.
     """
-    for entry in registry.list_models() if path is None else catalogue.read(path):
+    if path is not None and path.is_dir():
+        path /= "registry.toml"
+    if path is None:
+        entries = registry.list_models()
+    elif path.suffix == ".toml":
+        entries = folder_registry.of_root(str(path))
+    else:
+        entries = catalogue.read(path)
+    for entry in entries:
         try:
             problems = tuple(_problems(entry))
         except GanzooError as error:

@@ -83,7 +83,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     import difflib
 
     known = sorted(set(known))
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    folded = {word.casefold(): word for word in known}
+    close = difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)
     if close:
-        return f"did you mean {', '.join(close)}?"
+        return f"did you mean {', '.join(folded[word] for word in close)}?"
     return f"known: {', '.join(known[:12])}{', …' if len(known) > 12 else ''}" if known else ""

@@ -10,6 +10,7 @@ never loads one, save to check what it has just written.
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import warnings
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 
 from ganzoo import files, loading, marks, rng
 from ganzoo.errors import CheckpointError, InputError, PluginError, printable
+from ganzoo.torch_defaults import usual_defaults
 
 if TYPE_CHECKING:
     from ganzoo.models import Generator
@@ -59,6 +61,7 @@ class Export:
     max_abs_error: float
 
 
+@usual_defaults()
 def export(source: str | Path, path: str | Path, *, to: str | None = None) -> Export:
     """Write a generator as ONNX or as an ExportedProgram of PyTorch.
 
@@ -224,7 +227,9 @@ def _run_onnx(path: Path) -> Callable[[Inputs], Tensor]:
 
 
 def _write_pt2(program: Any, facts: dict[str, str], path: Path) -> None:
-    torch.export.save(program, path, extra_files={_METADATA: json.dumps(facts, indent=1)})
+    buffer = io.BytesIO()  # torch's own writer ends the whole program where a disk is full
+    torch.export.save(program, buffer, extra_files={_METADATA: json.dumps(facts, indent=1)})
+    path.write_bytes(buffer.getbuffer())
 
 
 def _run_pt2(path: Path) -> Callable[[Inputs], Tensor]:

@@ -125,9 +125,10 @@ def writable(folder: Path, target: Path | None = None) -> Iterator[None]:
 
 def _is_about(error: OSError, folder: Path) -> bool:
     """Whether the error is about what is in `folder` or on the way to it; writes name no file."""
-    if not isinstance(error.filename, str):
+    name = error.filename2 or error.filename  # of a copy, the second is what was written
+    if not isinstance(name, str):
         return True
-    path = Path(error.filename)
+    path = Path(name)
     return path == folder or folder in path.parents or path in folder.parents
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from ganzoo.errors import InputError
 
 
 class Images(Tensor):
@@ -36,6 +40,32 @@ class Images(Tensor):
     def to_uint8(self) -> np.ndarray:
         """As uint8 (N, H, W, C): round((x + 1) * 127.5), clipped."""
         return to_uint8(self)
+
+    def save(self, path: str | Path, *, columns: int | None = None) -> None:
+        """Write them as one picture, marked as generated: a grid of them, or the only one.
+
+        Args:
+            path: a .png, .webp, .jpg or .gif; whole or absent. `ganzoo reproduce` makes it again.
+            columns: of the grid; by default about as many as rows.
+        """
+        from ganzoo import provenance
+
+        if not len(self):
+            raise InputError("there are no images to save", "sample 1 or more")
+        record = {k: v for k, v in self.record.items() if k != "config"} | {"seeds": self.seeds}
+        if self.labels is not None:
+            same = len(set(self.labels)) == 1
+            record |= {"label": self.labels[0]} if same else {"labels": self.labels}
+        pixels = self.to_uint8()
+        if len(pixels) == 1:
+            provenance.save_image(pixels[0], path, record=record)
+        else:
+            provenance.save_grid(pixels, path, record=record, columns=columns)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Images:
+        values = self.as_subclass(Tensor).clone()
+        said = copy.deepcopy((self.seeds, self.labels, self.record), memo)
+        return Images.of(values, seeds=said[0], labels=said[1], record=said[2])
 
     def _repr_png_(self) -> bytes:
         from ganzoo import provenance

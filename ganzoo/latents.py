@@ -20,6 +20,7 @@ from torch import Tensor
 from ganzoo import files, weights
 from ganzoo.errors import CheckpointError, InputError
 from ganzoo.nn import true_float32
+from ganzoo.torch_defaults import usual_defaults
 
 if TYPE_CHECKING:
     from ganzoo.models import Generator
@@ -100,6 +101,7 @@ class Latents:
 
 
 @torch.no_grad()
+@usual_defaults()
 def of_seeds(
     generator: Generator,
     seeds: Sequence[int],
@@ -131,6 +133,7 @@ def of_seeds(
 
 
 @torch.inference_mode()
+@usual_defaults()
 def images(latents: Latents, generator: Generator, *, batch_size: int = 64) -> Tensor:
     """Images float32 (N, C, H, W), clamped to [-1, 1], on the CPU."""
     made = []

@@ -246,6 +246,8 @@ def _refuse_foreign(folder: Path) -> None:
             f"{folder} is a {folder.suffix} file, which can run code when opened",
             "ganzoo loads model folders only; ask its author for safetensors",
         )
+    if folder.is_file():
+        raise CheckpointError(f"{folder} is a file", "give a model or run folder")
     if not folder.is_dir():
         raise NotFoundError(f"there is no model folder {folder}", "check the path")
     if not (folder / CONFIG).is_file():

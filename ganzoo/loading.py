@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,7 +60,8 @@ def load(
             does.
 
     Returns:
-        A `Generator`; `G.sample(16, seed=0)` gives images (16, C, H, W) in [-1, 1]. The
+        A `Generator`; `G.sample(16, seed=0)` gives images (16, C, H, W) in [-1, 1]. Its weights do
+        not ask for gradients: `G.train().requires_grad_(True)` to go on training it yourself. The
         `G.record` of one from the Hub names the commit, under "source".
 
     Raises:
@@ -130,7 +132,9 @@ def locate(
     signature if these are asked for. A name goes to the network only if it has to:
     first come models bundled with an installed plugin, then folder registries, then the cache,
     then the Hub. What is downloaded anew is compared with a fresh list of revoked weights."""
-    if isinstance(source, Path) or (is_path(source) and not source.startswith("hf://")):
+    if not isinstance(source, (str, os.PathLike)):
+        raise InputError(f"{source!r} is no model", "give a name, a Path or an hf:// address")
+    if not isinstance(source, str) or (is_path(source) and not source.startswith("hf://")):
         return Located(_model_of_run(Path(source)))
     hashes: dict[str, str] = {}
     if source.startswith("hf://"):
@@ -176,6 +180,12 @@ def resolve_folder(
 ) -> Path:
     """The folder alone of `locate`."""
     return locate(source, discriminator=discriminator, signature=signature).folder
+
+
+def as_argument(folder: str | Path) -> str:
+    """A folder as commands and `load` take it: a bare word would be the name of a model."""
+    text = str(folder)
+    return text if is_path(text) else f"./{text}"
 
 
 def is_path(source: str) -> bool:

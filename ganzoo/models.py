@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -14,7 +14,9 @@ from ganzoo.configs import DiscriminatorConfig, GeneratorConfig
 from ganzoo.errors import InputError
 from ganzoo.images import Images
 from ganzoo.nn import true_float32
+from ganzoo.numbers import as_int, check_count, check_truncation
 from ganzoo.parts import Part
+from ganzoo.torch_defaults import usual_defaults
 
 OPTIONS = {
     "truncation": "w-space",
@@ -117,13 +119,15 @@ class Generator(nn.Module):
         """Refuse labels for an unconditional generator, and their absence for a conditional one."""
         _check_labels(self._title, self.num_classes, labels)
 
-    def check_layer(self, what: str, layer: int) -> None:
-        """Refuse a number of w layers that is not in [0, num_ws]."""
-        if isinstance(layer, bool) or not isinstance(layer, int) or not 0 <= layer <= self.num_ws:
+    def check_layer(self, what: str, layer: int) -> int:
+        """A number of w layers as int; one that is not in [0, num_ws] is refused."""
+        number = as_int(layer)
+        if number is None or not 0 <= number <= self.num_ws:
             raise InputError(
                 f"{what} {layer!r} is out of range",
                 f"use 0 to {self.num_ws}; {self._title} has {self.num_ws} layers of w",
             )
+        return number
 
     @property
     def _title(self) -> str:
@@ -131,6 +135,7 @@ class Generator(nn.Module):
 
     # -- sampling --------------------------------------------------------------------------------
 
+    @usual_defaults()
     def sample(
         self,
         n: int | None = None,
@@ -182,14 +187,15 @@ class Generator(nn.Module):
         **options: Any,
     ) -> Iterator[Images]:
         """`sample` in bounded memory: yields the images of `seeds`, batch after batch."""
-        if batch_size < 1:
-            raise InputError(f"batch_size {batch_size} is too small", "use 1 or more")
+        batch_size = check_count(batch_size, f"batch_size {batch_size!r} is too small")
         seeds = self._seeds(None, 0, seeds)
         classes = self.choose_labels(labels, seeds)
         options = self.check_options(options)
         record = self.recorded(options)
         others = self._mixed_with(options.pop("mix", None), len(seeds))
-        form = None if self.training else inference.fast(self, self.how)
+        self._check_values()
+        with usual_defaults():
+            form = None if self.training else inference.fast(self, self.how)
         starts: Any = range(0, len(seeds), batch_size)
         if progress:
             from rich.progress import track
@@ -215,6 +221,7 @@ class Generator(nn.Module):
             )
 
     @torch.inference_mode()
+    @usual_defaults()
     def _generate(
         self,
         network: Callable[..., Tensor],
@@ -263,15 +270,27 @@ class Generator(nn.Module):
 
     def _seeds(self, n: int | None, seed: int, seeds: Sequence[int] | None) -> list[int]:
         if seeds is None:
-            n = 1 if n is None else n
-            if n < 1:
-                raise InputError(f"n = {n} images", "ask for 1 or more")
-            rng.check_seed(seed)
+            n = check_count(1 if n is None else n, f"n = {n!r} images")
+            seed = rng.check_seed(seed)
             rng.check_seed(seed + n - 1)
             return list(range(seed, seed + n))
-        if n is not None and n != len(seeds):
-            raise InputError(f"n = {n}, but {len(seeds)} seeds are given", "give one of the two")
-        return [rng.check_seed(s) for s in seeds]
+        if isinstance(seeds, str) or not isinstance(seeds, Iterable) or np.ndim(seeds) > 1:
+            raise InputError(f"seeds {seeds!r} are no list of integers", "write seeds=[3, 5]")
+        chosen = [rng.check_seed(s) for s in seeds]
+        if n is not None and n != len(chosen):
+            raise InputError(f"n = {n}, but {len(chosen)} seeds are given", "give one of the two")
+        return chosen
+
+    def _check_values(self) -> None:
+        """Refuse to sample where the weights are not float32, or are none."""
+        weight = next(self.parameters())
+        if weight.device.type == "meta":
+            raise InputError(f"{self._title} is on the device 'meta', without values", "load it")
+        if weight.is_floating_point() and weight.dtype != torch.float32:
+            raise InputError(
+                f"the weights of {self._title} are {weight.dtype}, and it samples from float32",
+                "call its .float(); for speed, ganzoo.load(…, dtype=torch.bfloat16)",
+            )
 
     def choose_labels(
         self, labels: int | Sequence[int] | Tensor | None, seeds: Sequence[int]
@@ -283,19 +302,25 @@ class Generator(nn.Module):
             return None
         if labels is None:
             return [seed % self.num_classes for seed in seeds]
-        if isinstance(labels, Tensor):
-            labels = labels.tolist()
-        classes = [labels] * len(seeds) if isinstance(labels, int) else list(labels)
+        one = as_int(labels)
+        if isinstance(labels, str) or (one is None and not isinstance(labels, Iterable)):
+            raise InputError(
+                f"{self._title} has no class {labels!r}", f"use 0 to {self.num_classes - 1}"
+            )
+        classes: list[Any] = [one] * len(seeds) if one is not None else list(labels)  # type: ignore[arg-type]
         if len(classes) != len(seeds):
             raise InputError(
                 f"{len(classes)} labels for {len(seeds)} images", "give one label, or one an image"
             )
+        numbers = []
         for label in classes:
-            if not isinstance(label, int) or not 0 <= label < self.num_classes:
+            number = as_int(label)
+            if number is None or not 0 <= number < self.num_classes:
                 raise InputError(
                     f"{self._title} has no class {label!r}", f"use 0 to {self.num_classes - 1}"
                 )
-        return classes
+            numbers.append(number)
+        return numbers
 
     def class_rows(
         self, seeds: Sequence[int], labels: Sequence[int] | None = None
@@ -316,11 +341,11 @@ class Generator(nn.Module):
                 raise InputError(f"sample has no option {key!r}", f"known: {', '.join(OPTIONS)}")
             if value is None:
                 continue
-            if key == "truncation" and not -1 <= value <= 2:
-                raise InputError(f"truncation {value} is out of range", "use -1 to 2 (1 for none)")
+            if key == "truncation":
+                value = check_truncation(value)
             if OPTIONS[key] in self.provides:
                 if key == "truncation_cutoff":
-                    self.check_layer(key, value)
+                    value = self.check_layer(key, value)
                 if value != NEUTRAL.get(key):
                     kept[key] = self._checked_mix(value) if key == "mix" else value
             elif not (key == "truncation" and value == 1):
@@ -336,7 +361,7 @@ class Generator(nn.Module):
             raise InputError(f"mix {mix!r} is no pair", "use mix=(seed, layer)")
         seeds, layer = mix
         seeds = tuple(seeds) if isinstance(seeds, Sequence) else (seeds,)
-        self.check_layer("layer of mix", layer)
+        layer = self.check_layer("layer of mix", layer)
         return tuple(rng.check_seed(seed) for seed in seeds), layer
 
 
@@ -397,8 +422,14 @@ def _check_labels(title: str, num_classes: int, labels: Tensor | None) -> None:
         raise InputError(
             f"{title} is conditional and needs labels", f"pass labels in 0 to {num_classes - 1}"
         )
-    if not num_classes and labels is not None:
+    if labels is None:
+        return
+    if not num_classes:
         raise InputError(f"{title} has no classes", "leave the labels out")
+    if not isinstance(labels, Tensor) or labels.dim() != 1 or labels.is_floating_point():
+        raise InputError(
+            f"{title} takes labels as a tensor of integers (N,)", "such as torch.tensor([3, 7])"
+        )
 
 
 def build(part: Part, config: Any, *, seed: int | None = None) -> Any:

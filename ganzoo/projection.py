@@ -25,6 +25,7 @@ from ganzoo.images import to_uint8
 from ganzoo.inspection import decoded
 from ganzoo.latent_search import CANDIDATES, Search, Settings
 from ganzoo.latents import Latents
+from ganzoo.torch_defaults import usual_defaults
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -117,6 +118,7 @@ def _plain(similarity: Similarity) -> dict[str, float | None]:
     return {k: v if math.isfinite(v) else None for k, v in asdict(similarity).items()}
 
 
+@usual_defaults()
 def project(
     image: str | Path | np.ndarray,
     model: str | Path | Generator,

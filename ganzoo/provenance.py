@@ -22,7 +22,7 @@ from PIL import Image, PngImagePlugin
 
 from ganzoo import marks
 from ganzoo.contact_sheet import contact_sheet, default_columns, default_scale, enlarge, picture
-from ganzoo.errors import InputError
+from ganzoo.errors import InputError, printable
 from ganzoo.files import replacing
 from ganzoo.marks import read_record as read_record
 
@@ -276,6 +276,7 @@ def _write_mp4(pictures: Iterator[Image.Image], path: Path, fps: float) -> None:
 
     first = next(pictures)
     even = (first.width + first.width % 2, first.height + first.height % 2)  # H.264 wants it
+    path.touch()  # where that is refused, the system says why
     writer = imageio_ffmpeg.write_frames(
         str(path), even, fps=fps, quality=8, macro_block_size=2, ffmpeg_log_level="error"
     )
@@ -285,5 +286,28 @@ def _write_mp4(pictures: Iterator[Image.Image], path: Path, fps: float) -> None:
             frame = Image.new("RGB", even, "white")
             frame.paste(image, mask=image.getchannel("A") if "A" in image.mode else None)
             writer.send(frame.tobytes())
+    except OSError as error:  # in the words of ffmpeg, of which the last say why
+        why = printable(str(error).strip().splitlines()[-1], longest=200)
+        raise InputError(
+            f"ffmpeg did not write the film ({why})", "check the space left, or write .gif or .webp"
+        ) from error
     finally:
         writer.close()
+    if not _is_whole_mp4(path):  # ffmpeg ends as if nothing were wrong
+        raise InputError("ffmpeg did not write the film to its end", "check the space left")
+
+
+def _is_whole_mp4(path: Path) -> bool:
+    """Whether its boxes fill the file, and one of them is the index, which is written last."""
+    size, start, kinds = path.stat().st_size, 0, set()
+    with open(path, "rb") as file:
+        while start < size and len(head := file.read(16)) >= 8:
+            length, kind = struct.unpack(">I4s", head[:8])
+            if length == 1 and len(head) == 16:  # of more than 4 GiB
+                (length,) = struct.unpack(">Q", head[8:])
+            if length < 8:
+                return False
+            kinds.add(kind)
+            start += length
+            file.seek(start)
+    return start == size and b"moov" in kinds

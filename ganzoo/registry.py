@@ -5,6 +5,7 @@ Listing reads TOML and JSON only; torch is not imported and nothing is fetched.
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 import os
 import re
@@ -20,14 +21,27 @@ from ganzoo.errors import GanzooError, NotFoundError, PluginError, nearest
 __all__ = ["ModelEntry", "find", "lacking", "list_models", "missing_part", "write_models"]
 
 
-def list_models() -> list[ModelEntry]:
+def list_models(
+    text: str = "", *, arch: str | None = None, dataset: str | None = None
+) -> list[ModelEntry]:
     """All known models, by name: the core's catalogue, what installed plugins bring, and what the
     folder registries of `GANZOO_REGISTRY` hold.
 
     One that is in several of them is listed once: as it is bundled, else as in the first folder
     registry.
+
+    Args:
+        text: only those whose names contain it, or fit it as a pattern ("dcgan.*").
+        arch: only those of this architecture.
+        dataset: only those that were trained on this data set.
     """
-    return _by_name(_with_folder_registries(_installed()))
+    pattern = text if re.search(r"[*?[]", text) else f"*{text}*"
+    return [
+        entry
+        for entry in _by_name(_with_folder_registries(_installed()))
+        if arch in (None, entry.arch) and dataset in (None, entry.dataset)
+        if any(fnmatch.fnmatchcase(name, pattern) for name in (entry.name, *entry.aliases))
+    ]
 
 
 Found = dict[tuple[str, str], ModelEntry]
@@ -107,6 +121,8 @@ def find(name: str) -> ModelEntry:
     if (missing := missing_part("generator", arch, what)) is not None:
         raise missing
     remedy = nearest(bare, [e.name for e in known])
+    if name.strip() and Path(name).is_dir():
+        remedy = f"the folder of that name is ./{name}"
     raise NotFoundError(f"no model is called {name!r}", remedy or "ganzoo models lists them all")
 
 

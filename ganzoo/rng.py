@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ganzoo.errors import InputError
+from ganzoo.numbers import as_int
 
 if TYPE_CHECKING:
     import torch
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
 MAX_SEED = 2**63 - 1
 
 
-def check_seed(seed: int) -> int:
-    """`seed` if it is an integer in [0, 2^63 - 1], else `InputError`."""
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+def check_seed(seed: Any) -> int:
+    """`seed` as int if it is an integer in [0, 2^63 - 1], else `InputError`."""
+    number = as_int(seed)
+    if number is None:
         raise InputError(f"seed {seed!r} is no integer", f"use 0 to {MAX_SEED}")
-    if not 0 <= seed <= MAX_SEED:
-        raise InputError(f"seed {seed} is out of range", f"use 0 to {MAX_SEED} (2^63 - 1)")
-    return int(seed)
+    if not 0 <= number <= MAX_SEED:
+        raise InputError(f"seed {number} is out of range", f"use 0 to {MAX_SEED} (2^63 - 1)")
+    return number
 
 
 def stream_key(stream: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,10 +13,10 @@ from ganzoo import latents
 from ganzoo.errors import InputError
 from ganzoo.images import to_uint8
 from ganzoo.latents import Latents
+from ganzoo.models import Generator
 from ganzoo.nn import true_float32
-
-if TYPE_CHECKING:
-    from ganzoo.models import Generator
+from ganzoo.numbers import as_int
+from ganzoo.rng import check_seed
 
 Blend = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
 
@@ -48,6 +48,9 @@ def walk(
     Raises:
         InputError: one seed, a class or option that the generator does not have, random noise.
     """
+    if not isinstance(generator, Generator):
+        raise InputError(f"{generator!r} is no generator", "hand over what ganzoo.load gives")
+    seeds = [check_seed(seed) for seed in seeds]
     if len(seeds) < 2:
         raise InputError("one seed leads nowhere", "give two or more")
     if generator.num_classes and label is None:
@@ -73,8 +76,8 @@ def frames(
 
     In z they have to be of one class: there is nothing between two.
     """
-    if steps < 1:
-        raise InputError(f"{steps} steps are too few", "use 1 or more")
+    if (as_int(steps) or 0) < 1:
+        raise InputError(f"{steps} steps are too few", "use 1 or more, an integer")
     if options.get("noise") == "random":
         raise InputError("random noise flickers in a film", "use noise 'const' or 'none'")
     points = iter(points)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
-from ganzoo import plugins, provenance
+import ganzoo
+from ganzoo import marks, plugins, provenance
 from ganzoo.configs import GeneratorConfig
 from ganzoo.errors import InputError
 from ganzoo.images import Images, to_uint8
@@ -93,18 +97,108 @@ def test_classes_take_turns_by_seed_and_can_be_chosen() -> None:
         ({"n": 2, "seeds": [1]}, "n = 2, but 1 seeds"),
         ({"n": 2, "labels": 3}, "has no class 3: use 0 to 2"),
         ({"n": 2, "labels": [0]}, "1 labels for 2 images"),
-        ({"n": 2, "labels": "cat"}, "has no class 'c'|labels for 2 images"),
+        ({"n": 2, "labels": "cat"}, "has no class 'cat'"),
+        ({"n": 2, "labels": 1.0}, "has no class 1.0: use 0 to 2"),
+        ({"n": 2, "labels": True}, "has no class True"),
+        ({"n": 2, "labels": torch.tensor([1.0, 2.0])}, "has no class tensor"),
         ({"n": 2, "truncation": 0.7}, "takes no truncation: leave it out"),
         ({"n": 2, "truncation": 5}, "truncation 5 is out of range: use -1 to 2"),
         ({"n": 2, "noise": "random"}, "takes no noise"),
         ({"n": 2, "trunc": 1}, "no option 'trunc'"),
         ({"n": 2, "batch_size": 0}, "batch_size 0 is too small"),
+        ({"n": 2, "batch_size": None}, "batch_size None is too small"),
+        ({"n": 1.5}, "n = 1.5 images: ask for 1 or more, an integer"),
+        ({"n": True}, "n = True images"),
+        ({"seeds": 5}, "seeds 5 are no list of integers"),
+        ({"seeds": "12"}, "seeds '12' are no list of integers"),
+        ({"n": 2, "truncation": "0.7"}, "truncation '0.7' is out of range"),
+        ({"n": 2, "truncation": float("nan")}, "truncation nan is out of range"),
     ],
 )
 def test_bad_requests_are_refused_in_one_line(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         generator(num_classes=3).sample(**arguments)
     assert "\n" not in str(caught.value)
+
+
+def test_numbers_may_be_of_numpy_or_torch() -> None:
+    G = generator(num_classes=3)
+    images = G.sample(np.int32(10), seed=np.uint8(250), batch_size=np.int64(4))
+    assert images.seeds == list(range(250, 260))  # 255 + 1 is not 0
+    assert_same_image(images[:3], G.sample(seeds=torch.arange(250, 253)))
+    for labels in (np.array([2, 0]), torch.tensor([2, 0]), [np.int8(2), torch.tensor(0)]):
+        assert G.sample(2, labels=labels).labels == [2, 0]  # type: ignore[arg-type]
+    assert G.sample(2, labels=np.int64(1)).labels == [1, 1]
+    S = generator("stylegan2")
+    S.sample(1, truncation=np.float32(0.5), truncation_cutoff=np.int64(1), mix=(3, np.int64(1)))
+    assert S.sample(1, truncation=torch.tensor(0.5)).record["truncation"] == 0.5
+
+
+def test_forward_takes_labels_as_a_tensor_of_integers() -> None:
+    G = generator("cgan")
+    z = G.latents([0, 1])
+    for labels in (1, [0, 1], torch.tensor([0.0, 1.0]), torch.tensor([[0], [1]])):
+        with pytest.raises(InputError, match=r"as a tensor of integers \(N,\)"):
+            G(z, labels)
+
+
+@pytest.mark.parametrize("name", ["cgan.mnist", "stylegan2.mnist"])
+def test_images_do_not_depend_on_torchs_defaults(name: str) -> None:
+    G = ganzoo.load(name)
+    expected = torch.Tensor(G.sample(3))
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"):  # as set_default_device does
+            images, anew = G.sample(3), ganzoo.load(name).sample(3)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for found in (images, anew):
+        assert found.device.type == "cpu" and found.dtype == torch.float32
+        torch.testing.assert_close(torch.Tensor(found), expected, rtol=0, atol=1e-5)
+
+
+def test_models_are_loaded_and_sampled_by_several_threads() -> None:
+    names = ["dcgan.mnist", "stylegan2.mnist"] * 3
+    with ThreadPoolExecutor(len(names)) as pool:
+        images = list(pool.map(lambda name: ganzoo.load(name).sample(1), names))
+    for k, name in enumerate(names):
+        assert_same_image(images[k], ganzoo.load(name).sample(1))
+
+
+@pytest.mark.parametrize("family", families())
+def test_a_batch_may_be_empty(family: str) -> None:
+    G = generator(family)
+    labels = torch.zeros(0, dtype=torch.long) if G.num_classes else None
+    with torch.no_grad():
+        assert G(G.latents([]), labels).shape == (0, *G.image_shape)
+
+
+def test_weights_that_cannot_be_sampled_from_are_refused() -> None:
+    for wrong in (torch.float16, torch.bfloat16, torch.float64):
+        with pytest.raises(InputError, match=r"samples from float32: call its .float\(\)"):
+            generator().to(wrong).sample(1)
+    with pytest.raises(InputError, match="on the device 'meta', without values"):
+        generator().to("meta").sample(1)
+
+
+def test_images_are_saved_with_their_record_and_copied(tmp_path: Path) -> None:
+    G = generator(num_classes=3)
+    images = G.sample(4, labels=2, seed=7)
+    images.save(tmp_path / "grid.png")
+    record = marks.find(tmp_path / "grid.png").parsed_record
+    assert record is not None
+    assert (record["seeds"], record["label"]) == ("7-10", 2)
+    G.sample(1).save(tmp_path / "one.png")
+    with Image.open(tmp_path / "one.png") as picture:
+        assert picture.size == G.image_shape[:0:-1]
+    with pytest.raises(InputError, match="no images to save"):
+        G.sample(seeds=[]).save(tmp_path / "none.png")
+    with pytest.raises(InputError):
+        images.save(tmp_path / "grid.txt")
+    twin = copy.deepcopy(images)
+    twin.seeds.append(0)
+    assert torch.equal(torch.Tensor(twin), torch.Tensor(images)) and len(images.seeds) == 4
 
 
 def test_labels_and_classes_go_together() -> None:

@@ -243,6 +243,17 @@ def test_mp4(tmp_path: Path) -> None:
     assert provenance.read_record(path) == RECORD
 
 
+def test_a_cut_mp4_is_noticed(tmp_path: Path) -> None:
+    pytest.importorskip("imageio_ffmpeg")
+    path = tmp_path / "a.mp4"
+    provenance.save_animation(noise(5, 17), path, record=RECORD, mark=False)
+    assert provenance._is_whole_mp4(path)
+    whole = path.read_bytes()
+    for cut in (0, 4, 20, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:cut])
+        assert not provenance._is_whole_mp4(path)
+
+
 def test_mp4_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     with pytest.raises(InputError, match="pip install imageio-ffmpeg"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import signal
@@ -131,7 +132,11 @@ def _free_port(host: str) -> int:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
-            except OSError:
+            except OSError as error:
+                if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+                    raise InputError(
+                        f"this machine has no address {host!r}", "leave --host out, or use 0.0.0.0"
+                    ) from error
                 continue
             return port
     raise InputError(f"no port from {PORTS.start} to {PORTS.stop - 1} is free", "name one: --port")

@@ -6,9 +6,13 @@ with 2, Ctrl-C with 130. Anything else is a bug and keeps its traceback.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import keyword
+import os
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -59,7 +63,9 @@ class Failure(click.ClickException):
     label = "error"
 
     def show(self, file: Any = None) -> None:
-        label = click.style(f"{self.label}:", fg="red", bold=True)
+        label = f"{self.label}:"
+        if not os.environ.get("NO_COLOR"):
+            label = click.style(label, fg="red", bold=True)
         click.echo(f"{label} {' '.join(self.message.split())}", file=file, err=True)
 
 
@@ -78,7 +84,8 @@ def explain(error: BaseException) -> Failure | None:
     if is_out_of_memory(error):
         return Failure("out of memory: use a smaller batch, or another --device")
     if isinstance(error, OSError) and error.strerror and error.errno != errno.EPIPE:
-        where = f"{error.filename}: " if error.filename else ""
+        name = error.filename2 or error.filename  # of a copy, the second is what was written
+        where = f"{name}: " if name else ""
         return Failure(
             f"{where}{error.strerror}: check the path, its permissions and the space left"
         )
@@ -94,8 +101,51 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Within, an expected error becomes the line that click is to show."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        failure = explain(error)
+        if failure is None:
+            raise
+        raise failure from error
+
+
+def open_closed_streams() -> None:
+    """Give a program that was started without stdin, stdout or stderr empty ones: the next file
+    that is opened would get their place, and what is printed."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+
+
+def refuse_empty(ctx: click.Context, args: list[str]) -> None:
+    """Refuse what a shell makes of a variable that is not set, which would be the default or the
+    folder here, and the - of programs that read stdin."""
+    for before, word in zip(["", *args], args):
+        option, equals, value = word.partition("=")
+        named = option if equals and option.startswith("--") else before
+        what = f"The value of {named}" if named.startswith("-") else "An argument"
+        if word == "--":
+            break
+        if not word or (word.startswith("--") and equals and not value):
+            ctx.fail(f"{what} is empty: give one, or leave it out")
+        if word == "-":
+            ctx.fail("There is no - here: files are read and written by their names")
+
+
 class LazyGroup(click.Group):
     """The group `ganzoo`: it knows its commands' names and summaries without importing them."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        open_closed_streams()
+        return super().main(*args, **options)
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        with explained():  # --help is printed here
+            return super().make_context(*args, **options)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -111,8 +161,10 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in COMMANDS and not args[0].startswith("-"):
-            ctx.fail(f"No such command {args[0]!r}, {nearest(args[0], COMMANDS)}")
+        if not ctx.resilient_parsing:  # as a shell's completion parses
+            if args[0] not in COMMANDS and not args[0].startswith("-"):
+                ctx.fail(f"No such command {args[0]!r}, {nearest(args[0], COMMANDS)}")
+            refuse_empty(ctx, args[1:])
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -120,13 +172,8 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with explained():
             return super().invoke(ctx)
-        except (Exception, KeyboardInterrupt) as error:
-            failure = explain(error)
-            if failure is None:
-                raise
-            raise failure from error
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -19,7 +19,9 @@ class AuditFailed(GanzooError):
 @model_argument
 @click.option("--data", help="The training images; by default what the model was trained on.")
 @click.option("--holdout", help="Real images that it never saw; by default the data's other split.")
-@click.option("-n", "--n", "n", type=click.IntRange(100), default=10_000, help="Samples (10000).")
+@click.option(
+    "-n", "--n", "n", type=click.IntRange(100, 10_000_000), default=10_000, help="Samples (10000)."
+)
 @click.option("--features", help="The extractor beside the pixels.")
 @click.option("--labels", help="A classifier of your own, for groups other than the data's.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the first image (0).")

@@ -16,7 +16,9 @@ from ganzoo.errors import CheckpointError, InputError
 @model_argument
 @click.option("--data", help="The real images; by default what the model was trained on.")
 @click.option("--metrics", help="fid,kid,precision,recall,density,coverage,inception-score")
-@click.option("-n", "--n", "n", type=click.IntRange(2), help="Generated images (10000).")
+@click.option(
+    "-n", "--n", "n", type=click.IntRange(2, 10_000_000), help="Generated images (10000)."
+)
 @click.option("--features", help="The extractor; by default the one made for the data set.")
 @click.option("--repeats", type=click.IntRange(1), help="Measurements with other seeds (3).")
 @click.option("--seed", type=click.IntRange(0), help="Seed of the first image (0).")

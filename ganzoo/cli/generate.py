@@ -22,6 +22,7 @@ SUFFIXES = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 PICTURES = (".png", ".webp", ".jpg", ".jpeg")
 ANIMATIONS = (".gif", ".webp", ".mp4")
 MAX_GRID = 1024
+MAX_FRAMES = 100_000
 CLASS_GRID_COLUMNS = 8
 MAX_IMAGES = 10_000_000
 """In one call: the list of their seeds is held in memory, the images are not."""
@@ -142,7 +143,9 @@ def generate(
     chosen = find_seeds(n, seed, seeds, count)
     name = Path(model).name.rpartition(":")[2] or "images"
     images = max(fewest, len(chosen))
-    target = find_target(out or None, form, interpolate=interpolate, n=images, name=name)
+    target = find_target(out, form, interpolate=interpolate, n=images, name=name)
+    if interpolate and len(chosen) * (steps or 24) > MAX_FRAMES:
+        raise InputError(f"a film has at most {MAX_FRAMES:,} frames", "ask for fewer --steps or -n")
     if latent is not None and target.form not in ("grid", "image"):
         raise InputError(f"--latent does not write {out or form}", "use -o grid.png")
     if columns is not None and target.form != "grid":
@@ -262,6 +265,8 @@ def find_target(
             raise InputError(f"--format npz does not write {out}", "use -o arrays.npz")
         return Target("npz", Path(out or f"{name}.npz"))
     if form in SUFFIXES or (form is None and out is not None and (is_folder or not suffix)):
+        if out is not None and not suffix and not is_folder and Path(out).exists():
+            raise InputError(f"{out} is no folder", "use -o FOLDER/, grid.png or arrays.npz")
         if suffix and n == 1 and suffix.replace("jpeg", "jpg") == SUFFIXES[form or "png"]:
             return Target("image", Path(out or ""))
         if suffix in (*PICTURES, *ANIMATIONS, ".npz"):

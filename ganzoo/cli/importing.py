@@ -87,7 +87,9 @@ def import_(
     if out is None:
         note("nothing was written (no -o)")
     else:
-        note(f"try: ganzoo generate {printable(str(out))} -n 16 -o grid.png")
+        from ganzoo.loading import as_argument
+
+        note(f"try: ganzoo generate {printable(as_argument(out))} -n 16 -o grid.png")
 
 
 def _list_families(as_json: bool) -> None:

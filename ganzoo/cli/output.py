@@ -6,39 +6,58 @@ import itertools
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ganzoo.errors import printable
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 Row = Mapping[str, Any]
 _MOST_IN_A_TABLE = 500
 json_option = click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
 
 
-def print_rows(rows: Sequence[Row], columns: Sequence[str], *, as_json: bool) -> None:
+def print_rows(
+    rows: Sequence[Row], columns: Sequence[str], *, as_json: bool, spare: Sequence[str] = ()
+) -> None:
     """Print rows: everything in them as JSON, or the named columns for people and pipes.
 
     A terminal gets a table; a pipe gets tab-separated lines without a header, never cut or folded.
-    So does a terminal where the table would take seconds to set.
+    So does a terminal where the table would take seconds to set. Where a terminal is too narrow,
+    it does without the `spare` columns, the first of them first.
     """
     if as_json:
         print_json(rows)
     elif sys.stdout.isatty() and len(rows) <= _MOST_IN_A_TABLE:
-        from rich import box
-        from rich.table import Table
-
         from ganzoo import console
 
-        table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
-        for row in rows:
-            table.add_row(*(as_text(row[column]) for column in columns))
-        console.stdout().print(table, markup=False)
+        terminal = console.stdout()
+        table = _table(rows, columns)
+        for gone in range(1, len(spare) + 1):
+            wide = terminal.options.update_width(10_000)
+            if terminal.measure(table, options=wide).maximum <= terminal.width:
+                break
+            table = _table(rows, [column for column in columns if column not in spare[:gone]])
+        terminal.print(table, markup=False)
     else:
         lines = ("\t".join(as_text(row[column]) for column in columns) for row in rows)
         while text := "\n".join(itertools.islice(lines, 1000)):
             click.echo(text)
+
+
+def _table(rows: Sequence[Row], columns: Sequence[str]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:  # nothing is cut: it may be what is to be typed next
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(as_text(row[column]) for column in columns))
+    return table
 
 
 def print_facts(facts: Row, *, as_json: bool) -> None:

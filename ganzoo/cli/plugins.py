@@ -64,7 +64,7 @@ def plugins(hook: str | None, freeze: bool, as_json: bool) -> None:
     if not as_json:
         for row in rows:
             row["reviewed"] = "reviewed" if row["reviewed"] else "unreviewed"
-    print_rows(rows, columns, as_json=as_json)
+    print_rows(rows, columns, as_json=as_json, spare=["importers", "models", "parts"])
 
 
 @click.command()
@@ -105,4 +105,5 @@ def print_by_kind(rows: list[dict[str, Any]], columns: list[str]) -> None:
     """For people: a table of each kind, under its name."""
     for kind, group in itertools.groupby(rows, key=lambda row: row["kind"]):
         click.echo(kind)
-        print_rows(list(group), [name for name in columns if name != "kind"], as_json=False)
+        shown = [name for name in columns if name != "kind"]
+        print_rows(list(group), shown, as_json=False, spare=["paper"])

@@ -43,15 +43,14 @@ def add(repo: str, name: str | None, to: Path | None, as_json: bool) -> None:
 
 
 @registry.command()
-@click.argument(
-    "file", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False)
-)
+@click.argument("file", required=False, type=click.Path(path_type=Path, exists=True))
 @json_option
 def check(file: Path | None, as_json: bool) -> None:
     """Check every entry of a registry: it loads, its files have the recorded hashes, it makes the
     images of its picture, its card agrees, its licences are stated.
 
-    Without FILE, all models that `ganzoo models` lists.
+    FILE is a registry.toml, or the directory of one. Without it, all models that `ganzoo models`
+    lists.
     """
     from ganzoo import curation
 

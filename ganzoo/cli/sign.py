@@ -46,5 +46,4 @@ def sign(folder: Path | None, key: Path | None, new_key: Path | None, as_json: b
     target = loading.resolve_folder(folder)
     row = {"folder": str(target), "signature": str(target / "model.sig"), "key": fingerprint}
     print_rows([row], ["folder", "signature", "key"], as_json=as_json)
-    path = target if len(target.parts) > 1 else f"./{target}"  # a bare word would be a name
-    note(f"check it with: ganzoo verify {path} --key PUBLIC.pem")
+    note(f"check it with: ganzoo verify {loading.as_argument(target)} --key PUBLIC.pem")

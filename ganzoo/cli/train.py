@@ -26,6 +26,7 @@ def recipe_names(ctx: click.Context, parameter: click.Parameter, incomplete: str
 @click.option("-o", "--out", "folder", type=click.Path(), help="The run folder.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting.")
 @click.option("--kimg", type=float, help="Length in thousands of images; --set kimg=… for short.")
+@click.option("--seed", type=int, help="Of all that is random in the run; --set seed=… for short.")
 @click.option("--steps", type=click.IntRange(1), help="Stop after so many steps; --resume goes on.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--init", help="Start from the weights of this model.")
@@ -40,6 +41,7 @@ def train(
     folder: str | None,
     settings: tuple[str, ...],
     kimg: float | None,
+    seed: int | None,
     steps: int | None,
     resume: bool,
     init: str | None,
@@ -83,6 +85,8 @@ def train(
         recipe = str(out / "run.toml")
     if kimg is not None:
         settings = (*settings, f"kimg={kimg}")
+    if seed is not None:
+        settings = (*settings, f"seed={seed}")
 
     from ganzoo import training
 
@@ -114,7 +118,9 @@ def train(
         print_json([{"run": str(out), "model": str(out / "model")}])
     else:
         click.echo(str(out / "model"))
-        note(f"try: ganzoo generate {out} -n 64 -o grid.png")
+        from ganzoo.loading import as_argument
+
+        note(f"try: ganzoo generate {as_argument(out)} -n 64 -o grid.png")
 
 
 def is_main_process() -> bool:

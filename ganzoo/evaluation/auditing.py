@@ -38,6 +38,7 @@ from ganzoo.evaluation.results import training_data, update
 from ganzoo.evaluation.support import Support, support
 from ganzoo.evaluation.verdict import NEVER_EXAMINED, verdict_of
 from ganzoo.evaluation.workers import Workers
+from ganzoo.torch_defaults import usual_defaults
 
 if TYPE_CHECKING:
     from ganzoo.data import ImageData
@@ -106,6 +107,7 @@ class Audit:
         return plain
 
 
+@usual_defaults()
 def audit(
     source: str | Path,
     *,

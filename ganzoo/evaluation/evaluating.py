@@ -35,6 +35,7 @@ from ganzoo.evaluation.protocol import METRICS, Protocol, split_of
 from ganzoo.evaluation.real import RealStatistics, real_statistics
 from ganzoo.evaluation.results import training_data
 from ganzoo.evaluation.workers import Workers
+from ganzoo.torch_defaults import usual_defaults
 
 if TYPE_CHECKING:
     from ganzoo.data import ImageData
@@ -80,6 +81,7 @@ class Result:
         }
 
 
+@usual_defaults()
 def evaluate(
     source: str | Path,
     *,

@@ -243,10 +243,15 @@ def compare(
 
     if metric is not None and metric not in METRICS:
         raise InputError(f"no metric is called {metric!r}", nearest(metric, METRICS))
+    sources = [sources] if isinstance(sources, (str, Path)) else sources
+    chosen = dict.fromkeys(map(str, sources))
+    if len(chosen) < 2:
+        named = ", ".join(chosen) or "no model"
+        raise InputError(f"one model is not compared with itself ({named})", "name two or more")
     tables: dict[str, list[dict[str, Any]]] = {}
     names: dict[str, str] = {}
     known: dict[str, list[str]] = {}
-    for source in dict.fromkeys(map(str, sources)):
+    for source in chosen:
         for name, entry in results_of_weights(resolve_folder(source)).items():
             protocol = Protocol.from_dict(entry["settings"])
             if metric in (None, protocol.metric):
@@ -258,7 +263,7 @@ def compare(
                 names[key] = f"{name} (data {protocol.data_digest[:8]})" if name in taken else name
     shared = {names[key]: rows for key, rows in tables.items() if len(rows) > 1}
     if not shared:
-        missing = [str(source) for source in sources if str(source) not in known]
+        missing = [source for source in chosen if source not in known]
         if missing:
             raise InputError(f"{missing[0]} has no such results", f"ganzoo evaluate {missing[0]}")
         said = "; ".join(f"{source} has {found[0]}" for source, found in known.items())

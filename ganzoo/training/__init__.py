@@ -10,13 +10,14 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo import files, layout
 from ganzoo.errors import ConfigError, InputError, MissingDataError, TrainingError
+from ganzoo.torch_defaults import usual_defaults
 from ganzoo.training.finding import find_recipe, recipes
 from ganzoo.training.recipe import DataConfig, Recipe
 
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["Recipe", "find_recipe", "plan", "recipes", "train"]
 
 
+@usual_defaults()
 def train(
-    recipe: Recipe | str | Path,
+    recipe: Recipe | str | Path | Mapping[str, Any],
     out: str | Path,
     *,
     data: str | None = None,
@@ -45,7 +47,7 @@ def train(
     """Train a recipe, or go on with a run, and return the run folder.
 
     Args:
-        recipe: a recipe, the name of one, or the path of a TOML file.
+        recipe: a recipe, the name of one, the path of a TOML file, or a dictionary as one has it.
         out: the run folder; its `model/` is a model folder.
         data: replaces the recipe's data source, as `--data` does.
         settings: `key=value` changes, as `--set` does.
@@ -111,8 +113,9 @@ def train(
     return out
 
 
+@usual_defaults()
 def plan(
-    recipe: Recipe | str | Path,
+    recipe: Recipe | str | Path | Mapping[str, Any],
     *,
     data: str | None = None,
     settings: Sequence[str] = (),
@@ -151,7 +154,9 @@ def plan(
     return report
 
 
-def _configured(recipe: Recipe | str | Path, data: str | None, settings: Sequence[str]) -> Recipe:
+def _configured(
+    recipe: Recipe | str | Path | Mapping[str, Any], data: str | None, settings: Sequence[str]
+) -> Recipe:
     if not isinstance(recipe, Recipe):
         recipe = find_recipe(recipe)
     if data is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,10 @@ def _paths(answer: Iterable[Any]) -> list[Path]:
     return [Path(path) for path in answer]
 
 
-def find_recipe(source: str | Path) -> Recipe:
-    """A recipe by name, or by path where `source` ends in .toml or is a `Path`."""
+def find_recipe(source: str | Path | Mapping[str, Any]) -> Recipe:
+    """A recipe by name, by path where `source` ends in .toml or is a `Path`, or of plain data."""
+    if isinstance(source, Mapping):
+        return Recipe.from_dict(source)
     if isinstance(source, Path) or source.endswith(".toml"):
         return Recipe.load(Path(source))
     known = recipes()

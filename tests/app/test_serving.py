@@ -21,9 +21,11 @@ import pytest
 from click.testing import CliRunner
 
 from ganzoo import provenance
+from ganzoo.app import serving
 from ganzoo.app.assets import Assets
 from ganzoo.app.doors import Doors
 from ganzoo.cli import main
+from ganzoo.errors import InputError
 from tests.app.conftest import MODELS, Running, needs_gradio, start
 
 
@@ -436,3 +438,8 @@ def test_what_cannot_be_served_is_one_line(
         monkeypatch.setenv(variable, "")  # given back after
     done = CliRunner().invoke(main, ["app", *words])
     assert done.exit_code == 1 and said in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_an_address_of_another_machine_is_refused_at_once() -> None:
+    with pytest.raises(InputError, match=r"this machine has no address '192\.0\.2\.1'"):
+        serving._free_port("192.0.2.1")  # for documentation (RFC 5737)

@@ -7,6 +7,8 @@ import json
 import os
 import resource
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +53,36 @@ def test_unknown_model_names_the_nearest(refused, model, out):
     message = refused("generate", "tiny.shape", "-o", out / "grid.png")
     assert message == "no model is called 'tiny.shape': did you mean tiny.shapes?"
     assert "did you mean tiny.shapes?" in refused("info", "tiny.shape")
+
+
+def test_names_differ_in_case(refused, model, out):
+    message = refused("generate", "Tiny.SHAPES", "-o", out / "grid.png")
+    assert message.endswith("did you mean tiny.shapes?")
+
+
+def test_a_folder_is_not_a_name(refused, ganzoo, model, tmp_path, monkeypatch, out):
+    shutil.copytree(model, tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    for command in (["generate", "mine", "-o", out / "grid.png"], ["info", "mine"]):
+        assert refused(*command).endswith("the folder of that name is ./mine")
+    assert ganzoo("info", "./mine").exit_code == 0
+
+
+def test_a_file_is_no_folder(refused, model, out, tmp_path):
+    (tmp_path / "notes").write_text("mine")
+    message = refused("generate", tmp_path / "notes", "-o", out / "grid.png")
+    assert message.endswith("notes is a file: give a model or run folder")
+    for file in (tmp_path / "notes", "/dev/null"):
+        message = refused("generate", "tiny.shapes", "-o", file)
+        assert message == f"{file} is no folder: use -o FOLDER/, grid.png or arrays.npz"
+    assert (tmp_path / "notes").read_text() == "mine"
+
+
+def test_a_film_ends(refused, model, out):
+    message = refused(
+        "generate", "tiny.shapes", "--interpolate", "--steps", 10**9, "-o", out / "walk.gif"
+    )
+    assert message.startswith("a film has at most 100,000 frames")
 
 
 @pytest.fixture
@@ -239,6 +271,22 @@ def test_output_folder_that_is_a_file(refused, model, tmp_path, name):
     assert message.startswith(f"cannot write {tmp_path}/file/")
     assert message.endswith(f": {tmp_path}/file is a file: choose another folder")
     assert (tmp_path / "file").read_text() == "in the way"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["export tiny.shapes -o x.pt2", "generate tiny.shapes --interpolate -n 20 -o walk.mp4"],
+)
+def test_files_for_which_there_is_no_room(model, out, command):
+    """The writers of PyTorch and ffmpeg are told by the system, as where a disk is full."""
+    limited = f"ulimit -f 1; GANZOO_PLUGINS=tiny {sys.executable} -m ganzoo {command}"
+    done = subprocess.run(
+        ["bash", "-c", limited], capture_output=True, text=True, timeout=120, cwd=out
+    )
+    assert done.returncode == 1, done.stderr
+    *told, line = done.stderr.splitlines()
+    assert line.startswith(("error: cannot write", "error: ffmpeg did not write the film"))
+    assert all("ganzoo" not in other for other in told)  # ffmpeg's own
 
 
 @pytest.mark.parametrize("name", ["grid.png", "folder/", "arrays.npz", "walk.gif"])
@@ -504,7 +552,6 @@ def test_recipes_and_settings(refused, model, out, arguments, said):
 
 def test_train_without_a_place_or_a_recipe(refused, model, out):
     assert "give --out FOLDER" in refused("train", "tiny")
-    assert "give --out FOLDER" in refused("train", "tiny", "--out", "")
     assert "no recipe is named" in refused("train", "--out", out / "run")
 
 

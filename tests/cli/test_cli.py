@@ -14,6 +14,8 @@ import time
 
 import click
 import pytest
+from click.testing import CliRunner
+from PIL import Image
 
 import ganzoo as package
 from ganzoo import layout
@@ -123,6 +125,15 @@ def test_models_can_be_filtered(ganzoo, model):
     assert names("--arch", "tiny", "--dataset", "shapes") == ["tiny.shapes"]
     assert names("--arch", "tiny", "--dataset", "celeba") == []
     assert ganzoo("models", "--arch", "nothing", "--json").stdout == "[]\n"
+    for text in ("tiny", "y.sh", "tiny.*", "*shapes"):
+        assert names(text) == ["tiny.shapes"]
+    assert names("shapes.*") == names("TINY") == []
+    for filters, why in {
+        ("--arch", "Tiny"): "no model: none has the arch 'Tiny': did you mean tiny?",
+        ("--dataset", "shaeps"): "no model: none has the dataset 'shaeps': did you mean shapes?",
+        ("tinny.shapes",): "no model: did you mean tiny.shapes?",
+    }.items():
+        assert ganzoo("models", *filters).stderr.startswith(why)
 
 
 def test_info_of_a_name_and_of_a_folder(ganzoo, model):
@@ -134,7 +145,33 @@ def test_info_of_a_name_and_of_a_folder(ganzoo, model):
         assert facts["config"]["generator"]["part"] == "tiny"
     text = ganzoo("info", "tiny.shapes").stdout
     assert "config.classes\tcircle, square, cross\n" in text
-    assert "aliases\t-\n" in text
+    assert "aliases" not in text  # what is empty is left out
+
+
+def test_info_tells_results_audits_and_training_in_short(ganzoo, model):
+    settings = {f"setting{k}": k for k in range(30)}
+    records = {
+        "metrics": {
+            "fid/x": {"value": 0.123456, "std": 0.01, "settings": settings},
+            "odd": "of another form",
+        },
+        "audit": {"verdict": "pass", "reasons": ["one"], "copying": settings},
+        "training": {"images": 5000, "recipe": settings},
+    }
+    for name, record in records.items():
+        (model / f"{name}.json").write_text(json.dumps(record))
+    layout.write_sums(model)
+    result = ganzoo("info", "tiny.shapes")
+    for line in (
+        "metrics.fid/x\t0.1235 ± 0.01",
+        "metrics.odd\tof another form",
+        "audit.verdict\tpass",
+        "training.images\t5000",
+    ):
+        assert f"{line}\n" in result.stdout
+    assert "setting3" not in result.stdout
+    (facts,) = json.loads(ganzoo("info", "tiny.shapes", "--json").stdout)
+    assert {name: facts[name] for name in records} == records
 
 
 def test_info_and_models_agree_on_what_both_say(ganzoo, model):
@@ -286,6 +323,85 @@ def test_json_of_nothing_and_of_several():
         with contextlib.redirect_stdout(io.StringIO()) as out:
             output.print_json(iter(rows))
         assert json.loads(out.getvalue()) == rows
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="this system has no terminals of its own")
+@pytest.mark.parametrize(("columns", "gone"), [("120", 0), ("50", 3), ("40", 4)])
+def test_no_name_is_cut_on_a_narrow_terminal(model, columns, gone):
+    ours, theirs = os.openpty()
+    environment = {**os.environ, "COLUMNS": columns, "TERM": "xterm"}
+    environment["GANZOO_PLUGINS"] = "tiny"
+    command = [sys.executable, "-m", "ganzoo", "models", "tiny"]
+    subprocess.run(command, stdout=theirs, timeout=60, check=True, env=environment)
+    os.close(theirs)
+    header, _, row = click.unstyle(os.read(ours, 10_000).decode()).split("\r\n")[1:4]
+    os.close(ours)
+    assert row.split()[0] == "tiny.shapes" and "…" not in row
+    assert len(row) <= int(columns)
+    spare = ["plugin", "arch", "bundled", "license"]
+    assert set(header.split()) == {"name", "dataset", "resolution", *spare[gone:]}
+
+
+def test_colour_is_left_out_where_that_is_asked_for(ganzoo, model):
+    for value, style in (("1", ""), ("", "\x1b[31m\x1b[1m")):
+        result = CliRunner(env={"NO_COLOR": value}).invoke(main, ["info", "no.model"], color=True)
+        assert result.stderr.startswith(f"{style}error:")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["generate", "", "-n", 1], "An argument is empty: give one, or leave it out"),
+        (["generate", "tiny.shapes", "-o", ""], "The value of -o is empty"),
+        (["generate", "tiny.shapes", "--out="], "The value of --out is empty"),
+        (["generate", "tiny.shapes", "-o", "-"], "There is no - here"),
+        (["search", ""], "An argument is empty"),
+    ],
+)
+def test_empty_arguments_are_wrong_usage(ganzoo, model, tmp_path, monkeypatch, arguments, message):
+    """As a shell gives them where a variable is not set."""
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.iterdir())
+    result = ganzoo(*arguments)
+    assert result.exit_code == 2
+    assert f"Error: {message}" in result.stderr
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_completion_of_a_line_with_mistakes_is_quiet(model):
+    for line in ("ganzoo modls x", "ganzoo generate tiny.shapes -o '' x"):
+        environment = {
+            **os.environ,
+            "_GANZOO_COMPLETE": "bash_complete",
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(len(line.split()) - 1),
+        }
+        command = [sys.executable, "-c", "from ganzoo.cli import main; main(prog_name='ganzoo')"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+        assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "redirection", "code", "error"),
+    [
+        ("models", ">&-", 0, ""),
+        ("models --json", "<&- >&- 2>&-", 0, ""),
+        ("generate tiny.shapes -n 2 -o picture.png", "<&- >&- 2>&-", 0, ""),
+        ("models", "> /dev/full", 1, "error: No space left on device"),
+        ("--help", "> /dev/full", 1, "error: No space left on device"),
+        ("models --help", "> /dev/full", 1, "error: No space left on device"),
+    ],
+)
+def test_streams_may_be_closed_or_full(model, tmp_path, arguments, redirection, code, error):
+    command = f"GANZOO_PLUGINS=tiny {sys.executable} -m ganzoo {arguments} {redirection}"
+    result = subprocess.run(
+        command, shell=True, capture_output=True, text=True, timeout=60, cwd=tmp_path
+    )
+    assert (result.returncode, result.stderr[: len(error) or None]) == (code, error)
+    assert len(result.stderr.splitlines()) == bool(error)
+    if "picture" in arguments:
+        with Image.open(tmp_path / "picture.png") as picture:
+            picture.load()
 
 
 def test_closed_pipe_is_quiet(model):

@@ -1,0 +1,41 @@
+"""Public functions that are handed something else than they take: one line, by an InputError."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any
+
+import pytest
+
+import ganzoo
+from ganzoo.errors import InputError
+from ganzoo.training import find_recipe
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: ganzoo.load(None), "None is no model: give a name, a Path or an hf:// address"),  # type: ignore[arg-type]
+        (lambda: ganzoo.load(["gan.mnist"]), "is no model"),  # type: ignore[arg-type]
+        (lambda: ganzoo.verify(3), "3 is no model"),  # type: ignore[arg-type]
+        (lambda: ganzoo.walk("gan.mnist", [1, 2]), "'gan.mnist' is no generator"),  # type: ignore[arg-type]
+        (lambda: ganzoo.walk(ganzoo.load("gan.mnist"), [1, 2.5]), "seed 2.5 is no integer"),  # type: ignore[list-item]
+        (lambda: ganzoo.compare("gan.mnist"), r"compared with itself \(gan.mnist\): name two"),
+        (lambda: ganzoo.compare(["gan.mnist", "gan.mnist"]), "compared with itself"),
+        (lambda: ganzoo.compare([]), "no model"),
+    ],
+)
+def test_what_is_no_model_is_refused(call: Callable[[], Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        call()
+
+
+def test_a_recipe_may_be_a_dictionary() -> None:
+    document = find_recipe("gan.mnist").to_dict()
+    assert find_recipe(document) == find_recipe("gan.mnist")
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert files("ganzoo").joinpath("py.typed").is_file()
+    assert files("ganzoo_gan").joinpath("py.typed").is_file()

@@ -267,12 +267,11 @@ class ConvTranspose2d(nn.ConvTranspose2d):
     def folded(self) -> nn.Module:
         """With constant weights."""
         layer = with_parameters(self, weight=self.weight, bias=self.bias)
-        (stride, other), (padding, _) = self.stride, self.padding
-        plain = (stride, self.padding, self.dilation, self.output_padding, self.groups) == (
-            other, (padding, padding), (1, 1), (0, 0), 1
-        )  # fmt: skip
-        if plain:
-            layer.convolution = onednn.Convolution(stride, int(padding), transposed=True)
+        stride, padding = self.stride[0], int(self.padding[0])
+        if (self.stride, self.padding, self.dilation, self.output_padding, self.groups) == (
+            (stride, stride), (padding, padding), (1, 1), (0, 0), 1
+        ):  # fmt: skip
+            layer.convolution = onednn.Convolution(stride, padding, transposed=True)
         return layer
 
     def _from_subpixels(self, x: Tensor) -> Tensor:

@@ -140,7 +140,7 @@ def convolve_by_tiles(
 ) -> Tensor:
     """(N, in, H, W) -> (N, out, H, W) or (N, out, 2 H, 2 W), in channels_last."""
     out = _result(x, to_tiles, matrices, from_tiles, up)
-    n, channels, height, width = x.shape
+    channels, height, width = x.shape[1:]
     padded = x.new_empty(height + 2, width + 2, channels)
     for edge in (padded[0], padded[-1], padded[:, 0], padded[:, -1]):
         edge.zero_()

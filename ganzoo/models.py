@@ -185,6 +185,11 @@ class Generator(nn.Module):
         options = self.check_options(options)
         record = self.recorded(options)
         others = self._mixed_with(options.pop("mix", None), len(seeds))
+        if (dtype := next(self.parameters()).dtype) != torch.float32:
+            raise InputError(
+                f"the weights of {self._title} are {dtype}; `sample` needs float32",
+                "use G.float(); ganzoo.load(…, dtype=torch.bfloat16) computes in less precision",
+            )
         form = None if self.training else inference.fast(self, self.how)
         starts: Any = range(0, len(seeds), batch_size)
         if progress:

@@ -281,7 +281,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         taps = self.weight.flip(2, 3).reshape(c, -1, 2, 2, 2, 2)
         kernel = taps.permute(3, 5, 1, 0, 2, 4).reshape(-1, c, 2, 2)  # (a, b, out) of the pixels
         kernel = kernel.contiguous(memory_format=torch.channels_last)
-        y = conv2d(x, kernel, padding=1).reshape(n, 4, -1, h + 1, w + 1)
+        y = conv2d(x, kernel, padding=1).reshape(n, 4, self.out_channels, h + 1, w + 1)
         pixels = [y[:, 2 * a + b, :, a : a + h, b : b + w] for a in (0, 1) for b in (0, 1)]
         image = pixel_shuffle(torch.stack(pixels, dim=2).flatten(1, 2), 2)
         return image if self.bias is None else image + self.bias[:, None, None]
@@ -293,7 +293,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         rows, columns = (stride * (side - 1) + kernel for side in (h, w))
         pixels = x.permute(0, 2, 3, 1).reshape(-1, c)
         patches = onednn.linear(pixels, self.weight.permute(0, 2, 3, 1).flatten(1).T)
-        patches = patches.view(n, h, w, kernel, kernel, -1)
+        patches = patches.view(n, h, w, kernel, kernel, self.out_channels)
         out = patches.new_zeros(n, rows, columns, self.out_channels)
         for i in range(kernel):
             for j in range(kernel):

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 import ganzoo
-from ganzoo import plugins, rng, winograd
+from ganzoo import inference, plugins, rng, winograd
 from ganzoo.errors import InputError
 from ganzoo.inference import fast, folded
 from ganzoo.models import Generator, build
@@ -381,6 +382,50 @@ def test_bfloat16_is_as_exact_as_is_said(name: str) -> None:
     assert images.dtype == torch.float32
     assert 0 < (exact - images).abs().mean() < 0.01
     assert all(parameter.dtype == torch.float32 for parameter in low.parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_weights_of_other_dtypes_are_refused(dtype: torch.dtype) -> None:
+    G = generator("dcgan").to(dtype)
+    with pytest.raises(InputError, match=rf"weights of .* are {dtype}.*: use G.float()"):
+        G.sample()
+    assert G.float().sample().dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_gradients_pass_through_the_network_beside_its_form(name: str) -> None:
+    """In bfloat16 too, `forward` is that of the float32 network."""
+    G = generator(name)
+    G.how = inference.How(dtype=torch.bfloat16)
+    G.sample(2)
+    z = G.latents([0, 1]).requires_grad_()
+    labels = torch.tensor([0, 1]) % G.num_classes if G.num_classes else None
+    G(z, labels).square().mean().backward()
+    assert z.grad is not None and z.grad.isfinite().all() and z.grad.abs().sum() > 0
+    assert all(p.grad is None or p.grad.isfinite().all() for p in G.parameters())
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+@torch.inference_mode()
+def test_a_form_takes_any_batch(name: str, always_by_tiles: None) -> None:
+    G = generator(name)
+    z = torch.randn(G.z_dim, 65).T  # as it lies in memory, its transpose
+    labels = torch.arange(65) % G.num_classes if G.num_classes else None
+    for n in (0, 1, 65):
+        some = None if labels is None else labels[:n]
+        found = fast(G)(z[:n], some)
+        assert found.shape == (n, *G.image_shape)
+        if n:
+            torch.testing.assert_close(found, G(z[:n], some), rtol=0, atol=1e-4)
+
+
+def test_several_threads_sample_one_generator() -> None:
+    """As the app's requests do; the first of them make its form."""
+    expected = torch.Tensor(ganzoo.load("stylegan2.mnist").sample(2))
+    G = ganzoo.load("stylegan2.mnist")
+    with ThreadPoolExecutor(4) as pool:
+        for images in pool.map(lambda _: torch.Tensor(G.sample(2)), range(8)):
+            torch.testing.assert_close(images, expected, rtol=0, atol=0)
 
 
 def test_other_dtypes_are_refused() -> None:

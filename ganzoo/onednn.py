@@ -15,6 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+FEWEST_ROWS = 16
+"""Of fewer, such as those of a mapping of z to w, MKL's product is as fast, and rounded less."""
+
 NO_MORE: tuple[Any, ...] = ("none", [], "")
 """What is to follow in the same pass."""
 
@@ -69,7 +72,9 @@ class Linear(nn.Module):
         self.register_buffer("bias", None if bias is None else bias.detach())
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in) -> (N, out)."""
+        """(…, in) -> (…, out)."""
+        if x.numel() < FEWEST_ROWS * x.shape[-1]:
+            return functional.linear(x, self.weight, self.bias)
         return linear(x, self.weight, self.bias)
 
 

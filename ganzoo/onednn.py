@@ -9,6 +9,7 @@ PyTorch's own operators.
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
 import torch
@@ -30,9 +31,15 @@ def fits(x: Tensor, weight: Tensor) -> bool:
         and x.numel() > 0
         and not torch.is_grad_enabled()
         and not torch.compiler.is_compiling()
-        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        and available()
         and (_is_float32(x) or (x.dtype == torch.bfloat16 and has_bfloat16()))
     )
+
+
+def available() -> bool:
+    """Whether there is oneDNN, on a processor on which this has been measured."""
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    return x86 and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 
 
 def _is_float32(x: Tensor) -> bool:

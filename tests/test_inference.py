@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 import ganzoo
-from ganzoo import inference, plugins, rng, winograd
+from ganzoo import inference, onednn, plugins, rng, winograd
 from ganzoo.errors import InputError
 from ganzoo.inference import fast, folded
 from ganzoo.models import Generator, build
@@ -171,6 +171,16 @@ def test_sorted_weights_are_the_same_convolution(n: int, layout: torch.memory_fo
         torch.testing.assert_close(form(x), plain(x), rtol=1e-5, atol=1e-5)
         expected = conv2d(x, layer.weight, layer.bias, padding=1)
         torch.testing.assert_close(layer(x), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["dcgan", "stylegan2", "progan"])
+def test_without_onednn_images_are_the_same(
+    name: str, monkeypatch: pytest.MonkeyPatch, always_by_tiles: None
+) -> None:
+    monkeypatch.setattr(onednn, "available", lambda: False)
+    G = generator(name)
+    expected = plain_images(G, 3)
+    torch.testing.assert_close(torch.Tensor(G.sample(3)), expected, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (1, 5), (65, 5), (2, 3, 5)])

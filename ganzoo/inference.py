@@ -24,7 +24,9 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.nn.utils.parametrize import is_parametrized
 
+from ganzoo import onednn
 from ganzoo.errors import InputError
 from ganzoo.nn import ConvTranspose2d, with_parameters
 from ganzoo.winograd import Conv3x3
@@ -81,6 +83,9 @@ class Form:
         self._at_once: int | None = None
         self._prepared = False
         if how.compile:
+            for module in form.modules():
+                if isinstance(module, Conv3x3):
+                    module.sort = False
             mode = "reduce-overhead" if device == "cuda" else "default"  # the former: CUDA graphs
             self.run = torch.compile(form, mode=mode, dynamic=False)
 
@@ -171,8 +176,12 @@ def _folded(layer: nn.Module, done: dict[int, tuple[nn.Module, nn.Module]]) -> n
             fold_pair(layer, first, second)
     elif any(map(_has_hooks, layer.modules())):
         pass  # they are to see what `forward` has
+    elif any(map(is_parametrized, layer.modules())):
+        pass  # its weight is computed, and no parameter of its own
     elif type(layer) is nn.Conv2d:
         form = _by_tiles(layer)
+    elif type(layer) is nn.Linear:
+        form = onednn.Linear(layer.weight, layer.bias)
     elif _says_how(type(layer)):
         form = layer.folded()  # type: ignore[operator]
     done[id(layer)] = layer, form

@@ -50,7 +50,7 @@ def load(
             ("hf://owner/name@revision"); a `Path`, or a string with "/" or a leading ".", for a
             model or run folder.
         device: where to put it; the CPU by default.
-        dtype: torch.bfloat16 for `sample` to compute in it: up to 1.7 times as fast where the CPU
+        dtype: torch.bfloat16 for `sample` to compute in it: up to twice as fast where the CPU
             has it (AMX or AVX512_BF16; GPUs from Ampere on), with pixels that differ from those
             of float32 by 0.01 on average in [-1, 1]. The weights stay in float32.
         compile: `sample` compiles the network for each batch size, once: seconds to minutes, of

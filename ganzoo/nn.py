@@ -28,6 +28,7 @@ from torch.nn.functional import (
     pixel_shuffle,
 )
 
+from ganzoo import onednn
 from ganzoo.errors import InputError
 from ganzoo.winograd import Conv3x3
 
@@ -81,9 +82,7 @@ class EqualizedLinear(nn.Module):
     def folded(self) -> nn.Module:
         """With constant weights."""
         bias = None if self.bias is None else self.bias * self.bias_scale
-        layer = with_parameters(self, weight=self.weight * self.scale, bias=bias)
-        layer.scale = layer.bias_scale = 1.0
-        return layer
+        return onednn.Linear(self.weight * self.scale, bias)
 
 
 class EqualizedConv2d(nn.Module):
@@ -256,6 +255,9 @@ class ConvTranspose2d(nn.ConvTranspose2d):
     """torch's, for square kernels. With its weight in channels_last on a CPU it is computed in
     other ways where torch's takes longer (benchmarks/generate.py)."""
 
+    convolution: onednn.Convolution | None = None
+    """What computes it where the weights are constant."""
+
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """(N, C, H, W) -> (N, out_channels, (H - 1) stride - 2 padding + kernel, …)."""
         shape = (*self.kernel_size, *self.stride, *self.padding)
@@ -264,9 +266,21 @@ class ConvTranspose2d(nn.ConvTranspose2d):
                 return self._from_subpixels(x)
             side = x.shape[2]
             small = side == 1 or (side <= 4 and self.in_channels >= 256)
-            if small and not torch.is_grad_enabled():
+            if small and self.weight.dtype == torch.float32 and not torch.is_grad_enabled():
                 return self._from_patches(x)
+        if self.convolution is not None:
+            return self.convolution(x, self.weight, self.bias)
         return super().forward(x)
+
+    def folded(self) -> nn.Module:
+        """With constant weights."""
+        layer = with_parameters(self, weight=self.weight, bias=self.bias)
+        stride, padding = self.stride[0], int(self.padding[0])
+        if (self.stride, self.padding, self.dilation, self.output_padding, self.groups) == (
+            (stride, stride), (padding, padding), (1, 1), (0, 0), 1
+        ):  # fmt: skip
+            layer.convolution = onednn.Convolution(stride, padding, transposed=True)
+        return layer
 
     def _from_subpixels(self, x: Tensor) -> Tensor:
         """The four pixels that one becomes, as channels of an ordinary convolution: row 2i + a
@@ -286,7 +300,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         (n, c, h, w), (kernel, _), (stride, _) = x.shape, self.kernel_size, self.stride
         rows, columns = (stride * (side - 1) + kernel for side in (h, w))
         pixels = x.permute(0, 2, 3, 1).reshape(-1, c)
-        patches = pixels @ self.weight.permute(0, 2, 3, 1).flatten(1)
+        patches = onednn.linear(pixels, self.weight.permute(0, 2, 3, 1).flatten(1).T)
         patches = patches.view(n, h, w, kernel, kernel, self.out_channels)
         out = patches.new_zeros(n, rows, columns, self.out_channels)
         for i in range(kernel):

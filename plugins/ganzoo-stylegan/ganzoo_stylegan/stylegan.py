@@ -150,6 +150,33 @@ class StyledLayer(nn.Module):
         x = x * ((scale + 1) * (variance + self.eps).rsqrt()).to(x.dtype)
         return x + shift.to(x.dtype)
 
+    def folded(self) -> nn.Module:
+        return FoldedLayer(self)
+
+
+class FoldedLayer(nn.Module):
+    """`StyledLayer` for inference, in place."""
+
+    def __init__(self, layer: StyledLayer) -> None:
+        super().__init__()
+        self.first, self.affine, self.eps = layer.first, layer.affine, layer.eps
+        self.register_buffer("noise", layer.noise)
+        self.register_buffer("strength", layer.noise_strength[:, None, None])
+        self.register_buffer("bias", layer.bias[:, None, None])
+
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
+        with without_autocast(w):
+            scale, shift = self.affine(w)[:, :, None, None].chunk(2, dim=1)  # (N, C, 1, 1) each
+        x, bias = self.first(x), self.bias.to(x.dtype)
+        x = x + bias if isinstance(self.first, nn.Identity) else x.add_(bias)
+        if noise is not None:
+            x = x.addcmul_(noise.to(x.dtype), self.strength.to(x.dtype))
+        x = leaky_relu(x, 0.2, inplace=True)
+        x = x.sub_(x.mean((2, 3), keepdim=True))
+        variance = x.square().mean((2, 3), keepdim=True, dtype=torch.float32)
+        factor = (scale + 1) * (variance + self.eps).rsqrt()
+        return x.mul_(factor.to(x.dtype)).add_(shift.to(x.dtype))
+
 
 class Discriminator(ganzoo.Discriminator):
     config: StyleGANDiscriminatorConfig

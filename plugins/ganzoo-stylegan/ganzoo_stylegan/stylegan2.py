@@ -18,6 +18,7 @@ from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, one_hot
 
 import ganzoo
 from ganzoo.nn import (
+    ConvTranspose2d,
     EqualizedLinear,
     fir_blur,
     fir_downsample,
@@ -211,7 +212,7 @@ class FoldedConv(nn.Module):
         self.conv: nn.Module = Conv3x3(layer.weight)
         if layer.up:
             out, channels = layer.weight.shape[:2]
-            self.conv = nn.ConvTranspose2d(channels, out, 3, stride=2, bias=False, device="meta")
+            self.conv = ConvTranspose2d(channels, out, 3, stride=2, bias=False, device="meta")
             self.conv.weight = nn.Parameter(layer.weight.transpose(0, 1), requires_grad=False)
             self.register_buffer("fir", layer.fir)
 

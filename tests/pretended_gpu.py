@@ -40,8 +40,10 @@ class Mixed(RuntimeError):
     """What torch says of tensors on two devices."""
 
 
-def is_marked(tensor: Tensor) -> bool:
+def is_marked(tensor: Tensor) -> bool | None:
     with torch._C.DisableTorchFunction():
+        if tensor.is_mkldnn:  # sorted by oneDNN, for the CPU alone, and without a storage to mark
+            return False
         return tensor.untyped_storage().__dict__.get("gpu", False)
 
 
@@ -94,7 +96,7 @@ class Checking(TorchDispatchMode):
         kwargs = kwargs or {}
         packet = func.overloadpacket
         tensors = _tensors(args, kwargs)
-        marks = [tensor.untyped_storage().__dict__.get("gpu", False) for tensor in tensors]
+        marks = [is_marked(tensor) for tensor in tensors]
         gpu = True in marks
         if gpu and packet not in COPIES:
             self.check(func, args, tensors, marks)
@@ -116,7 +118,7 @@ class Checking(TorchDispatchMode):
         if packet in INDEXED:
             args = (args[0], *args[2:])
             tensors = _tensors(args)
-            marks = [tensor.untyped_storage().__dict__.get("gpu", False) for tensor in tensors]
+            marks = [is_marked(tensor) for tensor in tensors]
         scalars = packet in TAKES_SCALARS or torch.Tag.pointwise in func.tags
         for tensor, its in zip(tensors, marks, strict=True):
             if its is False and not (scalars and tensor.ndim == 0 and tensor is not changed):

@@ -165,7 +165,6 @@ def test_what_turns_out_to_be_no_plugin_is_undone_by_what_it_says(ganzoo, monkey
         (["--", "-rrequirements.txt"], "is no requirement"),
         (["ganzoo-dcgan --index-url=https:"], "is no requirement"),
         (["ganzoo-dcgan\n--pre"], "is no requirement"),
-        ([""], "is no requirement"),
         (["ganzoo-comet@file:comet"], "names an address"),
         (["https://example.org/ganzoo_comet-1-py3-none-any.whl"], "is no requirement"),
         (["ganzoo-comet @ https://example.org/x.whl"], "names an address"),

@@ -261,7 +261,7 @@ def test_a_hostile_record_is_one_line_everywhere(own: Path, changes: dict[str, o
     edit(own, **changes)
     for read in (
         lambda: results.read_results(own),
-        lambda: results.compare([own, own]),
+        lambda: results.compare([own, folder]),
         lambda: results.recheck(own),
     ):
         with pytest.raises(GanzooError):
@@ -273,11 +273,11 @@ def test_a_hostile_record_is_one_line_everywhere(own: Path, changes: dict[str, o
     assert all(name.startswith(("kid", "fid")) for name in results.read_results(own))
 
 
-def test_results_stand_under_their_own_name(own: Path) -> None:
+def test_results_stand_under_their_own_name(own: Path, folder: Path) -> None:
     (entry,) = json.loads((own / "metrics.json").read_text()).values()
     results.update(own, {"metrics.json": json.dumps({"precision/random-v1/n32/train/x": entry})})
     with pytest.raises(CheckpointError, match="under another name"):
-        results.compare([own, own])
+        results.compare([own, folder])
 
 
 def test_results_of_other_weights_count_nowhere(own: Path, folder: Path, tmp_path: Path) -> None:
@@ -285,7 +285,7 @@ def test_results_of_other_weights_count_nowhere(own: Path, folder: Path, tmp_pat
     card.write_card(own)
     assert name not in (own / "README.md").read_text()
     with pytest.raises(InputError, match="has no such results"):
-        results.compare([own, own])
+        results.compare([own, folder])
 
 
 def test_results_of_several_seeds_and_repeats_are_each_measured_as_they_were(own: Path) -> None:

@@ -84,10 +84,10 @@ def synchronise(device: str) -> None:
 
 
 @torch.inference_mode()
-def matrix_peak(device: str) -> float:
+def matrix_peak(device: str = "cpu", dtype: torch.dtype = torch.float32) -> float:
     """FLOP/s of the fastest product of two matrices of 2048 x 2048: by PyTorch's BLAS, or on a CPU
     by oneDNN, which convolutions use."""
-    a = torch.randn(2048, 2048, device=device)
+    a = torch.randn(2048, 2048, device=device, dtype=dtype)
     ways: list[Callable[[], object]] = [lambda: a @ a]
     if device == "cpu" and torch.backends.mkldnn.is_available():
         ways.append(lambda: torch.ops.mkldnn._linear_pointwise(a, a, None, "none", [], ""))

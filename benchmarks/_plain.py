@@ -1,8 +1,8 @@
 """The same networks as one would first write them in PyTorch: what ours are compared with.
 
 StyleGAN2 as its equations stand: every image has weights of its own, in a grouped convolution, and
-each filter is a pass of its own. The other families' `forward` is plain already, but for the way in
-which a DCGAN computes its transposed convolutions. All of them in NCHW.
+each filter is a pass of its own. The other families' `forward` is plain already, but for how it
+computes transposed convolutions and those of doubled maps. All of them in NCHW.
 """
 
 from __future__ import annotations
@@ -13,18 +13,34 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, pad
+from torch.nn.functional import conv2d, conv_transpose2d, interpolate, leaky_relu, pad
 
 from ganzoo.models import Generator
-from ganzoo.nn import ConvTranspose2d
+from ganzoo.nn import ConvTranspose2d, EqualizedConv2d
+
+
+class PlainConv2d(EqualizedConv2d):
+    """One that sees a doubled map where it takes its input at twice the size."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = interpolate(x, scale_factor=2) if self.up else x
+        return conv2d(x, self.weight * self.scale, self.bias, padding=self.padding)
+
+
+def plain_copy(network: nn.Module) -> nn.Module:
+    """The same network of plain layers."""
+    network = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
+    for layer in network.modules():
+        if isinstance(layer, ConvTranspose2d):
+            layer.__class__ = nn.ConvTranspose2d
+        elif isinstance(layer, EqualizedConv2d):
+            layer.__class__ = PlainConv2d
+    return network
 
 
 def plain(G: Generator) -> Callable[..., Tensor]:
     """(z, labels) -> images, by the weights of G."""
-    network = copy.deepcopy(G).to(memory_format=torch.contiguous_format)
-    for layer in network.modules():
-        if isinstance(layer, ConvTranspose2d):
-            layer.__class__ = nn.ConvTranspose2d
+    network = plain_copy(G)
     if G.part is not None and G.part.name == "stylegan2":
         return lambda z, labels=None: synthesis(network, network.mapping(z, labels))
     return network

@@ -8,7 +8,6 @@ ours does both. Told our draws, a DCGAN's must find our losses. JSON on stdout, 
 
 from __future__ import annotations
 
-import copy
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -16,17 +15,16 @@ from typing import Any
 
 import click
 import torch
-from _plain import synthesis
+from _plain import plain_copy, synthesis
 from _quiet import alternate_alone, append_history, flops_of, machine, matrix_peak, table
 from _sides import report
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 from torch.nn.functional import softplus
 
 from ganzoo.data import load_data
 from ganzoo.errors import GanzooError
-from ganzoo.nn import ConvTranspose2d
 from ganzoo.training import Recipe
 from ganzoo.training.config import AlternatingConfig
 from ganzoo.training.observers import Observers
@@ -56,11 +54,7 @@ class PlainLoop:
     """The networks of a trainer, copied and trained in the usual way."""
 
     def __init__(self, trainer: Trainer, family: str) -> None:
-        contiguous = {"memory_format": torch.contiguous_format}
-        self.G, self.D = (copy.deepcopy(n).to(**contiguous) for n in (trainer.G, trainer.D))
-        for layer in self.G.modules():
-            if isinstance(layer, ConvTranspose2d):
-                layer.__class__ = nn.ConvTranspose2d
+        self.G, self.D = plain_copy(trainer.G), plain_copy(trainer.D)
         betas = (0.5, 0.999) if family == "dcgan" else (0.0, 0.99)
         self.optimizer_G = torch.optim.Adam(self.G.parameters(), lr=2e-4, betas=betas)
         self.optimizer_D = torch.optim.Adam(self.D.parameters(), lr=2e-4, betas=betas)

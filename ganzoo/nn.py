@@ -108,8 +108,10 @@ class EqualizedConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, out_channels, H, W), or (N, out_channels, 2 H, 2 W)."""
-        x = upsample_nearest(x) if self.up else x
         weight = self.weight if self.scale == 1 else self.weight * self.scale
+        if self.up and self.padding == 1 and x.device.type == "cpu" and x.shape[2] >= 16:
+            return _of_doubled(x, weight, self.bias)
+        x = upsample_nearest(x) if self.up else x
         return conv2d(x, weight, self.bias, padding=self.padding)
 
     def folded(self) -> nn.Module:
@@ -119,6 +121,13 @@ class EqualizedConv2d(nn.Module):
         layer = with_parameters(self, weight=self.weight * self.scale)
         layer.scale = 1.0
         return layer
+
+
+def _of_doubled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The 3x3 convolution of a map of twice the size, from the map itself: what a pixel gives to
+    the 4x4 around it, with 16 products instead of 36 (as fast or faster from 16x16 on)."""
+    spread = avg_pool2d(weight.flip(2, 3), 2, stride=1, padding=1, divisor_override=1)  # (…, 4, 4)
+    return conv_transpose2d(x, spread.transpose(0, 1), bias, stride=2, padding=1)
 
 
 def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:

@@ -173,12 +173,14 @@ def _example(generator: Generator) -> Inputs:
 def _program(generator: Generator) -> Any:
     """The generator as an ExportedProgram, for batches of any size."""
     inputs = _example(generator)
-    batch = torch.export.Dim("batch")
+    batch = torch.export.Dim("batch", min=1, max=1 << 31)  # torch 2.6 wants a largest one
     shapes: dict[str, Any] = {name: {0: batch} if x.ndim else {} for name, x in inputs.items()}
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return torch.export.export(_Graph(generator).eval(), (), inputs, dynamic_shapes=shapes)
+            return torch.export.export(
+                _Graph(generator).eval(), (), inputs, dynamic_shapes=shapes, strict=False
+            )
     except Exception as error:  # torch has many kinds of them for what it cannot trace
         first = printable(str(error).partition("\n")[0], longest=300)
         raise PluginError(

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ganzoo import files, weights
+from ganzoo.classes import Labels
 from ganzoo.errors import CheckpointError, InputError
 from ganzoo.nn import true_float32
 from ganzoo.torch_defaults import usual_defaults
@@ -106,7 +107,7 @@ def of_seeds(
     generator: Generator,
     seeds: Sequence[int],
     *,
-    labels: int | Sequence[int] | Tensor | None = None,
+    labels: Labels | None = None,
     truncation: float | None = None,
     truncation_cutoff: int | None = None,
     mix: Any = None,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo import inference, rng
+from ganzoo.classes import Labels, label_each
 from ganzoo.configs import DiscriminatorConfig, GeneratorConfig
 from ganzoo.errors import InputError
 from ganzoo.images import Images
@@ -117,7 +118,7 @@ class Generator(nn.Module):
 
     def check_labels(self, labels: Tensor | None) -> None:
         """Refuse labels for an unconditional generator, and their absence for a conditional one."""
-        _check_labels(self._title, self.num_classes, labels)
+        _check_labels(self.title, self.num_classes, labels)
 
     def check_layer(self, what: str, layer: int) -> int:
         """A number of w layers as int; one that is not in [0, num_ws] is refused."""
@@ -125,12 +126,13 @@ class Generator(nn.Module):
         if number is None or not 0 <= number <= self.num_ws:
             raise InputError(
                 f"{what} {layer!r} is out of range",
-                f"use 0 to {self.num_ws}; {self._title} has {self.num_ws} layers of w",
+                f"use 0 to {self.num_ws}; {self.title} has {self.num_ws} layers of w",
             )
         return number
 
     @property
-    def _title(self) -> str:
+    def title(self) -> str:
+        """What messages call it."""
         return self.name or type(self).__name__
 
     # -- sampling --------------------------------------------------------------------------------
@@ -142,7 +144,7 @@ class Generator(nn.Module):
         *,
         seed: int = 0,
         seeds: Sequence[int] | None = None,
-        labels: int | Sequence[int] | Tensor | None = None,
+        labels: Labels | None = None,
         batch_size: int = 64,
         progress: bool = False,
         **options: Any,
@@ -153,8 +155,8 @@ class Generator(nn.Module):
             n: how many (1 if neither `n` nor `seeds` is given).
             seed: the first image's seed; image k has seed + k, in [0, 2^63 - 1].
             seeds: the seeds themselves, instead of `n` and `seed`.
-            labels: one class for all, or one per image; without it, image k of a conditional
-                generator has class (its seed) mod num_classes.
+            labels: one class for all, or one per image, by number or by name; without it, image k
+                of a conditional generator has class (its seed) mod num_classes.
             batch_size: how many images go through the network at once.
             progress: show a progress bar on stderr.
             **options: `truncation`, `truncation_cutoff`, `noise`, `mix`, `lod`, where the
@@ -181,7 +183,7 @@ class Generator(nn.Module):
         self,
         seeds: Sequence[int],
         *,
-        labels: int | Sequence[int] | Tensor | None = None,
+        labels: Labels | None = None,
         batch_size: int = 64,
         progress: bool = False,
         **options: Any,
@@ -285,42 +287,16 @@ class Generator(nn.Module):
         """Refuse to sample where the weights are not float32, or are none."""
         weight = next(self.parameters())
         if weight.device.type == "meta":
-            raise InputError(f"{self._title} is on the device 'meta', without values", "load it")
+            raise InputError(f"{self.title} is on the device 'meta', without values", "load it")
         if weight.is_floating_point() and weight.dtype != torch.float32:
             raise InputError(
-                f"the weights of {self._title} are {weight.dtype}, and it samples from float32",
+                f"the weights of {self.title} are {weight.dtype}, and it samples from float32",
                 "call its .float(); for speed, ganzoo.load(…, dtype=torch.bfloat16)",
             )
 
-    def choose_labels(
-        self, labels: int | Sequence[int] | Tensor | None, seeds: Sequence[int]
-    ) -> list[int] | None:
+    def choose_labels(self, labels: Labels | None, seeds: Sequence[int]) -> list[int] | None:
         """The label of each seed, checked; without any given, seed mod num_classes."""
-        if not self.num_classes:
-            if labels is not None:
-                raise InputError(f"{self._title} has no classes", "leave the labels out")
-            return None
-        if labels is None:
-            return [seed % self.num_classes for seed in seeds]
-        one = as_int(labels)
-        if isinstance(labels, str) or (one is None and not isinstance(labels, Iterable)):
-            raise InputError(
-                f"{self._title} has no class {labels!r}", f"use 0 to {self.num_classes - 1}"
-            )
-        classes: list[Any] = [one] * len(seeds) if one is not None else list(labels)  # type: ignore[arg-type]
-        if len(classes) != len(seeds):
-            raise InputError(
-                f"{len(classes)} labels for {len(seeds)} images", "give one label, or one an image"
-            )
-        numbers = []
-        for label in classes:
-            number = as_int(label)
-            if number is None or not 0 <= number < self.num_classes:
-                raise InputError(
-                    f"{self._title} has no class {label!r}", f"use 0 to {self.num_classes - 1}"
-                )
-            numbers.append(number)
-        return numbers
+        return label_each(self, labels, seeds)
 
     def class_rows(
         self, seeds: Sequence[int], labels: Sequence[int] | None = None
@@ -328,7 +304,7 @@ class Generator(nn.Module):
         """Seeds and labels, one an image, of a grid with a row for each class (or each of `labels`)
         and a column for each seed: `G.sample(seeds=seeds, labels=labels)` makes it."""
         if not self.num_classes:
-            raise InputError(f"{self._title} has no classes", "leave the class grid out")
+            raise InputError(f"{self.title} has no classes", "leave the class grid out")
         rows = list(range(self.num_classes) if labels is None else labels)
         self.choose_labels(rows, rows)  # checks them
         return list(seeds) * len(rows), [label for label in rows for _ in seeds]
@@ -350,7 +326,7 @@ class Generator(nn.Module):
                     kept[key] = self._checked_mix(value) if key == "mix" else value
             elif not (key == "truncation" and value == 1):
                 raise InputError(
-                    f"{self._title} takes no {key}",
+                    f"{self.title} takes no {key}",
                     f"leave it out; it needs a generator with {OPTIONS[key]!r}",
                 )
         return kept

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ganzoo import files, latents, loading, marks, provenance, rng
+from ganzoo.classes import Label, class_number
 from ganzoo.data.fitting import fit
 from ganzoo.errors import InputError
 from ganzoo.evaluation.similarity import Similarity
@@ -124,7 +125,7 @@ def project(
     model: str | Path | Generator,
     *,
     space: str | None = None,
-    label: int | None = None,
+    label: Label | None = None,
     steps: int = 300,
     starts: int = 4,
     seed: int = 0,
@@ -168,7 +169,7 @@ def project(
     if noise == "optimize" and "layer-noise" not in generator.provides:
         raise InputError(f"{generator.name} has no noise in its layers", "leave the noise out")
     if label is not None:
-        generator.choose_labels(label, [0])  # checks it
+        label = class_number(generator, label)
     target = read_target(image, generator)
     how = Settings(space, steps, starts, seed, noise == "optimize")
     own = None

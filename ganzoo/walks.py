@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ganzoo import latents
+from ganzoo.classes import Label
 from ganzoo.errors import InputError
 from ganzoo.images import to_uint8
 from ganzoo.latents import Latents
@@ -25,7 +26,7 @@ def walk(
     generator: Generator,
     seeds: Sequence[int],
     *,
-    label: int | None = None,
+    label: Label | None = None,
     steps: int = 24,
     loop: bool = True,
     batch_size: int = 64,

@@ -12,7 +12,7 @@ import click
 from ganzoo.cli import is_out_of_memory
 from ganzoo.cli.job import Job, Target
 from ganzoo.cli.output import json_option, model_argument, note, print_json
-from ganzoo.errors import InputError, nearest
+from ganzoo.errors import InputError
 from ganzoo.rng import check_seed
 
 if TYPE_CHECKING:
@@ -161,6 +161,7 @@ def generate(
     import torch
 
     from ganzoo import loading
+    from ganzoo.classes import class_number
 
     precision = torch.bfloat16 if dtype == "bf16" else None
     where = loading.find_device(device)
@@ -173,9 +174,9 @@ def generate(
         return
     classes: int | list[int] | None = None
     if one is not None:
-        classes = find_classes(generator, one)[0]
+        classes = class_number(generator, one[0])
     elif asked is not None:
-        classes = find_classes(generator, asked)
+        classes = [class_number(generator, label) for label in asked]
     elif interpolate and generator.num_classes:
         classes = chosen[0] % generator.num_classes  # a walk keeps to the class of its first seed
     layout: dict[str, Any] = {}
@@ -380,23 +381,3 @@ def parse_labels(text: str) -> list[int | str]:
             raise InputError(f"the classes {part} are none", f"write {last}-{first}")
         labels += range(first, last + 1)
     return labels
-
-
-def find_classes(generator: Generator, labels: Sequence[int | str]) -> list[int]:
-    """Labels as numbers: names are looked up among those of the model's data set."""
-    config = generator.record.get("config")
-    class_names = config.classes if config else ()
-    names = {name.casefold(): number for number, name in enumerate(class_names)}
-    numbers = []
-    for label in labels:
-        if isinstance(label, str):
-            if not generator.num_classes:
-                raise InputError(
-                    f"{generator.name} has no classes", "leave --class and --labels out"
-                )
-            if label.casefold() not in names:
-                remedy = nearest(label.casefold(), names) or f"use 0 to {generator.num_classes - 1}"
-                raise InputError(f"{generator.name} has no class {label!r}", remedy)
-            label = names[label.casefold()]
-        numbers.append(label)
-    return numbers

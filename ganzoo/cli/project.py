@@ -77,13 +77,13 @@ def project(
         raise InputError(what, "name one picture")
 
     from ganzoo import loading, projection
-    from ganzoo.cli.generate import find_classes, parse_labels
+    from ganzoo.cli.generate import parse_labels
 
     projection.check_settings(space=space, steps=steps, starts=starts, noise=noise)
     generator = loading.load(model, device=loading.find_device(device))
     chosen = None
     if label is not None:
-        (chosen, *others) = find_classes(generator, parse_labels(label))
+        (chosen, *others) = parse_labels(label)
         if others:
             raise InputError("--class takes one class", f"use --class {chosen}")
     done = projection.project(

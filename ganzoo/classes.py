@@ -1,0 +1,55 @@
+"""The classes of a conditional generator, by number or by the name that its data set has for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from torch import Tensor
+
+from ganzoo.errors import InputError, nearest
+from ganzoo.numbers import as_int
+
+if TYPE_CHECKING:
+    from ganzoo.models import Generator
+
+Label: TypeAlias = int | str
+"""A class by its number, or by its name in any case."""
+Labels: TypeAlias = Label | Sequence[Label] | Tensor
+"""One class for all images, or one an image."""
+
+
+def class_number(generator: Generator, label: Label) -> int:
+    """The number of a class; one that the generator does not have is refused."""
+    title, n = generator.title, generator.num_classes
+    if not n:
+        raise InputError(f"{title} has no classes", "leave the labels out")
+    remedy = f"use 0 to {n - 1}"
+    if isinstance(label, str):
+        config = generator.record.get("config")
+        names = {name.casefold(): k for k, name in enumerate(config.classes if config else ())}
+        number = names.get(label.casefold())
+        remedy = nearest(label.casefold(), names) or remedy
+    else:
+        number = as_int(label)
+    if number is None or not 0 <= number < n:
+        raise InputError(f"{title} has no class {label!r}", remedy)
+    return number
+
+
+def label_each(
+    generator: Generator, labels: Labels | None, seeds: Sequence[int]
+) -> list[int] | None:
+    """The class of each seed: as `labels` say, else seed mod num_classes; None without classes."""
+    if labels is None:
+        n = generator.num_classes
+        return [seed % n for seed in seeds] if n else None
+    chosen: Any = labels
+    if isinstance(labels, str) or as_int(labels) is not None or not isinstance(labels, Iterable):
+        chosen = [labels] * len(seeds)
+    numbers = [class_number(generator, label) for label in chosen]
+    if len(numbers) != len(seeds):
+        raise InputError(
+            f"{len(numbers)} labels for {len(seeds)} images", "give one label, or one an image"
+        )
+    return numbers

@@ -44,12 +44,13 @@ def label_each(
     if labels is None:
         n = generator.num_classes
         return [seed % n for seed in seeds] if n else None
-    chosen: Any = labels
-    if isinstance(labels, str) or as_int(labels) is not None or not isinstance(labels, Iterable):
-        chosen = [labels] * len(seeds)
-    numbers = [class_number(generator, label) for label in chosen]
-    if len(numbers) != len(seeds):
+    several = isinstance(labels, Iterable) and not isinstance(labels, str)
+    if as_int(labels) is not None or not several:  # a tensor of no dimension is iterable, too
+        chosen: list[Any] = [labels] * len(seeds)
+    else:
+        chosen = list(labels)  # type: ignore[arg-type]
+    if len(chosen) != len(seeds):
         raise InputError(
-            f"{len(numbers)} labels for {len(seeds)} images", "give one label, or one an image"
+            f"{len(chosen)} labels for {len(seeds)} images", "give one label, or one an image"
         )
-    return numbers
+    return [class_number(generator, label) for label in chosen]

@@ -32,6 +32,8 @@ FORMATS = {"onnx": ".onnx", "pt2": ".pt2"}
 """Format -> the suffix of its files."""
 TOLERANCE = 1e-4
 """The largest difference of a pixel, in [-1, 1], that a file is kept with."""
+OLDEST_TORCH = "2.7"
+"""Whose exporter to ONNX has what generators are made of."""
 LARGEST_ONNX = 2_000_000_000
 """Bytes of weights: one file in the ONNX format holds at most 2 GiB."""
 _SEEDS = ((0,), (2**63 - 1, 1), (2, 3, 5, 7, 11))  # of each batch that is checked
@@ -73,7 +75,8 @@ def export(source: str | Path, path: str | Path, *, to: str | None = None) -> Ex
     Args:
         source: as `ganzoo.load` takes it.
         path: the file; it is whole and checked, or absent.
-        to: "onnx" or "pt2"; by default the suffix of `path` says it. ONNX needs `ganzoo[onnx]`.
+        to: "onnx" or "pt2"; by default the suffix of `path` says it. ONNX needs `ganzoo[onnx]` and
+            torch 2.7.
 
     Raises:
         InputError: another format or suffix, packages that lack, a model too large for ONNX.
@@ -127,6 +130,11 @@ def find_format(path: Path, to: str | None) -> str:
 
 
 def _need_onnx() -> None:
+    if torch.__version__ < OLDEST_TORCH:
+        raise InputError(
+            f"export to ONNX needs torch {OLDEST_TORCH}, and this is {torch.__version__}",
+            "use --to pt2, or pip install -U torch",
+        )
     for name in ("onnx", "onnxruntime", "onnxscript"):
         try:
             importlib.import_module(name)

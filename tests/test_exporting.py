@@ -39,6 +39,11 @@ def saved(family: str, folder: Path, **changes: Any) -> Path:
     return checkpoint.save(folder, generator, name=f"{family}.tiny", info=info)
 
 
+needs_onnx = pytest.mark.skipif(
+    torch.__version__ < exporting.OLDEST_TORCH, reason="torch is older than its export to ONNX"
+)
+
+
 def run_onnx(path: Path, inputs: dict[str, np.ndarray]) -> np.ndarray:
     import onnxruntime
 
@@ -75,6 +80,7 @@ def check_onnx(path: Path) -> None:
     assert "gan.tiny" in model.doc_string
 
 
+@needs_onnx
 @pytest.mark.parametrize("family", families())
 def test_the_images_are_those_of_the_source(family: str, tmp_path: Path) -> None:
     model, to = saved(family, tmp_path / "model"), "onnx"  # by way of an ExportedProgram
@@ -110,7 +116,7 @@ def test_classes_and_w_together(tmp_path: Path) -> None:
     assert "0 to 2" in facts_of(done.path)["labels"]
 
 
-@pytest.mark.parametrize("to", ["onnx", "pt2"])
+@pytest.mark.parametrize("to", [pytest.param("onnx", marks=needs_onnx), "pt2"])
 def test_the_metadata_say_how_to_make_the_images_of_seeds(to: str, tmp_path: Path) -> None:
     model = saved("gan", tmp_path / "model")
     done = ganzoo.export(model, tmp_path / f"file.{to}", to=to)
@@ -132,6 +138,7 @@ def test_the_metadata_say_how_to_make_the_images_of_seeds(to: str, tmp_path: Pat
         check_onnx(done.path)
 
 
+@needs_onnx
 @pytest.mark.parametrize("family", ["cgan", "stylegan2"])
 def test_the_guides_program_makes_an_image_of_the_file_alone(family: str, tmp_path: Path) -> None:
     guide = Path(__file__).parent.parent / "docs" / "guides" / "exchange.md"
@@ -183,12 +190,20 @@ def test_what_a_graph_cannot_hold_is_refused(
     assert not (tmp_path / "a.pt2").exists()
 
 
+@needs_onnx
 def test_packages_that_lack_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(InputError, match=r"needs onnxscript: pip install 'ganzoo\[onnx\]'"):
         ganzoo.export("gan.mnist", tmp_path / "a.onnx")
 
 
+def test_a_torch_whose_exporter_is_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "__version__", type(torch.__version__)("2.6.1"))
+    with pytest.raises(InputError, match=r"needs torch 2.7, and this is 2.6.1: use --to pt2"):
+        ganzoo.export("gan.mnist", tmp_path / "a.onnx")
+
+
+@needs_onnx
 def test_models_too_large_for_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporting, "LARGEST_ONNX", 100)
     model = saved("gan", tmp_path / "model")

@@ -322,3 +322,12 @@ def test_no_init_draws_nothing_but_from_generators_of_a_networks_own() -> None:
         made = Own()
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(made.constants, Own().constants)
+
+
+def test_classes_go_by_their_names_too() -> None:
+    G = ganzoo.load("cgan.fashion-mnist")
+    named = G.sample(2, labels=["sandal", "T-Shirt/top"])
+    assert named.labels == [5, 0] and torch.equal(named, G.sample(2, labels=[5, 0]))
+    assert torch.equal(G.sample(labels="bag"), G.sample(labels=8))
+    with pytest.raises(InputError, match=r"has no class 'sandel': did you mean sandal\?"):
+        G.sample(labels="sandel")

@@ -1,7 +1,8 @@
 """A new plugin's distribution, complete: `template/` with its names put in.
 
 The template is a plugin called `newgan`, in files that read like those of any other; its words in
-capitals (`LICENSE_ID`, `AUTHOR_TABLE`, …) are what else differs from plugin to plugin.
+capitals (`LICENSE_ID`, `AUTHOR_TABLE`, …) are what else differs from plugin to plugin. What is
+written is its author's: no condition of ganzoo's licence applies to it.
 """
 
 from __future__ import annotations

@@ -22,12 +22,13 @@ def download(models: tuple[str, ...], as_json: bool) -> None:
     Each MODEL is a name, or hf://owner/name@revision. What is bundled or cached is not fetched. The
     list of revoked weights (GANZOO_REVOCATIONS) is brought up to date first.
     """
-    from ganzoo import loading, revocation
+    from ganzoo import layout, loading, revocation
 
     revocation.refresh()
     rows = []
     for model in models:
         located = loading.locate(model)
+        layout.read_config(located.folder)  # a folder may be no model's
         rows.append({"model": model, "address": located.address, "folder": str(located.folder)})
     print_rows(rows, ["model", "address", "folder"], as_json=as_json)
 

@@ -84,6 +84,7 @@ def test_download_and_mirror(server: Hub, folder: Path, tmp_path: Path) -> None:
         (["search", "--sort", "beauty"], 1, "search has no order 'beauty'"),
         (["download", "hf://me/absent"], 1, "private, gated or missing"),
         (["download", "no.such"], 1, "no model is called 'no.such'"),
+        (["download", ".."], 1, "is no model folder"),
         (["mirror", "no.such", "--to", "zoo"], 1, "no model is called 'no.such'"),
         (["registry", "add", "me/absent"], 1, "private, gated or missing"),
         (["registry", "check", "absent.toml"], 2, "does not exist"),

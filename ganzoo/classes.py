@@ -54,3 +54,19 @@ def label_each(
             f"{len(chosen)} labels for {len(seeds)} images", "give one label, or one an image"
         )
     return [class_number(generator, label) for label in chosen]
+
+
+def check_labels_given(title: str, num_classes: int, labels: Tensor | None) -> None:
+    """Refuse labels for a network without classes, and their absence for one that has some."""
+    if num_classes and labels is None:
+        raise InputError(
+            f"{title} is conditional and needs labels", f"pass labels in 0 to {num_classes - 1}"
+        )
+    if labels is None:
+        return
+    if not num_classes:
+        raise InputError(f"{title} has no classes", "leave the labels out")
+    if not isinstance(labels, Tensor) or labels.dim() != 1 or labels.is_floating_point():
+        raise InputError(
+            f"{title} takes labels as a tensor of integers (N,)", "such as torch.tensor([3, 7])"
+        )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo import inference, rng
-from ganzoo.classes import Labels, label_each
+from ganzoo.classes import Labels, check_labels_given, label_each
 from ganzoo.configs import DiscriminatorConfig, GeneratorConfig
 from ganzoo.errors import InputError
 from ganzoo.images import Images
@@ -118,7 +118,7 @@ class Generator(nn.Module):
 
     def check_labels(self, labels: Tensor | None) -> None:
         """Refuse labels for an unconditional generator, and their absence for a conditional one."""
-        _check_labels(self.title, self.num_classes, labels)
+        check_labels_given(self.title, self.num_classes, labels)
 
     def check_layer(self, what: str, layer: int) -> int:
         """A number of w layers as int; one that is not in [0, num_ws] is refused."""
@@ -390,22 +390,7 @@ class Discriminator(nn.Module):
 
     def check_labels(self, labels: Tensor | None) -> None:
         """Refuse labels for an unconditional network, and their absence for a conditional one."""
-        _check_labels(type(self).__name__, self.num_classes, labels)
-
-
-def _check_labels(title: str, num_classes: int, labels: Tensor | None) -> None:
-    if num_classes and labels is None:
-        raise InputError(
-            f"{title} is conditional and needs labels", f"pass labels in 0 to {num_classes - 1}"
-        )
-    if labels is None:
-        return
-    if not num_classes:
-        raise InputError(f"{title} has no classes", "leave the labels out")
-    if not isinstance(labels, Tensor) or labels.dim() != 1 or labels.is_floating_point():
-        raise InputError(
-            f"{title} takes labels as a tensor of integers (N,)", "such as torch.tensor([3, 7])"
-        )
+        check_labels_given(type(self).__name__, self.num_classes, labels)
 
 
 def build(part: Part, config: Any, *, seed: int | None = None) -> Any:

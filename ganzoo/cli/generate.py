@@ -45,7 +45,9 @@ MAX_IMAGES = 10_000_000
 @click.option(
     "--noise", type=click.Choice(["const", "random", "none"]), help="Noise of each layer."
 )
-@click.option("--mix", metavar="SEED[:LAYER]", help="From a layer on (half), styles of this seed.")
+@click.option(
+    "--mix", metavar="SEED[:LAYER]", help="Styles of this seed from a layer on (the middle one)."
+)
 @click.option("--latent", metavar="FILE", help="Images of latents, as `ganzoo project` finds them.")
 @click.option("--interpolate", is_flag=True, help="Walk from seed to seed and back: an animation.")
 @click.option("--steps", type=click.IntRange(1), help="Frames from seed to seed (24).")
@@ -340,7 +342,7 @@ def parse_seeds(text: str) -> Sequence[int]:
     """The seeds in text such as 0-63,100."""
     ranges = []
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
+        match = re.fullmatch(r"\s*(\d{1,99})\s*(?:-\s*(\d{1,99})\s*)?", part)
         if match is None:
             raise InputError(f"--seeds {text!r}: {part.strip()!r} is no seed", "write 0-63,100")
         first = check_seed(int(match[1]))
@@ -362,7 +364,7 @@ def _checked_count(n: int) -> int:
 
 def parse_mix(text: str) -> tuple[int, int | None]:
     """The seed and layer in text such as 7:4; None for the layer of 7."""
-    match = re.fullmatch(r"\s*(\d+)\s*(?::\s*(\d{1,7})\s*)?", text)
+    match = re.fullmatch(r"\s*(\d{1,99})\s*(?::\s*(\d{1,7})\s*)?", text)
     if match is None:
         raise InputError(f"--mix {text!r} is no seed", "write --mix 7, or --mix 7:4 for a layer")
     return check_seed(int(match[1])), None if match[2] is None else int(match[2])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 _MOST_IN_A_TABLE = 500
-json_option = click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of objects.")
 
 
 def print_rows(

@@ -155,9 +155,11 @@ def fetch_file(uri: str, name: str, *, fresh: bool = False) -> tuple[Path, HubRe
 def _is_other_than_its_name(path: Path) -> bool:
     """Whether a small file in the cache lacks the Git hash that the Hub told, which is its name
     there. Nothing else vouches for SHA256SUMS, where a flipped bit may hide a file."""
-    name, data = path.resolve().name, path.read_bytes()
-    git = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-    return re.fullmatch("[0-9a-f]{40}", name) is not None and name != git
+    name = path.resolve().name
+    if not re.fullmatch("[0-9a-f]{40}", name):  # of LFS, and of any size
+        return False
+    data = path.read_bytes()
+    return name != hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
 def _expected(folder: Path, name: str, pinned: Mapping[str, str] | None) -> str | None:

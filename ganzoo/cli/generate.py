@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ganzoo.cli import is_out_of_memory
+from ganzoo.cli.asked import find_seeds, parse_labels, parse_mix, refuse_beside
 from ganzoo.cli.job import Job, Target
 from ganzoo.cli.output import json_option, model_argument, note, print_json
 from ganzoo.errors import InputError
-from ganzoo.rng import check_seed
 
 if TYPE_CHECKING:
     from ganzoo.models import Generator
@@ -24,8 +22,6 @@ ANIMATIONS = (".gif", ".webp", ".mp4")
 MAX_GRID = 1024
 MAX_FRAMES = 100_000
 CLASS_GRID_COLUMNS = 8
-MAX_IMAGES = 10_000_000
-"""In one call: the list of their seeds is held in memory, the images are not."""
 
 
 @click.command()
@@ -117,14 +113,11 @@ def generate(
     if latent is not None:
         unused: dict[str, Any] = {
             "-n": n, "--seed": seed, "--seeds": seeds, "--class": label, "--labels": labels,
-            "--class-grid": class_grid or None, "--truncation": truncation,
+            "--class-grid": class_grid, "--truncation": truncation,
             "--truncation-cutoff": truncation_cutoff, "--noise": noise, "--mix": mix,
-            "--interpolate": interpolate or None, "--hide-seed": hide_seed or None,
-            "--json": as_json or None,
+            "--interpolate": interpolate, "--hide-seed": hide_seed, "--json": as_json,
         }  # fmt: skip
-        conflicts = [option for option, value in unused.items() if value is not None]
-        if conflicts:
-            raise InputError(f"--latent and {conflicts[0]} are both given", "give one of the two")
+        refuse_beside("--latent", unused)
     if label is not None and labels is not None:
         raise InputError("--class and --labels are both given", "give one of the two")
     if batch_size < 1:
@@ -138,7 +131,8 @@ def generate(
         raise InputError("--class takes one class", f"use --labels {label}")
     asked = None if labels is None else parse_labels(labels)
     if class_grid:
-        check_class_grid({"--class": label, "--columns": columns, "--interpolate": interpolate})
+        refuse_beside("--class-grid", {"--class": label}, "choose rows with --labels")
+        refuse_beside("--class-grid", {"--columns": columns, "--interpolate": interpolate})
         count, fewest = CLASS_GRID_COLUMNS, 2  # one image in a row is a grid too
     else:
         count, fewest = 16 if asked is None else len(asked), 1
@@ -311,75 +305,3 @@ def find_marks(target: Target, *, no_mark: bool, invisible: bool, c2pa: bool) ->
 
         how["sign"] = manifests.Signing().sign
     return how
-
-
-def check_class_grid(others: dict[str, Any]) -> None:
-    """Refuse options that a grid with a row for each class has no use for."""
-    for option, given in others.items():
-        if given:
-            remedy = "choose rows with --labels" if option == "--class" else "leave it out"
-            raise InputError(f"--class-grid takes no {option}", remedy)
-
-
-def find_seeds(n: int | None, seed: int | None, seeds: str | None, default: int) -> Sequence[int]:
-    """The seed of each image: --seeds, else -n (or `default`) of them from --seed on."""
-    if seeds is not None:
-        if seed is not None:
-            raise InputError("--seed and --seeds are both given", "give one of the two")
-        chosen = parse_seeds(seeds)
-        if n is not None and n != len(chosen):
-            raise InputError(f"-n {n}, but --seeds names {len(chosen)}", "give one of the two")
-        return chosen
-    n = default if n is None else n
-    if n < 1:
-        raise InputError(f"-n {n} is too small", "ask for 1 image or more")
-    seed = check_seed(seed or 0)
-    check_seed(seed + _checked_count(n) - 1)
-    return range(seed, seed + n)
-
-
-def parse_seeds(text: str) -> Sequence[int]:
-    """The seeds in text such as 0-63,100."""
-    ranges = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,99})\s*(?:-\s*(\d{1,99})\s*)?", part)
-        if match is None:
-            raise InputError(f"--seeds {text!r}: {part.strip()!r} is no seed", "write 0-63,100")
-        first = check_seed(int(match[1]))
-        last = first if match[2] is None else check_seed(int(match[2]))
-        if last < first:
-            raise InputError(f"--seeds {text!r}: {part.strip()} is empty", f"write {last}-{first}")
-        ranges.append(range(first, last + 1))
-    _checked_count(sum(last.stop - last.start for last in ranges))
-    return ranges[0] if len(ranges) == 1 else [seed for part in ranges for seed in part]
-
-
-def _checked_count(n: int) -> int:
-    if n > MAX_IMAGES:
-        raise InputError(
-            f"{n:,} images are too many for one call", f"ask for {MAX_IMAGES:,} or fewer at a time"
-        )
-    return n
-
-
-def parse_mix(text: str) -> tuple[int, int | None]:
-    """The seed and layer in text such as 7:4; None for the layer of 7."""
-    match = re.fullmatch(r"\s*(\d{1,99})\s*(?::\s*(\d{1,7})\s*)?", text)
-    if match is None:
-        raise InputError(f"--mix {text!r} is no seed", "write --mix 7, or --mix 7:4 for a layer")
-    return check_seed(int(match[1])), None if match[2] is None else int(match[2])
-
-
-def parse_labels(text: str) -> list[int | str]:
-    """The classes in text such as 0-9 or 3,cat: numbers as int, names as they are."""
-    labels: list[int | str] = []
-    for part in map(str.strip, text.split(",")):
-        match = re.fullmatch(r"(\d{1,7})(?:-(\d{1,7}))?", part)
-        if match is None:
-            labels.append(part)
-            continue
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
-            raise InputError(f"the classes {part} are none", f"write {last}-{first}")
-        labels += range(first, last + 1)
-    return labels

@@ -81,7 +81,7 @@ def project(
         raise InputError(what, "name one picture")
 
     from ganzoo import loading, projection
-    from ganzoo.cli.generate import parse_labels
+    from ganzoo.cli.asked import parse_labels
 
     projection.check_settings(space=space, steps=steps, starts=starts, noise=noise)
     generator = loading.load(model, device=loading.find_device(device))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 SUFFIXES = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 PICTURES = (".png", ".webp", ".jpg", ".jpeg")
 ANIMATIONS = (".gif", ".webp", ".mp4")
-MAX_GRID = 1024
 MAX_FRAMES = 100_000
 CLASS_GRID_COLUMNS = 8
 
@@ -169,23 +170,19 @@ def generate(
         click.echo(str(target.path))
         return
     classes: int | list[int] | None = None
+    layout: dict[str, Any] = {}
     if one is not None:
         classes = class_number(generator, one[0])
     elif asked is not None:
         classes = [class_number(generator, label) for label in asked]
     elif interpolate and generator.num_classes:
         classes = chosen[0] % generator.num_classes  # a walk keeps to the class of its first seed
-    layout: dict[str, Any] = {}
     if class_grid:
         layout = {"class_grid": True, "seeds": list(chosen)}
         columns, rows = len(chosen), classes if isinstance(classes, list) else None
         chosen, classes = generator.class_rows(chosen, rows)
         layout["labels"] = classes[::columns]
-        if len(chosen) > MAX_GRID:
-            raise InputError(
-                f"a grid holds at most {MAX_GRID:,} images, not {len(chosen):,}",
-                "choose classes with --labels, or fewer images in a row with -n",
-            )
+        check_grid(len(chosen), "choose classes with --labels, or fewer in a row with -n")
     if other is not None and other[1] is None:
         other = other[0], generator.num_ws // 2
     options = {
@@ -204,17 +201,24 @@ def generate(
         layout=layout,
         hide_seed=hide_seed,
     )
-    try:
+    with said_out_of_memory(batch_size):
         job.write(target, columns=columns, steps=steps or 24, fps=fps or 24)
+    if as_json:
+        print_json(job.rows(target))
+    else:
+        click.echo(str(target.path))
+
+
+@contextlib.contextmanager
+def said_out_of_memory(batch_size: int) -> Iterator[None]:
+    """Within, running out of memory is told with what to try instead."""
+    try:
+        yield
     except Exception as error:
         if not is_out_of_memory(error):
             raise
         smaller = f"--batch-size {batch_size // 2}" if batch_size > 1 else "another --device"
         raise InputError(f"out of memory with batches of {batch_size}", f"use {smaller}") from error
-    if as_json:
-        print_json(job.rows(target))
-    else:
-        click.echo(str(target.path))
 
 
 def write_latents(
@@ -230,11 +234,9 @@ def write_latents(
     from ganzoo.images import to_uint8
 
     points = latents.read(file, generator)
-    if len(points) > MAX_GRID:
-        raise InputError(
-            f"{file} has {len(points):,} latents, a grid holds at most {MAX_GRID:,}", "split it"
-        )
-    pixels = to_uint8(latents.images(points, generator, batch_size=batch_size))
+    check_grid(len(points), f"split {file}")
+    with said_out_of_memory(batch_size):
+        pixels = to_uint8(latents.images(points, generator, batch_size=batch_size))
     record = points.record(generator)
     if len(pixels) == 1:
         provenance.save_image(pixels[0], path, record=record, **marks)
@@ -275,13 +277,17 @@ def find_target(
         raise InputError(f"{out} would be an animation", "add --interpolate or use -o grid.png")
     if out is not None and suffix not in PICTURES:
         raise InputError(f"cannot write {out}", "use -o grid.png, -o arrays.npz or -o FOLDER/")
-    if n > MAX_GRID:
-        raise InputError(
-            f"a grid holds at most {MAX_GRID:,} images, not {n:,}",
-            "use -o FOLDER/ or -o arrays.npz",
-        )
+    check_grid(n, "use -o FOLDER/ or -o arrays.npz")
     single = n == 1 and form is None
     return Target("image" if single else "grid", Path(out or f"{name}.png"))
+
+
+def check_grid(n: int, remedy: str) -> None:
+    """Refuse a grid of more images than one picture holds."""
+    from ganzoo.contact_sheet import MAX_IMAGES
+
+    if n > MAX_IMAGES:
+        raise InputError(f"a grid holds at most {MAX_IMAGES:,} images, not {n:,}", remedy)
 
 
 def find_marks(target: Target, *, no_mark: bool, invisible: bool, c2pa: bool) -> dict[str, Any]:

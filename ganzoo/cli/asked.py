@@ -45,11 +45,13 @@ def parse_seeds(text: str) -> Sequence[int]:
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d{1,99})\s*(?:-\s*(\d{1,99})\s*)?", part)
         if match is None:
-            raise InputError(f"--seeds {text!r}: {part.strip()!r} is no seed", "write 0-63,100")
+            told = f"--seeds {text[:80]!r}: {part.strip()[:80]!r} is no seed"
+            raise InputError(told, "write 0-63,100")
         first = check_seed(int(match[1]))
         last = first if match[2] is None else check_seed(int(match[2]))
         if last < first:
-            raise InputError(f"--seeds {text!r}: {part.strip()} is empty", f"write {last}-{first}")
+            told = f"--seeds {text[:80]!r}: {part.strip()} is empty"
+            raise InputError(told, f"write {last}-{first}")
         ranges.append(range(first, last + 1))
     _checked_count(sum(last.stop - last.start for last in ranges))
     return ranges[0] if len(ranges) == 1 else [seed for part in ranges for seed in part]
@@ -67,7 +69,9 @@ def parse_mix(text: str) -> tuple[int, int | None]:
     """The seed and layer in text such as 7:4; None for the layer of 7."""
     match = re.fullmatch(r"\s*(\d{1,99})\s*(?::\s*(\d{1,7})\s*)?", text)
     if match is None:
-        raise InputError(f"--mix {text!r} is no seed", "write --mix 7, or --mix 7:4 for a layer")
+        raise InputError(
+            f"--mix {text[:80]!r} is no seed", "write --mix 7, or --mix 7:4 for a layer"
+        )
     return check_seed(int(match[1])), None if match[2] is None else int(match[2])
 
 

@@ -68,7 +68,7 @@ class Checkpoint:
     root: Any
 
 
-LONGEST_PATH = 1000
+LONGEST_PATH = 4000
 _NODES = (Record, dict, list, tuple, set, frozenset)
 _MODULE = ("_parameters", "_buffers", "_modules")
 _SHORT = reprlib.Repr()

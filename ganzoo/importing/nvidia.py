@@ -18,9 +18,9 @@ from torch import Tensor
 
 from ganzoo.errors import InputError
 from ganzoo.importing.modules import MOST_TENSORS, Account
-from ganzoo.importing.tree import LONGEST_PATH, Record, label, shown
+from ganzoo.importing.tree import Record, label, shown
 
-MOST_MODULES, MOST_COMPONENTS = 2000, 20
+MOST_MODULES, MOST_COMPONENTS, LONGEST_NAME = 2000, 20, 1000
 _CHANGED = "a changed network cannot be imported"
 
 # -- PyTorch ---------------------------------------------------------------------------------------
@@ -59,7 +59,7 @@ class Module:
             prefix, module = waiting.popleft()
             for name, child in module.children.items():
                 if id(child.state) not in seen:
-                    if len(found) >= MOST_MODULES or len(prefix + name) > LONGEST_PATH:
+                    if len(found) >= MOST_MODULES or len(prefix + name) > LONGEST_NAME:
                         raise InputError("a network in the file has too many modules", _CHANGED)
                     seen.add(id(child.state))
                     found[prefix + name] = child

@@ -51,13 +51,13 @@ class ModelEntry:
     license: str = "unknown"
     dataset_license: str = "unknown"
     summary: str = ""
-    metrics: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict, repr=False)
     audit: str = ""
     aliases: tuple[str, ...] = ()
     repo: str = ""
     revision: str = ""
     subfolder: str = ""
-    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     overrides: Mapping[str, str] = field(default_factory=dict)
     path: Path | None = None
     registry: str = ""

@@ -148,8 +148,8 @@ def sha256(path: Path) -> str:
 
 def cache_folder(*parts: str) -> Path:
     """A folder in the cache: `GANZOO_CACHE`, else `XDG_CACHE_HOME`/ganzoo or ~/.cache/ganzoo."""
-    root = os.environ.get("GANZOO_CACHE")
-    if root is None:
+    root = os.environ.get("GANZOO_CACHE")  # empty, as XDG_CACHE_HOME: not set
+    if not root:
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         root = str(Path(base) / "ganzoo")
     return Path(root, *parts)

@@ -201,3 +201,5 @@ def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("GANZOO_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
     assert files.cache_folder() == Path("/xdg/ganzoo")
+    monkeypatch.setenv("GANZOO_CACHE", "")
+    assert files.cache_folder() == Path("/xdg/ganzoo")

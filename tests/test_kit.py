@@ -20,7 +20,7 @@ from ganzoo import checkpoint, layout, plugins
 from ganzoo.cli import main
 from ganzoo.errors import PluginError
 from ganzoo.models import build
-from ganzoo.testing import Result, parametrize_with_checks, run
+from ganzoo.testing import Result, declarations, parametrize_with_checks, run
 from ganzoo.testing.checks import CHECKS
 from ganzoo.testing.subject import Subject, importable
 
@@ -111,6 +111,19 @@ def test_what_rests_on_a_failed_check_is_skipped(healthy: Path, tmp_path: Path) 
     )
 
 
+def test_a_hook_may_have_another_name_in_its_module(healthy: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "renamed"
+    shutil.copytree(healthy, folder, ignore=COMPILED)
+    module = folder / "ganzoo_healthy" / "__init__.py"
+    hook = "@hookimpl\ndef ganzoo_losses("
+    text = module.read_text()
+    assert hook in text
+    module.write_text(text.replace(hook, '@hookimpl(specname="ganzoo_losses")\ndef losses('))
+    with closing(Subject(folder)) as subject:
+        assert "loss:healthy" in {target.name for target in subject.targets}
+        declarations.hooks_fit(subject.targets[0])  # type: ignore[arg-type]
+
+
 def test_a_folder_leaves_no_trace(healthy: Path) -> None:
     before = list(sys.path)
     with closing(Subject(healthy)):
@@ -152,7 +165,15 @@ def test_no_plugin_is_one_clear_error(
 
 
 @pytest.mark.parametrize(
-    "text", ["[project", "project = 1", '[project]\nname = "x"\nentry-points = {ganzoo = "x"}']
+    "text",
+    [
+        "[project",
+        "project = 1",
+        '[project]\nname = "x"\nentry-points = {ganzoo = "x"}',
+        '[project]\nname = 5\nentry-points.ganzoo = {x = "x"}',
+        '[project]\nname = "a/b"\nentry-points.ganzoo = {x = "x"}',
+        '[project]\nname = "x"\nversion = "1/2"\nentry-points.ganzoo = {x = "x"}',
+    ],
 )
 def test_an_odd_pyproject_is_one_clear_error(text: str, tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(text)

@@ -52,7 +52,7 @@ _LARGEST_REQUEST = 1 << 20
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:;"
     " style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:;"
-    " connect-src 'self' ws: wss: blob: data:; worker-src 'self' blob:; form-action 'self';"
+    " connect-src 'self' blob: data:; worker-src 'self' blob:; form-action 'self';"
     " base-uri 'self'; object-src 'none'"
 )
 _SAID = [

@@ -55,7 +55,8 @@ class Move:
 
 @dataclass(frozen=True)
 class Picture:
-    """What one picture is made from. `mix` is the seed whose styles are used from a layer on."""
+    """What one picture is made from. `mix` is the seed whose styles are used from a layer on;
+    `weights` tells those of a model that was trained on since the app was started."""
 
     model: str
     seed: int
@@ -64,6 +65,7 @@ class Picture:
     noise: str = "const"
     mix: tuple[int, int] | None = None
     move: Move | None = None
+    weights: str = ""
 
     @property
     def options(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ganzoo import layout
 from ganzoo.errors import NotFoundError, nearest
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Shelf:
             raise NotFoundError("there is no model to show", "name one, or install a plugin")
         self._device, self._most = device, most
         self._loaded: OrderedDict[str, Generator] = OrderedDict()
+        self._stamps: dict[str, tuple[int, int] | None] = {}
+        self._first_weights: dict[str, str] = {}
         self._lock = threading.Lock()
 
     @property
@@ -66,18 +69,36 @@ class Shelf:
         return self.folders[name]
 
     def generator(self, name: str) -> Generator:
-        """The generator of a model that is offered, in memory from now on."""
+        """The generator of a model that is offered, in memory from now on; loaded anew where its
+        folder was written again, as training does."""
         from ganzoo import loading
 
-        self.folder(name)
+        folder = self.folder(name)
         with self._lock:
-            if name not in self._loaded:
+            stamp = _stamp(folder)
+            if name not in self._loaded or stamp not in (None, self._stamps[name]):
                 generator = loading.load(name, device=loading.find_device(self._device))
+                self._loaded.pop(name, None)
                 while len(self._loaded) >= self._most:
                     self._loaded.popitem(last=False)
-                self._loaded[name] = generator
+                self._loaded[name], self._stamps[name] = generator, stamp
+                self._first_weights.setdefault(name, generator.record["weights_sha256"])
             self._loaded.move_to_end(name)
             return self._loaded[name]
+
+    def other_weights(self, name: str) -> str:
+        """How the weights' SHA-256 begins, where they are not those that the model had first."""
+        digest: str = self.generator(name).record["weights_sha256"]
+        return "" if digest == self._first_weights[name] else digest[:8]
+
+
+def _stamp(folder: Path) -> tuple[int, int] | None:
+    """Of the state of a model folder; None where there is none (any more)."""
+    try:
+        found = (folder / layout.SUMS).stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino
 
 
 def _plain(model: str) -> str:

@@ -11,13 +11,16 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganzoo import marks, rng
 from ganzoo.app import facts, pictures
 from ganzoo.app.pictures import Move, Picture
 from ganzoo.app.shelf import Shelf
 from ganzoo.errors import InputError
+
+if TYPE_CHECKING:
+    from ganzoo.models import Generator
 
 MOST_IMAGES = 64
 """At once."""
@@ -98,6 +101,7 @@ class Visit:
             if noise not in ("const", "random", "none"):
                 raise InputError(f"noise {str(noise)[:40]!r} is none", "choose one of the three")
             how["noise"] = noise
+        how["weights"] = self.shelf.other_weights(model)
         return [
             Picture(model, seed, None if labels is None else labels[k], **how)
             for k, seed in enumerate(numbers)
@@ -144,7 +148,7 @@ class Visit:
         """The files of pictures of one model, marked; lasting ones are there until the end."""
         if not some:
             return []
-        generator = self.shelf.generator(some[0].model)
+        generator = self._generator(some)
         paths = pictures.write(generator, some, self.folder)
         if lasting:
             self._lasting.update(map(str, paths))
@@ -153,7 +157,8 @@ class Visit:
 
     def keep_picture(self, kept: Sequence[Picture], picture: Picture) -> list[Picture]:
         """Those that are kept, and one more: of one model, for a film is of one."""
-        others = [p for p in kept if p.model == picture.model and p != picture]
+        here = (picture.model, picture.weights)
+        others = [p for p in kept if (p.model, p.weights) == here and p != picture]
         return [*others, picture][-MOST_KEPT:]
 
     def film(self, kept: Sequence[Picture], steps: Any, fps: Any, kind: Any) -> tuple[Path, str]:
@@ -167,7 +172,7 @@ class Visit:
             "fps": _whole(fps, "fps", 1, 60),
             "suffix": f".{kind}",
         }
-        generator = self.shelf.generator(kept[0].model)
+        generator = self._generator(kept)
         path = pictures.write_film(generator, kept, self.folder, **how)
         self._tidy()
         return path, pictures.film_line(kept, **how)
@@ -175,19 +180,26 @@ class Visit:
     def latent(self, picture: Picture | None) -> Path:
         """The file of a picture's latent."""
         picture = chosen(picture)
-        generator = self.shelf.generator(picture.model)
-        return pictures.write_latent(generator, picture, self.folder)
+        return pictures.write_latent(self._generator([picture]), picture, self.folder)
 
     def save(self, picture: Picture | None) -> list[Path]:
         """Save a picture, and of a moved one its latent, where the command line said."""
         picture = chosen(picture)
         if self.keep is None:
             raise InputError("nothing is saved here", "download it, or start with --save FOLDER")
-        generator = self.shelf.generator(picture.model)
+        generator = self._generator([picture])
         saved = pictures.write(generator, [picture], self.keep)
         if picture.move is not None:
             saved.append(pictures.write_latent(generator, picture, self.keep))
         return saved
+
+    def _generator(self, some: Sequence[Picture]) -> Generator:
+        """The one that pictures of one model were made by."""
+        model = some[0].model
+        generator, weights = self.shelf.generator(model), self.shelf.other_weights(model)
+        if any(picture.weights != weights for picture in some):
+            raise InputError(f"{model} was trained on since that picture", "draw again")
+        return generator
 
     def _tidy(self) -> None:
         """Only so many files: a browser that shows older ones has them in its own memory."""

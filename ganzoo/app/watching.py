@@ -150,7 +150,7 @@ def _cells(head: str, facts: list[str]) -> str:
 def curves(log: Log) -> str:
     """All series as SVG in HTML: losses together, scores of D together, each other one alone."""
     groups: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    for name, points in log.series.items():
+    for name, points in list(log.series.items()):  # another visitor's look may add one
         kind = name.partition("/")[0]
         title = {"D": "Losses", "G": "Losses", "score": "Scores of the discriminator"}.get(kind)
         groups.setdefault(title or name, {})[name] = points

@@ -39,7 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "uninstall": ("install", "Uninstall a plugin."),
     "new-plugin": ("new_plugin", "Write a new plugin, complete and at work."),
     "check": ("check", "Check a plugin against the contract that plugins keep."),
-    "verify": ("verify", "Verify a model: hashes, weights, a finite sample, its signature."),
+    "verify": ("verify", "Verify a model: hashes, weights, its images, its signature."),
     "lint": ("lint", "Ask of a model folder what publishing it would ask."),
     "declare": ("lint", "Say of a model folder what only its author knows."),
     "publish": ("publish", "Publish a model folder on the Hub."),

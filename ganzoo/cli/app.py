@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from ganzoo.cli.asked import refuse_beside
 from ganzoo.cli.output import model_names, note
-from ganzoo.errors import InputError
 
 
 @click.command()
@@ -45,11 +45,9 @@ def app(
     if space is not None:
         others = {
             "--watch": watch, "--save": save, "--host": host, "--port": port, "--device": device,
-            "--open": opens or None,
+            "--open": opens,
         }  # fmt: skip
-        for option, given in others.items():
-            if given is not None:
-                raise InputError(f"--space takes no {option}", "leave one of the two out")
+        refuse_beside("--space", others)
         from ganzoo.app import space as spaces
 
         written = spaces.write(models, Path(space))

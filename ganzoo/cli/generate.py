@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ganzoo.cli import is_out_of_memory
+from ganzoo.cli.asked import find_seeds, parse_labels, parse_mix, refuse_beside
 from ganzoo.cli.job import Job, Target
 from ganzoo.cli.output import json_option, model_argument, note, print_json
 from ganzoo.errors import InputError
-from ganzoo.rng import check_seed
 
 if TYPE_CHECKING:
     from ganzoo.models import Generator
@@ -21,11 +21,8 @@ if TYPE_CHECKING:
 SUFFIXES = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 PICTURES = (".png", ".webp", ".jpg", ".jpeg")
 ANIMATIONS = (".gif", ".webp", ".mp4")
-MAX_GRID = 1024
 MAX_FRAMES = 100_000
 CLASS_GRID_COLUMNS = 8
-MAX_IMAGES = 10_000_000
-"""In one call: the list of their seeds is held in memory, the images are not."""
 
 
 @click.command()
@@ -45,7 +42,9 @@ MAX_IMAGES = 10_000_000
 @click.option(
     "--noise", type=click.Choice(["const", "random", "none"]), help="Noise of each layer."
 )
-@click.option("--mix", metavar="SEED[:LAYER]", help="From a layer on (half), styles of this seed.")
+@click.option(
+    "--mix", metavar="SEED[:LAYER]", help="Styles of this seed from a layer on (the middle one)."
+)
 @click.option("--latent", metavar="FILE", help="Images of latents, as `ganzoo project` finds them.")
 @click.option("--interpolate", is_flag=True, help="Walk from seed to seed and back: an animation.")
 @click.option("--steps", type=click.IntRange(1), help="Frames from seed to seed (24).")
@@ -115,14 +114,11 @@ def generate(
     if latent is not None:
         unused: dict[str, Any] = {
             "-n": n, "--seed": seed, "--seeds": seeds, "--class": label, "--labels": labels,
-            "--class-grid": class_grid or None, "--truncation": truncation,
+            "--class-grid": class_grid, "--truncation": truncation,
             "--truncation-cutoff": truncation_cutoff, "--noise": noise, "--mix": mix,
-            "--interpolate": interpolate or None, "--hide-seed": hide_seed or None,
-            "--json": as_json or None,
+            "--interpolate": interpolate, "--hide-seed": hide_seed, "--json": as_json,
         }  # fmt: skip
-        conflicts = [option for option, value in unused.items() if value is not None]
-        if conflicts:
-            raise InputError(f"--latent and {conflicts[0]} are both given", "give one of the two")
+        refuse_beside("--latent", unused)
     if label is not None and labels is not None:
         raise InputError("--class and --labels are both given", "give one of the two")
     if batch_size < 1:
@@ -136,7 +132,8 @@ def generate(
         raise InputError("--class takes one class", f"use --labels {label}")
     asked = None if labels is None else parse_labels(labels)
     if class_grid:
-        check_class_grid({"--class": label, "--columns": columns, "--interpolate": interpolate})
+        refuse_beside("--class-grid", {"--class": label}, "choose rows with --labels")
+        refuse_beside("--class-grid", {"--columns": columns, "--interpolate": interpolate})
         count, fewest = CLASS_GRID_COLUMNS, 2  # one image in a row is a grid too
     else:
         count, fewest = 16 if asked is None else len(asked), 1
@@ -173,23 +170,19 @@ def generate(
         click.echo(str(target.path))
         return
     classes: int | list[int] | None = None
+    layout: dict[str, Any] = {}
     if one is not None:
         classes = class_number(generator, one[0])
     elif asked is not None:
         classes = [class_number(generator, label) for label in asked]
     elif interpolate and generator.num_classes:
         classes = chosen[0] % generator.num_classes  # a walk keeps to the class of its first seed
-    layout: dict[str, Any] = {}
     if class_grid:
         layout = {"class_grid": True, "seeds": list(chosen)}
         columns, rows = len(chosen), classes if isinstance(classes, list) else None
         chosen, classes = generator.class_rows(chosen, rows)
         layout["labels"] = classes[::columns]
-        if len(chosen) > MAX_GRID:
-            raise InputError(
-                f"a grid holds at most {MAX_GRID:,} images, not {len(chosen):,}",
-                "choose classes with --labels, or fewer images in a row with -n",
-            )
+        check_grid(len(chosen), "choose classes with --labels, or fewer in a row with -n")
     if other is not None and other[1] is None:
         other = other[0], generator.num_ws // 2
     options = {
@@ -208,17 +201,24 @@ def generate(
         layout=layout,
         hide_seed=hide_seed,
     )
-    try:
+    with said_out_of_memory(batch_size):
         job.write(target, columns=columns, steps=steps or 24, fps=fps or 24)
+    if as_json:
+        print_json(job.rows(target))
+    else:
+        click.echo(str(target.path))
+
+
+@contextlib.contextmanager
+def said_out_of_memory(batch_size: int) -> Iterator[None]:
+    """Within, running out of memory is told with what to try instead."""
+    try:
+        yield
     except Exception as error:
         if not is_out_of_memory(error):
             raise
         smaller = f"--batch-size {batch_size // 2}" if batch_size > 1 else "another --device"
         raise InputError(f"out of memory with batches of {batch_size}", f"use {smaller}") from error
-    if as_json:
-        print_json(job.rows(target))
-    else:
-        click.echo(str(target.path))
 
 
 def write_latents(
@@ -234,11 +234,9 @@ def write_latents(
     from ganzoo.images import to_uint8
 
     points = latents.read(file, generator)
-    if len(points) > MAX_GRID:
-        raise InputError(
-            f"{file} has {len(points):,} latents, a grid holds at most {MAX_GRID:,}", "split it"
-        )
-    pixels = to_uint8(latents.images(points, generator, batch_size=batch_size))
+    check_grid(len(points), f"split {file}")
+    with said_out_of_memory(batch_size):
+        pixels = to_uint8(latents.images(points, generator, batch_size=batch_size))
     record = points.record(generator)
     if len(pixels) == 1:
         provenance.save_image(pixels[0], path, record=record, **marks)
@@ -279,13 +277,17 @@ def find_target(
         raise InputError(f"{out} would be an animation", "add --interpolate or use -o grid.png")
     if out is not None and suffix not in PICTURES:
         raise InputError(f"cannot write {out}", "use -o grid.png, -o arrays.npz or -o FOLDER/")
-    if n > MAX_GRID:
-        raise InputError(
-            f"a grid holds at most {MAX_GRID:,} images, not {n:,}",
-            "use -o FOLDER/ or -o arrays.npz",
-        )
+    check_grid(n, "use -o FOLDER/ or -o arrays.npz")
     single = n == 1 and form is None
     return Target("image" if single else "grid", Path(out or f"{name}.png"))
+
+
+def check_grid(n: int, remedy: str) -> None:
+    """Refuse a grid of more images than one picture holds."""
+    from ganzoo.contact_sheet import MAX_IMAGES
+
+    if n > MAX_IMAGES:
+        raise InputError(f"a grid holds at most {MAX_IMAGES:,} images, not {n:,}", remedy)
 
 
 def find_marks(target: Target, *, no_mark: bool, invisible: bool, c2pa: bool) -> dict[str, Any]:
@@ -309,75 +311,3 @@ def find_marks(target: Target, *, no_mark: bool, invisible: bool, c2pa: bool) ->
 
         how["sign"] = manifests.Signing().sign
     return how
-
-
-def check_class_grid(others: dict[str, Any]) -> None:
-    """Refuse options that a grid with a row for each class has no use for."""
-    for option, given in others.items():
-        if given:
-            remedy = "choose rows with --labels" if option == "--class" else "leave it out"
-            raise InputError(f"--class-grid takes no {option}", remedy)
-
-
-def find_seeds(n: int | None, seed: int | None, seeds: str | None, default: int) -> Sequence[int]:
-    """The seed of each image: --seeds, else -n (or `default`) of them from --seed on."""
-    if seeds is not None:
-        if seed is not None:
-            raise InputError("--seed and --seeds are both given", "give one of the two")
-        chosen = parse_seeds(seeds)
-        if n is not None and n != len(chosen):
-            raise InputError(f"-n {n}, but --seeds names {len(chosen)}", "give one of the two")
-        return chosen
-    n = default if n is None else n
-    if n < 1:
-        raise InputError(f"-n {n} is too small", "ask for 1 image or more")
-    seed = check_seed(seed or 0)
-    check_seed(seed + _checked_count(n) - 1)
-    return range(seed, seed + n)
-
-
-def parse_seeds(text: str) -> Sequence[int]:
-    """The seeds in text such as 0-63,100."""
-    ranges = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
-        if match is None:
-            raise InputError(f"--seeds {text!r}: {part.strip()!r} is no seed", "write 0-63,100")
-        first = check_seed(int(match[1]))
-        last = first if match[2] is None else check_seed(int(match[2]))
-        if last < first:
-            raise InputError(f"--seeds {text!r}: {part.strip()} is empty", f"write {last}-{first}")
-        ranges.append(range(first, last + 1))
-    _checked_count(sum(last.stop - last.start for last in ranges))
-    return ranges[0] if len(ranges) == 1 else [seed for part in ranges for seed in part]
-
-
-def _checked_count(n: int) -> int:
-    if n > MAX_IMAGES:
-        raise InputError(
-            f"{n:,} images are too many for one call", f"ask for {MAX_IMAGES:,} or fewer at a time"
-        )
-    return n
-
-
-def parse_mix(text: str) -> tuple[int, int | None]:
-    """The seed and layer in text such as 7:4; None for the layer of 7."""
-    match = re.fullmatch(r"\s*(\d+)\s*(?::\s*(\d{1,7})\s*)?", text)
-    if match is None:
-        raise InputError(f"--mix {text!r} is no seed", "write --mix 7, or --mix 7:4 for a layer")
-    return check_seed(int(match[1])), None if match[2] is None else int(match[2])
-
-
-def parse_labels(text: str) -> list[int | str]:
-    """The classes in text such as 0-9 or 3,cat: numbers as int, names as they are."""
-    labels: list[int | str] = []
-    for part in map(str.strip, text.split(",")):
-        match = re.fullmatch(r"(\d{1,7})(?:-(\d{1,7}))?", part)
-        if match is None:
-            labels.append(part)
-            continue
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
-            raise InputError(f"the classes {part} are none", f"write {last}-{first}")
-        labels += range(first, last + 1)
-    return labels

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 _MOST_IN_A_TABLE = 500
-json_option = click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of objects.")
 
 
 def print_rows(
@@ -82,15 +82,22 @@ def _flat(facts: Row, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def print_json(rows: Iterable[Row | str]) -> None:
     """Print a JSON list, an object a line, some at a time, so that a long one needs no memory.
 
-    A row that is a string is JSON already.
+    A row that is a string is JSON already. Nothing in it steers a terminal.
     """
     encode = json.JSONEncoder(default=str, ensure_ascii=False).encode  # in C, which cannot indent
-    objects = (row if isinstance(row, str) else encode(row) for row in rows)
+    objects = (_inert(row if isinstance(row, str) else encode(row)) for row in rows)
     opening = "["
     while text := ",\n".join(itertools.islice(objects, 1000)):
         click.echo(f"{opening}\n{text}", nl=False)
         opening = ","
     click.echo("[]" if opening == "[" else "\n]")
+
+
+def _inert(text: str) -> str:
+    """JSON with characters that are not printed as escapes, which mean the same."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def as_text(value: Any) -> str:

@@ -30,7 +30,11 @@ from ganzoo.rng import check_seed
     help="Keep the noise of the layers, or find it too.",
 )
 @click.option("--video", type=click.Path(path_type=Path), help="How it was found: a.gif, .mp4, …")
-@click.option("--no-reference", is_flag=True, help="Do not project a sample too: half the time.")
+@click.option(
+    "--no-reference",
+    is_flag=True,
+    help="Project no image of the model's own to compare with: half the time.",
+)
 @click.option("--device", help="cpu, cuda, cuda:1, mps, …; by default a GPU where there is one.")
 @json_option
 def project(
@@ -77,7 +81,7 @@ def project(
         raise InputError(what, "name one picture")
 
     from ganzoo import loading, projection
-    from ganzoo.cli.generate import parse_labels
+    from ganzoo.cli.asked import parse_labels
 
     projection.check_settings(space=space, steps=steps, starts=starts, noise=noise)
     generator = loading.load(model, device=loading.find_device(device))

@@ -23,9 +23,10 @@ def registry() -> None:
 )
 @json_option
 def add(repo: str, name: str | None, to: Path | None, as_json: bool) -> None:
-    """Make the entry of a model on the Hub: complete, pinned to a commit, every file hashed.
+    """Make the entry of a model on the Hub.
 
-    It is printed as TOML, for a pull request to a registry.toml, or written --to a file.
+    The entry is complete, pinned to a commit, with the hash of every file. It is printed as TOML,
+    for a pull request to a registry.toml, or written --to a file.
     """
     from ganzoo import catalogue, curation
     from ganzoo.registry import curated_distributions
@@ -46,8 +47,10 @@ def add(repo: str, name: str | None, to: Path | None, as_json: bool) -> None:
 @click.argument("file", required=False, type=click.Path(path_type=Path, exists=True))
 @json_option
 def check(file: Path | None, as_json: bool) -> None:
-    """Check every entry of a registry: it loads, its files have the recorded hashes, it makes the
-    images of its picture, its card agrees, its licences are stated.
+    """Check every entry of a registry.
+
+    Each has to load, its files to have the recorded hashes; it has to make the images of its
+    picture, its card to agree, and its licences to be stated.
 
     FILE is a registry.toml, or the directory of one. Without it, all models that `ganzoo models`
     lists.

@@ -15,7 +15,10 @@ COLUMNS = ["repo", "arch", "dataset", "license", "downloads", "updated"]
 @click.option("--dataset", help="Only models that were trained on this data set, such as mnist.")
 @click.option("--license", help="Only models under this licence, such as apache-2.0.")
 @click.option(
-    "--sort", default="downloads", show_default=True, help="Or likes, last_modified, created_at."
+    "--sort",
+    default="downloads",
+    show_default=True,
+    help="Or likes, last_modified, created_at, trending_score.",
 )
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="At most.")
 @json_option

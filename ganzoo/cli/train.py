@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ganzoo.cli.asked import refuse_beside
 from ganzoo.cli.output import json_option, note, print_facts, print_json
 from ganzoo.energy import as_text
 from ganzoo.errors import InputError
@@ -74,9 +75,7 @@ def train(
             "--tensorboard": tensorboard,
             "--watch": watch,
         }
-        for option, given in no_run.items():
-            if given:
-                raise InputError(f"--dry-run takes no {option}", "leave one of the two out")
+        refuse_beside("--dry-run", no_run)
     if out is None and not dry_run:
         raise InputError("there is no place for the run", "give --out FOLDER, or --dry-run")
     if recipe is None:

@@ -17,12 +17,12 @@ from ganzoo.errors import CheckpointError, printable
 )
 @json_option
 def verify(model: str, key: Path | None, as_json: bool) -> None:
-    """Verify a model: hashes, weights, a finite sample, its signature.
+    """Verify a model: hashes, weights, its images, its signature.
 
-    Checks the SHA-256 of every file, loads the weights strictly and generates a few images; with
-    --key, that it is signed with that key and that no file was changed, added or removed since. The
-    list of revoked weights (GANZOO_REVOCATIONS) is brought up to date first.
-    Exits with 1 if anything is wrong.
+    Checks the SHA-256 of every file, loads the weights strictly, generates a few images and
+    compares them with those of samples.png; with --key, that it is signed with that key and that no
+    file was changed, added or removed since. The list of revoked weights (GANZOO_REVOCATIONS) is
+    brought up to date first. Exits with 1 if anything is wrong.
     """
     import ganzoo
     from ganzoo.gates import said_of

@@ -199,7 +199,8 @@ def _asked(
     own = _integer(options[name], name, 1, high)
     if value not in (None, own):
         raise InputError(
-            f"{spec!r} says {name}={own}, but {value} is asked for", "give one of them"
+            f"{spec!r} says {name}={own}, but {value} is asked for",
+            f"leave it out there; a recipe's own is changed by --set data.{name}={own}",
         )
     return own
 

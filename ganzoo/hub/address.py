@@ -36,7 +36,8 @@ def parse_uri(uri: str) -> HubRef:
     try:
         parsed = parse_hf_uri(uri)
     except HfUriError as error:
-        raise InputError(f"{uri!r} is no valid address: {error.msg.strip()}", grammar) from None
+        problem = error.msg.strip(" .")
+        raise InputError(f"{uri!r} is no valid address: {problem}", grammar) from None
     if parsed.type != "model":
         raise InputError(f"{uri!r} names a {parsed.type}, not a model", grammar)
     folder = PurePosixPath(parsed.path_in_repo)

@@ -58,7 +58,7 @@ def is_transient(error: Exception) -> bool:
 def _retry_after(error: Exception) -> float:
     response = getattr(error, "response", None)
     text = response.headers.get("Retry-After", "") if response is not None else ""
-    return float(text) if text.isdigit() else 0.0
+    return float(text) if text.isdecimal() else 0.0
 
 
 class NoSuchFile(HubError):

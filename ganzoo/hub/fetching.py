@@ -61,33 +61,20 @@ def fetch(
         HubError: it cannot be reached, is not cached, refuses, or holds no model folder.
         IntegrityError: a file is not what its hash promises, also after fetching it again.
     """
-    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub import constants
 
     ref = parse_uri(ref) if isinstance(ref, str) else ref
     offline = local_files_only or constants.HF_HUB_OFFLINE
-    revision = ref.revision
+    here = ref  # and at one commit, from the first file on
 
     def download(name: str, *, again: bool = False) -> Path:
         with one_line(ref, name, offline=offline), _no_half_files(ref.repo_id, cache_dir):
             if not offline:
-                _check_size(replace(ref, revision=revision), name, cache_dir)
-            path = retrying(
-                lambda: hf_hub_download(
-                    ref.repo_id,
-                    name,
-                    subfolder=ref.folder or None,
-                    revision=revision,
-                    force_download=again,
-                    local_files_only=offline,
-                    cache_dir=cache_dir,
-                    library_name="ganzoo",
-                )
-            )
-            return Path(path)
+                _check_size(here, name, cache_dir)
+            return _from_hub(here, name, again=again, offline=offline, cache_dir=cache_dir)
 
-    folder = download(layout.SUMS).parent
-    depth = len(PurePosixPath(ref.folder).parts)
-    revision = [folder, *folder.parents][depth].name  # cache layout: snapshots/<commit>/<folder>
+    sums_file = download(layout.SUMS)
+    folder, here = sums_file.parent, _at_commit(ref, sums_file)
 
     if not offline and _is_other_than_its_name(folder / layout.SUMS):
         download(layout.SUMS, again=True)
@@ -105,7 +92,6 @@ def fetch(
 
     if before_download is not None and not offline:
         large = sorted((needed | wanted) & set(weights.values()))
-        here = replace(ref, revision=revision)
         if not all(_is_cached(here, name, cache_dir) for name in large):
             before_download([_expected(folder, name, files_sha256) or "" for name in large])
 
@@ -126,38 +112,56 @@ def fetch(
     if signature:  # SHA256SUMS does not name it: a folder without one is found out by asking
         with contextlib.suppress(NoSuchFile):
             download(layout.SIGNATURE)
-    return Fetched(folder, replace(ref, revision=revision), hashes)
+    return Fetched(folder, here, hashes)
 
 
 def fetch_file(uri: str, name: str, *, fresh: bool = False) -> tuple[Path, HubRef]:
     """One file of a repository, not verified, and the address at its commit; where it is to be
     `fresh`, the Hub has to answer, and what is cached does not do."""
-    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub import constants
 
     ref = parse_uri(uri)
     offline = constants.HF_HUB_OFFLINE
     with one_line(ref, name, offline=offline):
-        path = retrying(
+        path = _from_hub(ref, name, again=fresh, offline=offline and not fresh)
+    return path, _at_commit(ref, path)
+
+
+def _from_hub(
+    ref: HubRef, name: str, *, again: bool, offline: bool, cache_dir: Path | None = None
+) -> Path:
+    """A file in the client's cache, brought there if it has to be."""
+    from huggingface_hub import hf_hub_download
+
+    return Path(
+        retrying(
             lambda: hf_hub_download(
                 ref.repo_id,
                 name,
                 subfolder=ref.folder or None,
                 revision=ref.revision,
-                force_download=fresh,
-                local_files_only=offline and not fresh,
+                force_download=again,
+                local_files_only=offline,
+                cache_dir=cache_dir,
                 library_name="ganzoo",
             )
         )
-    depth = len(PurePosixPath(ref.folder).parts)
-    return Path(path), replace(ref, revision=Path(path).parents[depth].name)
+    )
+
+
+def _at_commit(ref: HubRef, path: Path) -> HubRef:
+    """The address at the commit of a file of it: the cache has snapshots/<commit>/<folder>/."""
+    return replace(ref, revision=path.parents[len(PurePosixPath(ref.folder).parts)].name)
 
 
 def _is_other_than_its_name(path: Path) -> bool:
     """Whether a small file in the cache lacks the Git hash that the Hub told, which is its name
     there. Nothing else vouches for SHA256SUMS, where a flipped bit may hide a file."""
-    name, data = path.resolve().name, path.read_bytes()
-    git = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-    return re.fullmatch("[0-9a-f]{40}", name) is not None and name != git
+    name = path.resolve().name
+    if not re.fullmatch("[0-9a-f]{40}", name):  # of LFS, and of any size
+        return False
+    data = path.read_bytes()
+    return name != hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
 def _expected(folder: Path, name: str, pinned: Mapping[str, str] | None) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from ganzoo.importing.modules import tensors_of
+from ganzoo.importing import tree
 from ganzoo.importing.tree import Record
 
 NETWORKS = {
@@ -69,7 +69,7 @@ def prefixes(root: Any) -> dict[str, str]:
     for wrapper in WRAPPERS:
         if isinstance(root, Mapping) and isinstance(root.get(wrapper), (Mapping, Record)):
             start, root = f"{start}{wrapper}.", root[wrapper]
-    names = [name for name, _ in tensors_of(root)]
+    names = [name for name, _ in tree.tensors(root)]
     for role, keys in NETWORKS.items():
         for key in (form.format(key) for form in KEYS for key in keys):
             for prefix in (f"{key}.", f"module.{key}."):

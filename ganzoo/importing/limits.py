@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 MOST_STEPS = 2_000_000
 """Operations of all pickles of a file, and items that these copy."""
 DEEPEST = 200
 """Levels of the tree that a file makes."""
 MOST_NESTED = 2
 """Pickles within a pickle: a plain pickle holds a tensor's storage as a file of torch's own."""
-MOST_TUPLE_KEYS = 1000
+MOST_NUMBER_KEYS, MOST_TUPLE_KEYS = 50_000, 1000
+"""Keys of mappings and members of sets, each time that they are used: numbers and tuples can be
+chosen so that looking one up meets all others. The hashes of texts cannot be."""
+LONGEST_KEY = 1000
+"""Two that are equal are compared as a whole, each time."""
 LARGEST_FILE = 1 << 33
 """Bytes; they are read into memory."""
 LONGEST_TEXT = 1 << 24
@@ -32,17 +38,19 @@ class Budget:
         self.steps = MOST_STEPS
         self.memory = 4 * size + (1 << 20)
         self.nested = 0
-        self.tuple_keys = MOST_TUPLE_KEYS
+        self.number_keys, self.tuple_keys = MOST_NUMBER_KEYS, MOST_TUPLE_KEYS
 
     def spend(self, steps: int = 1) -> None:
         self.steps -= steps
         if self.steps < 0:
             raise Unreadable(f"it takes more than {MOST_STEPS:,} steps to read")
 
-    def spend_key(self) -> None:
-        self.tuple_keys -= 1
-        if self.tuple_keys < 0:
-            raise Unreadable(f"it has more than {MOST_TUPLE_KEYS} tuples as keys")
+    def spend_key(self, key: Any) -> None:
+        self.number_keys -= type(key) in (int, float, bool)
+        self.tuple_keys -= type(key) is tuple
+        if self.number_keys < 0 or self.tuple_keys < 0:
+            what = "numbers" if self.number_keys < 0 else "tuples"
+            raise Unreadable(f"it has too many {what} as keys")
 
     def allocate(self, size: int) -> None:
         """Memory that is taken for the values of a tensor, for a text or for bytes."""

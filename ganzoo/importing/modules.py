@@ -3,59 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ganzoo.errors import InputError
+from ganzoo.importing import tree
 from ganzoo.importing.importer import Fate
-from ganzoo.importing.tree import Record, children
+from ganzoo.importing.tree import Record
 
 MOST_TENSORS = 6000
 """What became of each goes into training.json, which is read as a whole."""
-LONGEST_NAME = 1000
 Change = Callable[[Tensor], Tensor]
-_MODULE = ("_parameters", "_buffers", "_modules")
-_NODES = (Record, dict, list, tuple, set, frozenset)
 _LARGEST_NOISE = 1024
 
 
-def tensors_of(tree: Any) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor of a tree with its dotted name, in the file's order.
-
-    A module that was saved whole has the names of its state dict: parameters, buffers and modules
-    in it are not levels of their own.
-    """
-    seen: set[int] = set()  # of nodes: a tensor may well have two names
-    waiting: list[tuple[str, str, Any]] = [("", "", tree)]  # names are long: made when needed
-    while waiting:
-        above, own, node = waiting.pop()
-        if not isinstance(node, (Tensor, *_NODES)):
-            continue
-        name = f"{above}.{own}" if above and own else above or own
-        if isinstance(node, Tensor):
-            yield name, node
-        elif id(node) not in seen:
-            seen.add(id(node))
-            inner = isinstance(node, Record)
-            waiting += reversed(
-                [(name, "" if inner and key in _MODULE else key, c) for key, c in children(node)]
-            )
-
-
 def check_tensors(root: Any) -> None:
-    """Refuse a tree with more tensors, or longer names of them, than any GAN's: reports list them.
+    """Refuse a tree with more tensors, or longer names in it, than any GAN's: reports list them.
 
     Raises:
         InputError: it has.
     """
-    for number, (name, _) in enumerate(tensors_of(root)):
+    for number, _ in enumerate(tree.tensors(root)):
         if number >= MOST_TENSORS:
             raise InputError(f"the file has more than {MOST_TENSORS:,} tensors", "is it of a GAN?")
-        if len(name) > LONGEST_NAME:
-            raise InputError(f"a tensor in the file is called {name[:80]}…", "is it of a GAN?")
 
 
 class Account:
@@ -63,7 +36,7 @@ class Account:
 
     def __init__(self, root: Any) -> None:
         self.tensors: dict[str, Tensor] = {}
-        for name, tensor in tensors_of(root):
+        for name, tensor in tree.tensors(root):
             self.tensors.setdefault(name, tensor)
         self._fates: dict[str, Fate] = {}
 
@@ -209,11 +182,11 @@ def scaled(factor: float) -> Change:
     return lambda tensor: tensor * factor
 
 
-def is_state(tree: Any, *names: str) -> bool:
+def is_state(root: Any, *names: str) -> bool:
     """Whether a tree has tensors of all these names (below `module.`, if it was wrapped so)."""
-    if not isinstance(tree, (Mapping, Record)):
+    if not isinstance(root, (Mapping, Record)):
         return False
-    found = {name.removeprefix("module.") for name, _ in tensors_of(tree)}
+    found = {name.removeprefix("module.") for name, _ in tree.tensors(root)}
     return all(name in found for name in names)
 
 

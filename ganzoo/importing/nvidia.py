@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from ganzoo.errors import InputError
-from ganzoo.importing.modules import LONGEST_NAME, MOST_TENSORS, Account
+from ganzoo.importing.modules import MOST_TENSORS, Account
 from ganzoo.importing.tree import Record, label, shown
 
-MOST_MODULES, MOST_COMPONENTS = 2000, 20
+MOST_MODULES, MOST_COMPONENTS, LONGEST_NAME = 2000, 20, 1000
 _CHANGED = "a changed network cannot be imported"
 
 # -- PyTorch ---------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ganzoo.importing import arrays, storages
-from ganzoo.importing.limits import LONGEST_NAME, MOST_NESTED, Budget, Unreadable
+from ganzoo.importing.limits import LONGEST_KEY, LONGEST_NAME, MOST_NESTED, Budget, Unreadable
 from ganzoo.importing.tree import Record, Reference
 
 if TYPE_CHECKING:
@@ -75,16 +75,15 @@ def _odd(what: str) -> NoReturn:
 
 
 def key(value: Any, budget: Budget) -> Any:
-    """`value` as a key: nothing whose hash takes long, or that collides with others at will (tuples
-    of numbers can be chosen so: they are few)."""
+    """`value` as a key: nothing whose hash or comparison takes long, and few that collide with
+    others at will."""
+    budget.spend_key(value)
     simple = (str, bytes, int, float, bool, type(None))
-    parts: tuple[Any, ...] = (value,)
-    if type(value) is tuple and len(value) <= 8:
-        parts = value
-        budget.spend_key()
-    for part in parts:
+    for part in value if type(value) is tuple and len(value) <= 8 else (value,):
         if type(part) not in simple and not isinstance(part, (Record, Tensor)):
             raise Unreadable(f"it has a {type(part).__name__} as a key")
+        if type(part) in (str, bytes) and len(part) > LONGEST_KEY:
+            raise Unreadable("it has a very long text as a key")
         if type(part) is int and abs(part) >= 1 << 60:
             raise Unreadable("it has a very large number as a key")
     return value

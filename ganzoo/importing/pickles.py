@@ -20,6 +20,8 @@ from ganzoo.importing.storages import Storage
 from ganzoo.importing.tree import Record, Reference, children
 
 _DAMAGED = "it is damaged, or no pickle"
+_NOTHING = object()
+"""In the memo, where nothing was put."""
 
 
 class Machine:
@@ -30,7 +32,7 @@ class Machine:
         self._persistent = persistent
         self._stack: list[Any] = []
         self._marked: list[list[Any]] = []  # the stacks below each mark
-        self._memo: dict[int, Any] = {}
+        self._memo: list[Any] = []  # a mapping's keys could be chosen so that they collide
         self._awaiting: dict[int, Tensor] = {}
 
     def run(self, source: Source) -> Any:
@@ -117,14 +119,19 @@ class Machine:
             self._to_mark()
 
     def _put(self, index: int) -> None:
-        if not 0 <= index < 1 << 32:  # as text it may have any size: those could collide at will
+        if index < 0:
             raise Unreadable(_DAMAGED)
-        self._memo[index] = self._top()
+        gap = max(0, index - len(self._memo))  # none, in what picklers write
+        self.budget.spend(gap)
+        self._memo += [_NOTHING] * gap
+        self._memo[index : index + 1] = [self._top()]
 
     def _memoize(self, _: Any) -> None:
-        self._memo[len(self._memo)] = self._top()
+        self._memo.append(self._top())
 
     def _get(self, index: int) -> None:
+        if index < 0 or self._memo[index] is _NOTHING:
+            raise Unreadable(_DAMAGED)
         self._push(self._memo[index])
 
     # -- values --

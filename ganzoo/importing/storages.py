@@ -93,7 +93,7 @@ def tensor(
     span = sum((n - 1) * step for n, step in zip(size, stride)) + 1 if numel else 0
     if max(offset + span, numel) * dtype.itemsize > storage.size:
         raise Unreadable("a tensor in it reaches beyond its storage")
-    budget.allocate(span * dtype.itemsize)
+    budget.allocate(max(span, numel) * dtype.itemsize)  # values that overlap are copied apart
     first = storage.start + offset * dtype.itemsize
     out = torch.empty(0, dtype=dtype)
 

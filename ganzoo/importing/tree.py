@@ -16,8 +16,10 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from ganzoo.errors import InputError
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Record:
     """An object of the file: what would have been called, with what, and its state.
 
@@ -38,8 +40,12 @@ class Record:
         """A value of a state that is a mapping."""
         return self.state.get(key, default) if isinstance(self.state, dict) else default
 
+    def __repr__(self) -> str:
+        # not of what it holds: a few bytes of a file can make that 2^100 values long
+        return f"<{type(self).__name__} {self.module}.{self.name}>"
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Reference(Record):
     """A class or function that the file names and does not call."""
 
@@ -62,6 +68,9 @@ class Checkpoint:
     root: Any
 
 
+LONGEST_PATH = 4000
+_NODES = (Record, dict, list, tuple, set, frozenset)
+_MODULE = ("_parameters", "_buffers", "_modules")
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel = 2
 
@@ -97,23 +106,35 @@ def children(node: Any) -> Iterator[tuple[str, Any]]:
 
 
 def nodes(root: Any) -> Iterator[tuple[str, Any]]:
-    """(dotted path, value) of everything in a tree, in the file's order, each node once."""
+    """(dotted path, value) of everything in a tree, in the file's order; each node once, a leaf as
+    often as nodes hold it.
+
+    A module that was saved whole has the names of its state dict: parameters, buffers and modules
+    in it are not levels of their own.
+
+    Raises:
+        InputError: a path is longer than any GAN's.
+    """
     seen: set[int] = set()
-    waiting = [("", "", root)]
+    waiting = [("", "", root)]  # paths are long: made when needed
     while waiting:
-        prefix, name, value = waiting.pop()
-        path = prefix + name
-        if isinstance(value, (Record, Tensor, dict, list, tuple, set, frozenset)):
+        above, own, value = waiting.pop()
+        path = f"{above}.{own}" if above and own else above or own
+        if len(path) > LONGEST_PATH:  # nodes that hold one another in a row could make any length
+            raise InputError(f"something in the file is called {path[:80]}…", "is it of a GAN?")
+        if isinstance(value, _NODES):
             if id(value) in seen:
                 continue
             seen.add(id(value))
         yield path, value
-        below = f"{path}." if path else ""
-        waiting += reversed([(below, name, child) for name, child in children(value)])
+        hidden = _MODULE if isinstance(value, Record) else ()
+        waiting += reversed(
+            [(path, "" if name in hidden else name, child) for name, child in children(value)]
+        )
 
 
 def tensors(root: Any) -> Iterator[tuple[str, Tensor]]:
-    """(dotted path, tensor) of every tensor in a tree, each once."""
+    """(dotted path, tensor) of every tensor in a tree: one that has two names is given twice."""
     return ((path, value) for path, value in nodes(root) if isinstance(value, Tensor))
 
 

@@ -76,7 +76,8 @@ def write_plugin(
     }
 
     def filled(text: str) -> str:
-        return re.sub("|".join(words), lambda word: words[word[0]], text)  # longer words come first
+        # whole words: the licences speak of AUTHORS
+        return re.sub(rf"\b({'|'.join(words)})\b", lambda word: words[word[0]], text)
 
     folder = Path(f"ganzoo-{name}") if folder is None else Path(folder)
     _refuse_full(folder)

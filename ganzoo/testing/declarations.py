@@ -45,8 +45,10 @@ def _hook_faults(plugin: plugins.Plugin) -> Iterator[str]:
     except Exception:  # that it does not import is the subject of `loads`
         return
     for name, function in vars(module).items():
-        if not hasattr(function, f"{hookspecs.PROJECT}_impl"):
+        options = getattr(function, f"{hookspecs.PROJECT}_impl", None)
+        if not isinstance(options, dict):
             continue
+        name = options["specname"] or name
         spec = getattr(hookspecs, name, None)
         if spec is None:
             yield f"{name} is no hook of ganzoo"

@@ -245,11 +245,7 @@ def finite_gradients(target: BuiltTarget) -> None:
     loss = NonSaturating()
     for way in options:
         step = reference.make_step(G, D, role=target.kind, options=way)
-        terms = (
-            loss.generator_terms(step)
-            if target.kind == "generator"
-            else loss.discriminator_terms(step)
-        )
+        terms = reference.terms_of(loss, step, target.kind)
         total = torch.stack([*terms.values(), *_other_outputs(target, network)]).sum()
         if not total.requires_grad:
             raise CheckFailed("the output carries no gradient", "do not detach it or use no_grad")

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, one_hot
+from torch.nn.functional import leaky_relu
 
 from ganzoo.configs import DiscriminatorConfig, GeneratorConfig
-from ganzoo.errors import InputError
 from ganzoo.models import Discriminator, Generator, build
+from ganzoo.nn import with_one_hot
 from ganzoo.parts import Part, PartRegistry, variants
 from ganzoo.rng import Draws
 from ganzoo.testing.results import CheckFailed
@@ -33,7 +33,7 @@ class ReferenceGenerator(Generator):
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         self.check_labels(labels)
-        x = _with_labels(z, labels, self.num_classes)
+        x = with_one_hot(z, labels, self.num_classes)
         images: Tensor = self.image(leaky_relu(self.hidden(x), 0.2)).tanh()
         return images.view(-1, *self.image_shape)
 
@@ -47,15 +47,10 @@ class ReferenceDiscriminator(Discriminator):
         self.score = nn.Linear(16, 1)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        if self.num_classes and labels is None:
-            raise InputError("the critic is conditional and needs labels", "pass labels")
-        x = _with_labels(x.flatten(1), labels, self.num_classes)
+        self.check_labels(labels)
+        x = with_one_hot(x.flatten(1), labels, self.num_classes)
         scores: Tensor = self.score(leaky_relu(self.hidden(x), 0.2)).squeeze(1)
         return scores
-
-
-def _with_labels(x: Tensor, labels: Tensor | None, num_classes: int) -> Tensor:
-    return x if labels is None else torch.cat([x, one_hot(labels, num_classes).to(x.dtype)], dim=1)
 
 
 GENERATOR = Part(
@@ -153,6 +148,13 @@ def labels_of(num_classes: int, n: int = BATCH) -> Tensor | None:
 
 def latents(z_dim: int, n: int = BATCH, *, seed: int = 0) -> Tensor:
     return Draws(seed, "check/z", 0).normal(n, z_dim)
+
+
+def terms_of(loss: Any, step: Step, role: str) -> Any:
+    """What a loss returns for the update of D or of G."""
+    if role == "discriminator":
+        return loss.discriminator_terms(step)
+    return loss.generator_terms(step)
 
 
 def make_step(

@@ -8,6 +8,7 @@ import functools
 import importlib
 import importlib.metadata
 import os
+import re
 import sys
 import tempfile
 import tomllib
@@ -273,11 +274,14 @@ def read_project(folder: Path) -> dict[str, Any]:
         project: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8")).get("project", {})
         if not project.get("name") or not _entries(project):
             raise PluginError(f"{path} declares no plugin", remedy)
+        for text in (project["name"], project.get("version", "0")):
+            if not re.fullmatch(r"\w[\w.!+-]*", text, re.ASCII):  # a folder is named after them
+                raise TypeError
     except OSError as error:
         raise PluginError(f"cannot read {path}: {error.strerror}", remedy) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PluginError(f"{path} is no valid TOML: {error}", "mend that line") from error
-    except (AttributeError, TypeError) as error:  # a text where a table should be
+    except (AttributeError, TypeError) as error:  # a text where a table should be, …
         raise PluginError(f"{path} has an odd [project] table", remedy) from error
     return project
 

@@ -30,11 +30,7 @@ class Play:
     def terms(self, role: Role, *, index: int = 0) -> dict[str, Any]:
         """All terms of one update, the lazy ones too."""
         step = reference.make_step(self.G, self.D, role=role, index=index)
-        terms = (
-            self.loss.discriminator_terms(step)
-            if role == "discriminator"
-            else self.loss.generator_terms(step)
-        )
+        terms = reference.terms_of(self.loss, step, role)
         if not isinstance(terms, Mapping):
             raise CheckFailed(f"{role}_terms returns a {type(terms).__name__}", "return a dict")
         found = dict(terms)
@@ -85,11 +81,7 @@ def loss_only_computes(target: BuiltTarget) -> None:
             for who, network in play.networks.items()
             for name, parameter in network.named_parameters()
         }
-        step = reference.make_step(play.G, play.D, role=role)
-        if role == "discriminator":
-            play.loss.discriminator_terms(step)
-        else:
-            play.loss.generator_terms(step)
+        reference.terms_of(play.loss, reference.make_step(play.G, play.D, role=role), role)
         for who, network in play.networks.items():
             for name, parameter in network.named_parameters():
                 if parameter.grad is not None:

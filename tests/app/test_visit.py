@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import ganzoo
-from ganzoo import loading, provenance
+from ganzoo import checkpoint, loading, provenance
 from ganzoo.app import pictures
 from ganzoo.app import visit as visiting
 from ganzoo.app.pictures import Move, Picture
@@ -202,6 +202,31 @@ def test_a_model_that_goes_meanwhile_is_one_line(tmp_path: Path) -> None:
     visit.shelf.generator("dcgan.mnist")
     with pytest.raises(GanzooError, match="there is no model folder"):
         visit.show([picture])
+
+
+def test_a_model_that_is_trained_on_meanwhile_is_loaded_anew(tmp_path: Path) -> None:
+    folder, pictures = tmp_path / "model", tmp_path / "pictures"
+    shutil.copytree(bundled("gan.mnist"), folder)
+    pictures.mkdir()
+    visit = Visit(Shelf([str(folder)]), pictures)
+    former = visit.draw(str(folder), "1-2", None, 1, "const")
+    shown = read(visit.show(former)[0])
+
+    G = ganzoo.load(folder)
+    next(G.parameters()).data *= 2
+    checkpoint.save(tmp_path / "anew", G, name="gan.mnist", training={})
+    shutil.rmtree(folder)
+    (tmp_path / "anew").rename(folder)
+    again = visit.draw(str(folder), "1-2", None, 1, "const")
+    assert visit.shelf.generator(str(folder)) is visit.shelf.generator(str(folder))
+    path = visit.show(again)[0]
+    assert np.abs(read(path).astype(int) - G.sample(seeds=[1]).to_uint8()[0]).max() <= 1
+    assert not np.array_equal(read(path), shown)
+    assert again[0].name != former[0].name  # a browser takes one name for one picture
+    assert visit.keep_picture(former, again[0]) == again[:1]
+    for ask in (visit.show, lambda some: visit.film(some, 2, 10, "gif")):
+        with pytest.raises(GanzooError, match="was trained on since that picture: draw again"):
+            ask(former)
 
 
 def test_a_folder_may_be_named_with_a_slash(

@@ -204,6 +204,8 @@ def test_two_plugins_that_claim_a_part(ganzoo, refused, model, site, tmp_path, o
         (["--seeds", "9-5"], "write 5-9"),
         (["--seeds", f"0-{2**63}"], "out of range"),
         (["--seeds", "0-99999999999"], "too many for one call"),
+        (["--seeds", "9" * 5000], "is no seed: write 0-63,100"),
+        (["--mix", "9" * 5000], "is no seed: write --mix 7"),
         (["--seeds", "1,2", "-n", "3"], "give one of the two"),
         (["-n", "0"], "ask for 1 image or more"),
         (["-n", "1025"], "a grid holds at most 1,024"),

@@ -99,6 +99,17 @@ def test_models_tells_what_is_damaged_and_lets_no_name_steer_the_terminal(
     assert {entry["name"] for entry in listed if entry["problem"]} == {"bad"}
 
 
+def test_json_steers_no_terminal_and_means_the_same(ganzoo, model, tmp_path):
+    summary = "\x9b31mred \u202e \U000e0041 é 中"  # CSI in one character, and others unseen
+    folder = shutil.copytree(model, tmp_path / "odd")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "summary": summary}))
+    layout.write_sums(folder)
+    said = ganzoo("info", str(folder), "--json").stdout
+    assert json.loads(said)[0]["summary"] == summary
+    assert said.replace("\n", "").isprintable() and "é 中" in said
+
+
 def test_a_long_list_is_no_table(capsys, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     rows = [{"a": str(k), "b": True} for k in range(3000)]

@@ -12,7 +12,8 @@ from PIL import Image
 
 import ganzoo as package
 from ganzoo import files, provenance
-from ganzoo.cli.generate import find_target, parse_labels, parse_seeds
+from ganzoo.cli.asked import parse_labels, parse_seeds
+from ganzoo.cli.generate import find_target
 from ganzoo.contact_sheet import contact_sheet
 
 

@@ -123,9 +123,9 @@ def test_what_is_refused(refused, picture, tmp_path, monkeypatch, change, said):
 @pytest.mark.parametrize(
     "options, said",
     [
-        (["--seed", 1], "--latent and --seed are both given"),
-        (["--class-grid"], "--latent and --class-grid are both given"),
-        (["--truncation", 0.5], "--latent and --truncation are both given"),
+        (["--seed", 1], "--latent takes no --seed:"),
+        (["--class-grid"], "--latent takes no --class-grid:"),
+        (["--truncation", 0.5], "--latent takes no --truncation:"),
         (["-o", "a.npz"], "--latent does not write a.npz: use -o grid.png"),
         (["-o", "folder/"], "--latent does not write folder/"),
     ],

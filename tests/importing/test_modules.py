@@ -15,10 +15,9 @@ from ganzoo.importing.modules import (
     check_tensors,
     fixed_noise,
     scaled,
-    tensors_of,
     trained_levels,
 )
-from ganzoo.importing.tree import Record
+from ganzoo.importing.tree import Record, tensors
 
 ONE = torch.ones(2)
 
@@ -30,13 +29,13 @@ def module(**state: Any) -> Record:
 def test_a_whole_module_has_the_names_of_its_state_dict() -> None:
     inner = module(_parameters={"weight": ONE, "bias": None}, _buffers={"mean": ONE})
     tree = {"net": module(_modules={"0": inner}, training=True), "list": [ONE, {"x": 3}]}
-    assert [name for name, _ in tensors_of(tree)] == ["net.0.weight", "net.0.mean", "list.0"]
+    assert [name for name, _ in tensors(tree)] == ["net.0.weight", "net.0.mean", "list.0"]
 
 
 def test_a_tree_that_holds_itself_has_an_end_and_a_tensor_may_have_two_names() -> None:
     tree: dict[str, Any] = {"a": ONE, "b": ONE}
     tree["again"] = [tree]
-    assert [name for name, _ in tensors_of(tree)] == ["a", "b"]
+    assert [name for name, _ in tensors(tree)] == ["a", "b"]
 
 
 def test_every_tensor_is_accounted_for() -> None:

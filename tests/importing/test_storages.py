@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import struct
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -62,6 +63,16 @@ def test_many_views_of_one_storage_are_bounded(trap: Trap) -> None:
 
     def many(push: bytes) -> bytes:
         return b"(" + b"".join(one(push) for _ in range(2000)) + b"l"
+
+    with pytest.raises(CheckpointError, match="several times the memory"):
+        read(trap.set(storage_file(many, numel=4096)))
+
+
+def test_values_that_overlap_are_counted_as_often_as_they_are_copied(trap: Trap) -> None:
+    one = view(0, (64, 64), (1, 1))  # of 127 values
+
+    def many(push: bytes) -> bytes:
+        return b"(" + b"".join(one(push) for _ in range(200)) + b"l"
 
     with pytest.raises(CheckpointError, match="several times the memory"):
         read(trap.set(storage_file(many, numel=4096)))
@@ -130,6 +141,16 @@ def test_nesting_of_files_is_bounded(trap: Trap) -> None:
         inner = legacy(within(inner))
     with pytest.raises(CheckpointError, match="files within files"):
         read(trap.set(inner))
+
+
+def test_storages_with_long_names_are_refused_at_once(trap: Trap) -> None:
+    """Equal texts that are not the same would be compared byte by byte, again and again."""
+    name = text("k" * (1 << 22))
+    keys = name + b"q\x000" + name + b"q\x010(" + b"h\x00h\x01" * 50_000 + b"l"
+    start = time.process_time()
+    with pytest.raises(CheckpointError, match="list of storages"):
+        read(trap.set(legacy(b"N", keys)))
+    assert time.process_time() - start < 5
 
 
 def test_older_files_that_lie_are_refused(trap: Trap) -> None:

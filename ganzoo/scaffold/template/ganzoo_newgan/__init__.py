@@ -10,7 +10,7 @@ from ganzoo import Part, hookimpl
 GANZOO_API = 1
 
 PAPER = (
-    "Huang et al. 2024, The GAN is dead; long live the GAN! A Modern Baseline GAN, arXiv:2501.05441"
+    "Huang et al. 2024, The GAN is dead; long live the GAN! A Modern GAN Baseline, arXiv:2501.05441"
 )
 
 

@@ -1,7 +1,7 @@
 """The loss of Huang et al. 2024, "The GAN is dead; long live the GAN!", sections 2.1 and 2.2.
 
 D scores each real image above a fake of its pair, and G the other way round (the relativistic
-pairing of Jolicoeur-Martineau 2018):
+pairing of Jolicoeur-Martineau 2019):
 
     D minimises E[softplus(D(fake) - D(real))] + gamma / 2 (R1 + R2)
     G minimises E[softplus(D(real) - D(fake))]

@@ -41,7 +41,6 @@ def ganzoo_discriminators() -> Iterable[Part]:
             factory="ganzoo_dcgan.networks:Discriminator",
             config="ganzoo_dcgan.config:DiscriminatorConfig",
             tiny={"image_shape": [1, 16, 16], "width": 8},
-            provides=frozenset({"conditional"}),
             summary="Strided convolutions, LeakyReLU; norm = batch, layer, instance or none",
             paper=_PAPER,
         )

@@ -218,12 +218,16 @@ def label_of(config: Mapping[str, Any], D: Moves | None, asked: int) -> Label:
         return Label(asked or numbers, asked or numbers)
     values = _values(attributes)
     sizes = [len(of_one) for of_one in values.values()]
-    classes = math.prod(sizes) if sizes and sum(sizes) == numbers else 0
-    if not 0 < classes * numbers <= _LARGEST:
+    classes = math.prod(sizes)
+    if not all(sizes) or sum(sizes) != numbers:
         raise InputError(
-            f"{numbers} numbers of the generator's input are a label"
-            + (f", which has {classes:,} combinations of attributes" if classes else ""),
+            f"{numbers} numbers of the generator's input are a label",
             f"give --set classes={numbers} if it is one of {numbers} classes",
+        )
+    if classes * numbers > _LARGEST:
+        raise InputError(
+            f"its label has {len(sizes)} attributes, of too many combinations to be classes",
+            f"at most {_LARGEST // numbers:,} can be imported",
         )
     places = torch.meshgrid(*map(torch.arange, sizes), indexing="ij")
     codes = [one_hot(place.flatten(), size) for place, size in zip(places, sizes, strict=True)]

@@ -449,3 +449,15 @@ def test_rosinality_that_was_not_trained_to_its_end() -> None:
         theirs.progression[0].conv[layer].conv.bias.data.zero_()
     with pytest.raises(InputError, match="--set resolution=16"):
         Rosinality().convert(checkpoint(theirs.state_dict()))
+
+
+@pytest.mark.parametrize("odd", ["x", "progression.x", "to_rgb.x.weight"])
+@pytest.mark.parametrize("key", ["g_running", "discriminator"])
+def test_rosinality_with_a_tensor_too_many(key: str, odd: str) -> None:
+    root = {
+        "g_running": randomised(RosinalityGenerator(5, 3, [6, 5])).state_dict(),
+        "discriminator": RosinalityDiscriminator(3, [6, 5]).state_dict(),
+    }
+    root[key][odd] = torch.zeros(2)
+    with pytest.raises(InputError, match=f"does not have: {key}.{odd}"):
+        Rosinality().convert(checkpoint(root))

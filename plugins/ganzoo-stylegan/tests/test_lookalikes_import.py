@@ -241,6 +241,18 @@ def test_rosinality_up_to_the_resolution_that_was_trained(tmp_path: Path) -> Non
         imported(tmp_path, root, "resolution=64")
 
 
+@pytest.mark.parametrize("odd", ["x", "generator.x", "generator.to_rgb.x", "progression"])
+@pytest.mark.parametrize("key", ["g_running", "discriminator"])
+def test_rosinality_with_a_tensor_too_many(tmp_path: Path, key: str, odd: str) -> None:
+    root = {
+        "g_running": randomised(StyledGenerator([6, 5], 8, 2, 9)).state_dict(),
+        "discriminator": StyleDiscriminator([6, 5], 9, False).state_dict(),
+    }
+    root[key][odd] = torch.zeros(2)
+    with pytest.raises(InputError, match=f"does not have: {key}.{odd}"):
+        imported(tmp_path, root)
+
+
 # -- pytorch_GAN_zoo -------------------------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ import torch
 
 from ganzoo.errors import InputError
 from ganzoo.importing.importer import Converted, Importer, Network
-from ganzoo.importing.modules import Account, Moves, is_state, scaled, trained_levels
+from ganzoo.importing.modules import Account, Moves, is_state, number_in, scaled, trained_levels
 from ganzoo.importing.tree import Checkpoint, Record
 from ganzoo_progan.importing.lookalikes_config import RosinalityConfig
 
@@ -120,8 +120,8 @@ def _generator(G: Moves, resolution: int | None, notes: list[str]) -> Network:
         G.move(f"to_rgb.{k}.weight", f"to_rgb.{k}.weight", scaled(math.sqrt(fmaps[k])), PLAIN)
         G.move(f"to_rgb.{k}.bias", f"to_rgb.{k}.bias")
     for name in G.names:
-        level = int(name.split(".")[1]) if name.startswith(("progression.", "to_rgb.")) else -1
-        _drop(G, name, reached=level < levels)
+        level = number_in(name, 1) if name.startswith(("progression.", "to_rgb.")) else None
+        _drop(G, name, reached=level is None or level < levels)
     return Network("progan", config, G.state)
 
 
@@ -170,6 +170,6 @@ def _discriminator(D: Moves, generator: Network) -> Network | None:
     D.move("linear.weight", "blocks.0.score.weight", scaled(math.sqrt(dense)), PLAIN)
     D.move("linear.bias", "blocks.0.score.bias")
     for name in D.names:
-        place = name.split(".")[1]
-        _drop(D, name, reached=not place.isdecimal() or int(place) >= count - levels)
+        place = number_in(name, 1)
+        _drop(D, name, reached=place is None or place >= count - levels)
     return Network("progan", config, D.state)

@@ -15,7 +15,6 @@ PYTORCH_GAN = "eriklindernoren/PyTorch-GAN"
 _MLP = [f"model.{k}" for k in (0, 2, 3, 5, 6, 8, 9, 11)]
 _MLP_WIDTHS = [128, 256, 256, 512, 512, 1024, 1024]
 _DCGAN = ["l1.0", *(f"conv_blocks.{k}" for k in (0, 2, 3, 6, 7, 9))]
-_CRITIC = [*(f"model.{k}" for k in (0, 3, 6, 7, 10, 11, 14)), "adv_layer.0"]
 
 
 def is_mlp(found: list[Found]) -> bool:
@@ -31,16 +30,6 @@ def is_upsampling_dcgan(found: list[Found]) -> bool:
     return [f.name for f in body] == _DCGAN and all(
         f.weight[2:] == (3, 3) for f in body if f.kind == "conv"
     )
-
-
-def critic_settings(found: list[Found], asked: PlainConfig) -> PlainConfig:
-    """What is known of the critic beside its DCGAN: every convolution, of 3x3, halves the size."""
-    convolutions = [f for f in found if f.kind == "conv"]
-    theirs = [f.name for f in found] == _CRITIC and all(f.weight[2] == 3 for f in convolutions)
-    if not theirs or asked.discriminator_strides or asked.discriminator_paddings:
-        return asked
-    count = len(convolutions)
-    return replace(asked, discriminator_strides=(2,) * count, discriminator_paddings=(1,) * count)
 
 
 def program(found: list[Found]) -> str:

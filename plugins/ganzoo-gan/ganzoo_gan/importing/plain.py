@@ -67,8 +67,7 @@ class Plain(Importer):
         discriminator = None
         if "discriminator" in where and config.discriminator:
             D = account.network("discriminator", where["discriminator"], without=WRAPPERS)
-            shape = list(made.settings["image_shape"])
-            discriminator = _critic(D, config, shape, beside=found)
+            discriminator = _critic(D, config, list(made.settings["image_shape"]))
             notes.append("The discriminator's scores are raw: a sigmoid behind them is left out.")
         elif "discriminator" in where:
             account.drop(where["discriminator"], "left out, as was asked for")
@@ -87,18 +86,13 @@ def _modules(network: Moves) -> list[Found] | None:
     return modules_of(network.tensors())
 
 
-def _critic(
-    D: Moves, config: PlainConfig, image_shape: list[int], *, beside: list[Found]
-) -> Network:
-    """`beside`: the generator's modules."""
+def _critic(D: Moves, config: PlainConfig, image_shape: list[int]) -> Network:
     found = _modules(D)
     if found is None or not is_chain(found):
         raise InputError(
             "the discriminator is not one layer after another",
             "give --set discriminator=false for the generator alone",
         )
-    if known.is_upsampling_dcgan(beside):
-        config = known.critic_settings(found, config)
     questions = Questions()
     made = critic(found, config, image_shape, questions)
     questions.ask(" (or --set discriminator=false)")

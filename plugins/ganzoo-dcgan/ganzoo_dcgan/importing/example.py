@@ -9,7 +9,6 @@ of it in the program.
 from __future__ import annotations
 
 from ganzoo.errors import InputError
-from ganzoo.importing.gan_zoo import Label
 from ganzoo.importing.importer import Converted, Importer
 from ganzoo.importing.layers import Found, is_plain_dcgan, modules_of, prefixes
 from ganzoo.importing.modules import Account
@@ -39,13 +38,12 @@ class Example(Importer):
             raise InputError("the file has no generator", "import the generator's file")
         G = account.network("generator", where["generator"], without=("module",))
         found = _modules(checkpoint, "generator") or []
-        label = Label(classes, classes)
-        generator = stack.generator(G, *stack.split(found), label=label, output="tanh")
+        generator = stack.generator(G, *stack.split(found), num_classes=classes, output="tanh")
         discriminator, notes = None, [NOTE]
         critic = _modules(checkpoint, "discriminator")
         if critic and stack.is_critic(critic):
             D = account.network("discriminator", where["discriminator"], without=("module",))
-            discriminator = stack.discriminator(D, *stack.split(critic), seen=classes)
+            discriminator = stack.discriminator(D, *stack.split(critic), num_classes=classes)
         elif "discriminator" in where:
             account.drop(where["discriminator"], "the discriminator is not a DCGAN's")
             notes.append("The file's discriminator is not a DCGAN's, and was left out.")

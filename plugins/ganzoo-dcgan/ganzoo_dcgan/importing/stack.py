@@ -18,16 +18,23 @@ NO_LABEL = Label()
 
 
 def generator(
-    G: Moves, convolutions: list[str], norms: list[str], *, label: Label, output: str
+    G: Moves,
+    convolutions: list[str],
+    norms: list[str],
+    *,
+    num_classes: int = 0,
+    label: Label | None = None,
+    output: str,
 ) -> Network:
     """Of `convolutions` (transposed), the names in order, and of the norms behind all but the last.
-    `label` joins z.
+    One of `num_classes` joins z, one-hot, or another `label`.
 
     Raises:
         InputError: ours has no such sizes or widths.
     """
     size = 4 * 2 ** (len(convolutions) - 1)
     shapes = [G.shape(f"{name}.weight") for name in convolutions]
+    label = label or Label(num_classes, num_classes)
     z_dim = without_label(shapes[0][0], label.numbers)
     width = shapes[-1][0]
     _check(size, [shape[1] for shape in shapes[:-1]], width)
@@ -57,17 +64,17 @@ def discriminator(
     convolutions: list[str],
     norms: list[str],
     *,
-    seen: int = 0,
+    num_classes: int = 0,
     named: Label = NO_LABEL,
 ) -> Network:
     """Of `convolutions`, and of the norms behind all but the first and last of them. It sees one of
-    `seen` classes beside the image, or `named` is what it names behind the score."""
+    `num_classes` beside the image, or `named` is what it names behind the score."""
     size = 4 * 2 ** (len(convolutions) - 1)
     shapes = [D.shape(f"{name}.weight") for name in convolutions]
     _check(size, [shape[0] for shape in shapes[-2::-1]], shapes[0][0])
     config = {
-        "image_shape": [shapes[0][1] - seen, size, size],
-        "num_classes": named.classes or seen,
+        "image_shape": [shapes[0][1] - num_classes, size, size],
+        "num_classes": named.classes or num_classes,
         "width": shapes[0][0],
         "max_width": shapes[-2][0],
     }

@@ -154,12 +154,14 @@ def minibatch_stddev(
     return torch.cat([x, appended.expand(n, channels, height, width)], dim=1)
 
 
-def with_one_hot(x: Tensor, labels: Tensor | None, num_classes: int) -> Tensor:
-    """x (N, C, …) and labels (N,) to (N, C + num_classes, …): the one-hot label joins a vector, or
-    an image as constant maps. Without labels, x as it is."""
+def with_one_hot(
+    x: Tensor, labels: Tensor | None, num_classes: int, *, length: float = 1.0
+) -> Tensor:
+    """x (N, C, …) and labels (N,) to (N, C + num_classes, …): the one-hot label, times `length`,
+    joins a vector, or an image as constant maps. Without labels, x as it is."""
     if labels is None:
         return x
-    code = one_hot(labels, num_classes).to(x.dtype)
+    code = one_hot(labels, num_classes).to(x.dtype) * length
     code = code[(..., *(None,) * (x.ndim - 2))].expand(-1, -1, *x.shape[2:])
     return torch.cat([x, code], dim=1)
 

@@ -8,8 +8,13 @@ equalised layers, which are left out here.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
 
 from ganzoo.errors import InputError
 from ganzoo.importing.importer import Network
@@ -20,6 +25,7 @@ PROGRAM = "facebookresearch/pytorch_GAN_zoo"
 OUTPUTS = {"WGANGP": "none", "Logistic": "none", "DCGAN": "tanh", "MSE": "tanh"}
 """Criterion of training -> the generator's last activation."""
 OTHER_CRITIC = "a discriminator whose numbers besides the score are not those of the classes"
+_LARGEST = 1 << 24
 OTHER_CRITIC_NOTE = f"The discriminator was left out: it is {OTHER_CRITIC}."
 
 
@@ -116,14 +122,14 @@ class Equalised:
 
 
 def progressive_discriminator(
-    D: Moves, config: Mapping[str, Any], image_shape: list[int], *, classes: int, part: str
+    D: Moves, config: Mapping[str, Any], image_shape: list[int], *, label: Label, part: str
 ) -> Network | None:
     """The critic of the program's PGAN and StyleGAN, as `part`: ProGAN's, or one of the same layers
-    and settings. Its first number is the score; with `classes`, the others name them. None where it
+    and settings. Its first number is the score; with a `label`, the others name it. None where it
     has other numbers."""
     scales = D.count("fromRGBLayers.{}.weight")
     start = sorted({name.rpartition(".")[0] for name in D.names if name.startswith("groupScale")})
-    if len(start) != 2 or D.shape("decisionLayer.weight")[0] != 1 + classes:
+    if len(start) != 2 or D.shape("decisionLayer.weight")[0] != 1 + label.numbers:
         return None
     fmaps = [D.shape(f"fromRGBLayers.{k}.weight")[0] for k in range(scales)]
     groups = D.shape(f"{start[0]}.weight")[1] > fmaps[0]
@@ -135,8 +141,8 @@ def progressive_discriminator(
         "fused_scale": False,
         "dense_width": D.shape(f"{start[1]}.weight")[0],
     }
-    if classes:
-        settings |= {"num_classes": classes, "conditioning": "auxiliary"}
+    if label.classes:
+        settings |= {"num_classes": label.classes, "conditioning": "auxiliary"}
     layers = Equalised(D, config)
     for k in range(scales):
         layers.move(f"fromRGBLayers.{k}", f"from_rgb.{k}.conv")
@@ -146,12 +152,60 @@ def progressive_discriminator(
     layers.move(start[0], "blocks.0.conv")
     layers.move(start[1], "blocks.0.dense")
     layers.move("decisionLayer", "blocks.0.score", gain=1.0)
+    for leaf in ("weight", "bias"):
+        ours = f"blocks.0.score.{leaf}"
+        D.state[ours] = label.scores(D.state[ours])
+        if label.change:
+            D.account(f"decisionLayer.{leaf}", ours, f"times the layer's gain, {label.change}")
     return Network(part, settings, D.state)
 
 
-def classes(config: Mapping[str, Any], D: Moves | None, asked: int) -> int:
-    """How many numbers of the generator's input, the last ones, are a one-hot label: as many as
-    the discriminator has besides its score.
+@dataclass(frozen=True)
+class Label:
+    """What of the generator's input, behind z, stands for a class.
+
+    Attributes:
+        numbers: how many there are.
+        classes: as many, of a one-hot label. Of a label with several attributes, each of which is
+            one-hot, a class is a combination of theirs.
+        codes: (classes, numbers), of each combination; None of a one-hot label.
+        attributes: how many the label has.
+    """
+
+    numbers: int = 0
+    classes: int = 0
+    codes: Tensor | None = None
+    attributes: int = 1
+    notes: tuple[str, ...] = ()
+
+    @property
+    def change(self) -> str:
+        """What becomes of a layer for it, in words."""
+        return "" if self.codes is None else "summed up for each combination of attributes"
+
+    def of_classes(self, weight: Tensor) -> Tensor:
+        """Weights of each number (numbers, …) to those of each class (classes, …)."""
+        if self.codes is None:
+            return weight
+        each = weight[0].numel()
+        if self.classes * each > _LARGEST:
+            raise InputError(
+                f"its label has {self.classes:,} combinations, which would be a layer of"
+                f" {self.classes * each:,} weights",
+                f"at most {_LARGEST:,} can be imported",
+            )
+        summed: Tensor = torch.tensordot(self.codes, weight, 1)
+        return summed
+
+    def scores(self, weight: Tensor) -> Tensor:
+        """The same of a critic's last layer, which has a score (1 + numbers, …): a combination's
+        logit is the sum of its attributes', so that its probability is the product of theirs."""
+        return torch.cat([weight[:1], self.of_classes(weight[1:])]) if self.classes else weight
+
+
+def label_of(config: Mapping[str, Any], D: Moves | None, asked: int) -> Label:
+    """The label of a file's networks, of as many numbers as the discriminator has besides its
+    score.
 
     Raises:
         InputError: there is a label, of which nobody says that it is one of so many classes.
@@ -161,34 +215,65 @@ def classes(config: Mapping[str, Any], D: Moves | None, asked: int) -> int:
         numbers = D.shape("decisionLayer.weight")[0] - 1 if D is not None else 0
     attributes = config.get("attribKeysOrder")
     if asked or not numbers or (isinstance(attributes, Mapping) and len(attributes) == 1):
-        return asked or numbers
-    raise InputError(
-        f"{numbers} numbers of the generator's input are a label",
-        f"give --set classes={numbers} if it is one of {numbers} classes; several attributes"
-        " in one label cannot be converted",
+        return Label(asked or numbers, asked or numbers)
+    values = _values(attributes)
+    sizes = [len(of_one) for of_one in values.values()]
+    classes = math.prod(sizes)
+    if not all(sizes) or sum(sizes) != numbers:
+        raise InputError(
+            f"{numbers} numbers of the generator's input are a label",
+            f"give --set classes={numbers} if it is one of {numbers} classes",
+        )
+    if classes * numbers > _LARGEST:
+        raise InputError(
+            f"its label has {len(sizes)} attributes, of too many combinations to be classes",
+            f"at most {_LARGEST // numbers:,} can be imported",
+        )
+    places = torch.meshgrid(*map(torch.arange, sizes), indexing="ij")
+    codes = [one_hot(place.flatten(), size) for place, size in zip(places, sizes, strict=True)]
+    listed = (f"{name} ({', '.join(map(shown, of_one))})" for name, of_one in values.items())
+    note = (
+        "A class is a combination of the label's attributes, of which the last counts fastest:"
+        f" {'; '.join(listed)}."
     )
+    return Label(numbers, classes, torch.cat(codes, dim=1).float(), len(sizes), (note,))
 
 
-def without_classes(inputs: int, classes: int) -> int:
+def _values(attributes: Any) -> dict[str, Sequence[Any]]:
+    """What each attribute of a label can be, in the label's order; empty if that is not clear."""
+    found: dict[int, tuple[str, Sequence[Any]]] = {}
+    for name, entry in attributes.items() if isinstance(attributes, Mapping) else ():
+        match entry:
+            case {"order": int(order), "values": [*values]} if order not in found:
+                found[order] = shown(name), values
+            case _:
+                return {}
+    return dict(found[number] for number in sorted(found))
+
+
+def without_label(inputs: int, numbers: int) -> int:
     """Of the generator's `inputs`, those of z.
 
     Raises:
-        InputError: there are not so many classes.
+        InputError: the label has as many `numbers`, or more.
     """
-    if classes >= inputs:
+    if numbers >= inputs:
         raise InputError(
-            f"classes = {classes}, but the generator's input has {inputs} numbers",
+            f"classes = {numbers}, but the generator's input has {inputs} numbers",
             "count the classes again",
         )
-    return inputs - classes
+    return inputs - numbers
 
 
-def check_faded(config: Mapping[str, Any]) -> list[str]:
-    """A note where the file was written while its last resolution was blended in."""
+def check_faded(config: Mapping[str, Any], size: int) -> list[str]:
+    """Notes where the file was written while its last resolution, of `size`, was blended in."""
     alpha = config.get("alpha", 0)
     if not isinstance(alpha, (int, float)) or not alpha:
         return []
-    return [
+    notes = [
         f"The file was written while its last resolution was blended in (alpha = {alpha}):"
         f" lod={alpha:g} generates as it did then, lod=0 as it would when that is over."
     ]
+    if size == 8:  # of the first resolution to be blended in, the program's critic leaves it out
+        notes.append("The program's discriminator does not blend 8x8: lod=0 gives its scores.")
+    return notes

@@ -190,6 +190,12 @@ def is_state(root: Any, *names: str) -> bool:
     return all(name in found for name in names)
 
 
+def number_in(name: str, place: int) -> int | None:
+    """The number at a place of a dotted name ("blocks.3.weight": 3 at 1), if there is one."""
+    parts = name.split(".")
+    return int(parts[place]) if place < len(parts) and parts[place].isdecimal() else None
+
+
 def fixed_noise(layer: int, *shape: int) -> Tensor:
     """A noise map for a network whose file has none, the same at every import.
 

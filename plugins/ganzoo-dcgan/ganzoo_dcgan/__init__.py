@@ -26,7 +26,7 @@ def ganzoo_generators() -> Iterable[Part]:
             config="ganzoo_dcgan.config:GeneratorConfig",
             tiny={"image_shape": [1, 16, 16], "z_dim": 8, "width": 8},
             provides=frozenset({"conditional"}),
-            summary="Transposed convolutions, batch norm, ReLU, tanh; 28x28 or 16 to 128",
+            summary="Transposed convolutions, batch norm, ReLU, tanh; 28x28 or 16 to 256",
             paper=_PAPER,
         )
     ]
@@ -41,7 +41,6 @@ def ganzoo_discriminators() -> Iterable[Part]:
             factory="ganzoo_dcgan.networks:Discriminator",
             config="ganzoo_dcgan.config:DiscriminatorConfig",
             tiny={"image_shape": [1, 16, 16], "width": 8},
-            provides=frozenset({"conditional"}),
             summary="Strided convolutions, LeakyReLU; norm = batch, layer, instance or none",
             paper=_PAPER,
         )
@@ -56,7 +55,7 @@ def ganzoo_importers() -> Iterable[Part]:
             kind="importer",
             factory="ganzoo_dcgan.importing.example:Example",
             config="ganzoo_dcgan.importing.config:ExampleConfig",
-            summary="The DCGAN of PyTorch's examples and tutorial, of 16 to 128 pixels",
+            summary="The DCGAN of PyTorch's examples and tutorial, of 16 to 256 pixels",
         ),
         Part(
             name="dcgan-gan-zoo",

@@ -8,7 +8,7 @@ from typing import Literal
 import ganzoo
 from ganzoo.configs import check_range, check_square
 
-SIZES = (16, 28, 32, 64, 128)
+SIZES = (16, 28, 32, 64, 128, 256)
 """The paper's 64x64, other powers of two, and MNIST's 28x28 (4, 7, 14, 28)."""
 
 
@@ -32,11 +32,14 @@ class GeneratorConfig(ganzoo.GeneratorConfig):
 @dataclass(frozen=True)
 class DiscriminatorConfig(ganzoo.DiscriminatorConfig):
     """`width` is the number of channels at half the full resolution. `norm` follows every
-    convolution but the first; all but "batch" keep each score independent of its batch."""
+    convolution but the first; all but "batch" keep each score independent of its batch.
+    `conditioning`: with classes, the one-hot label joins the image ("concat"), or the critic does
+    not see the label and names it ("auxiliary", for the loss `ac`)."""
 
     width: int = 64
     max_width: int = 1024
     norm: Literal["batch", "layer", "instance", "none"] = "batch"
+    conditioning: Literal["concat", "auxiliary"] = "concat"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -45,7 +48,11 @@ class DiscriminatorConfig(ganzoo.DiscriminatorConfig):
         check_range("max_width", self.max_width, 1, 8192)
 
     @property
+    def names_classes(self) -> bool:
+        """Whether there are classes, and the critic names them."""
+        return self.num_classes > 0 and self.conditioning == "auxiliary"
+
+    @property
     def provides(self) -> frozenset[str]:
-        if self.norm == "batch":
-            return frozenset()
-        return frozenset({"per-sample", "gradient-penalty"})
+        labels = frozenset({"classes" if self.conditioning == "auxiliary" else "conditional"})
+        return labels if self.norm == "batch" else labels | {"per-sample", "gradient-penalty"}

@@ -3,14 +3,18 @@ Adversarial Networks", section 3 and figure 1.
 
 No pooling, no hidden fully connected layer; batch norm everywhere but at G's output and D's input;
 ReLU and tanh in G, LeakyReLU 0.2 in D; weights from N(0, 0.02). With num_classes > 0, the one-hot
-label joins z in G, and joins the image as constant maps in D.
+label joins z in G; in D it joins the image as constant maps, or each class has a logit behind the
+score (AC-GAN, Odena et al. 2017).
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 import ganzoo
+from ganzoo.models import Outputs
 from ganzoo.nn import NORMS, ConvTranspose2d, dcgan_init, geometry, pyramid, with_one_hot
 from ganzoo_dcgan.config import DiscriminatorConfig, GeneratorConfig
 
@@ -46,12 +50,16 @@ class Generator(ganzoo.Generator):
 
 
 class Discriminator(ganzoo.Discriminator):
+    config: DiscriminatorConfig
+
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__(config)
         image_channels, full, _ = config.image_shape
+        named = config.num_classes if config.names_classes else 0
+        seen = config.num_classes - named
         (size, width), *below = pyramid(full, config.width, config.max_width)[::-1]
         layers: list[nn.Module] = [
-            nn.Conv2d(image_channels + config.num_classes, width, **geometry(size, full)),
+            nn.Conv2d(image_channels + seen, width, **geometry(size, full)),
             nn.LeakyReLU(0.2, inplace=True),
         ]
         for next_size, next_width in below:
@@ -59,11 +67,17 @@ class Discriminator(ganzoo.Discriminator):
             layers.append(nn.Conv2d(width, next_width, **geometry(next_size, size), bias=bias))
             layers += [NORMS[config.norm](next_width), nn.LeakyReLU(0.2, inplace=True)]
             size, width = next_size, next_width
-        layers.append(nn.Conv2d(width, 1, size))
+        layers.append(nn.Conv2d(width, 1 + named, size))
         self.layers = nn.Sequential(*layers)
         self.apply(dcgan_init)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.outputs(x, labels).score
+
+    def outputs(self, x: Tensor, labels: Tensor | None = None, **options: Any) -> Outputs:
+        if self.config.names_classes:
+            found = self.layers(x).flatten(1)  # (N, 1 + classes, 1, 1) -> (N, 1 + classes)
+            return Outputs(found[:, 0], classes=found[:, 1:])
         self.check_labels(labels)
         x = with_one_hot(x, labels, self.num_classes)
-        return self.layers(x).flatten()  # (N, 1, 1, 1) -> (N,)
+        return Outputs(self.layers(x).flatten())  # (N, 1, 1, 1) -> (N,)

@@ -122,9 +122,9 @@ def test_a_penalty_on_each_sample_refuses_batch_norm() -> None:
         check_compatible(chosen, lambda role: [o.part for o in registry.all(role)])
 
 
-@pytest.mark.parametrize("shape", [(1, 30, 30), (3, 64, 32), (3, 256, 256)])
+@pytest.mark.parametrize("shape", [(1, 30, 30), (3, 64, 32), (3, 512, 512)])
 def test_other_sizes_are_refused(shape: tuple[int, int, int]) -> None:
-    with pytest.raises(ConfigError, match="use a square of 16, 28, 32, 64, 128"):
+    with pytest.raises(ConfigError, match="use a square of 16, 28, 32, 64, 128, 256"):
         GeneratorConfig(image_shape=shape)
 
 
@@ -135,3 +135,19 @@ def test_labels_change_image_and_score() -> None:
     a, b = (G(z, torch.tensor([k])) for k in (0, 1))
     assert not torch.equal(a, b)
     assert D(a, torch.tensor([0])) != D(a, torch.tensor([1]))
+
+
+def test_a_critic_that_names_classes_does_not_see_them() -> None:
+    config = DiscriminatorConfig(num_classes=3, width=8, conditioning="auxiliary")
+    plain = DiscriminatorConfig(width=8, conditioning="auxiliary")
+    assert "classes" in config.provides and "conditional" not in config.provides
+    D, x = Discriminator(config).eval(), torch.randn(4, 1, 28, 28)
+    found = D.outputs(x, torch.tensor([0, 1, 2, 0]))
+    assert found.score.shape == (4,) and found.classes.shape == (4, 3)
+    assert torch.equal(D(x), found.score) and torch.equal(D.outputs(x).classes, found.classes)
+    # one convolution of all: the score first
+    last = D.layers[-1]
+    alone = torch.nn.Sequential(*D.layers[:-1])(x).flatten(1)
+    expected = alone @ last.weight.flatten(1).T + last.bias
+    torch.testing.assert_close(torch.cat([found.score[:, None], found.classes], 1), expected)
+    assert Discriminator(plain).outputs(x).classes is None

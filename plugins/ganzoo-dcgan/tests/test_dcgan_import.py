@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections import OrderedDict
+from typing import Any
 
 import pytest
 import torch
@@ -112,11 +115,11 @@ def test_other_stacks_are_not_taken_for_the_example() -> None:
 class ZooGenerator(nn.Module):
     """pytorch_GAN_zoo's: the first convolution is apart from `main`, and named layers are in it."""
 
-    def __init__(self, nz: int, width: int, nc: int) -> None:
+    def __init__(self, nz: int, width: int, nc: int, depth: int = 3) -> None:
         super().__init__()
-        self.formatLayer = nn.ConvTranspose2d(nz, width * 8, 4, 1, 0, bias=False)
+        self.formatLayer = nn.ConvTranspose2d(nz, width << depth, 4, 1, 0, bias=False)
         layers: OrderedDict[str, nn.Module] = OrderedDict()
-        for k, factor in enumerate((8, 4, 2, 1)):
+        for k, factor in enumerate(1 << up for up in range(depth, -1, -1)):
             layers[f"batchNorm{k}"] = nn.BatchNorm2d(width * factor)
             layers[f"relu{k}"] = nn.ReLU()
             out = width * factor // 2 if factor > 1 else nc
@@ -129,20 +132,29 @@ class ZooGenerator(nn.Module):
 
 
 class ZooDiscriminator(nn.Module):
-    def __init__(self, nc: int, width: int) -> None:
+    def __init__(self, nc: int, width: int, numbers: int = 1, depth: int = 3) -> None:
         super().__init__()
         layers: OrderedDict[str, nn.Module] = OrderedDict()
-        for k, out in enumerate((width, 2 * width, 4 * width, 8 * width)):
+        for k, out in enumerate(width << down for down in range(depth + 1)):
             layers[f"convTranspose{k}"] = nn.Conv2d(nc, out, 4, 2, 1, bias=False)
             if k:
                 layers[f"batchNorm{k}"] = nn.BatchNorm2d(out)
             layers[f"relu{k}"] = nn.LeakyReLU(0.2)
             nc = out
         self.main = nn.Sequential(layers)
-        self.decisionLayer = nn.Conv2d(nc, 1, 4, 1, 0, bias=False)
+        self.decisionLayer = nn.Conv2d(nc, numbers, 4, 1, 0, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.decisionLayer(self.main(x)).flatten()
+        return self.decisionLayer(self.main(x)).flatten(1)  # the score, then the label's logits
+
+
+def zoo_file(G: nn.Module, D: nn.Module, **config: Any) -> dict[str, Any]:
+    return {
+        "config": Record("models.utils.config", "BaseConfig", state=config),
+        "netG": {name: torch.zeros_like(t) for name, t in G.state_dict().items()},
+        "netD": D.state_dict(),
+        "avgG": G.state_dict(),
+    }
 
 
 @pytest.mark.parametrize("criterion", ["DCGAN", "WGANGP", None])
@@ -170,6 +182,100 @@ def test_gan_zoo(criterion: str | None) -> None:
     found = built("generator", converted.generator)(z)
     same(found, expected)
     scores = built("discriminator", converted.discriminator)(x)
-    same_scores(scores, nets[1](x))
+    same_scores(scores, nets[1](x)[:, 0])
     sources = {fate.source for fate in converted.fates if fate.target}
     assert "avgG.module.formatLayer.weight" in sources and "netG.formatLayer.weight" not in sources
+
+
+@pytest.mark.parametrize("depth", [1, 5])
+def test_gan_zoo_of_other_sizes(depth: int) -> None:
+    theirs = randomised(ZooGenerator(5, 2, 1, depth), 0, 0.3)
+    critic = randomised(ZooDiscriminator(1, 2, 1, depth), 1, 0.3)
+    converted = GanZoo().convert(checkpoint(zoo_file(theirs, critic, lossCriterion="WGANGP")))
+    G, z = built("generator", converted.generator), torch.randn(2, 5)
+    assert G.image_shape == (1, 8 << depth, 8 << depth)
+    same(G(z), theirs(z))
+    same_scores(built("discriminator", converted.discriminator)(G(z)), critic(theirs(z))[:, 0])
+
+
+ONE = {"Main": {"order": 0, "values": ["a", "b", "c"]}}
+SEVERAL = {
+    "Pose": {"order": 1, "values": ["left", "right", "front"], "weights": {"left": 1.0}},
+    "Gender": {"order": 0, "values": ["w", "m"]},
+}
+
+
+@pytest.mark.parametrize(("attributes", "sizes"), [(ONE, (3,)), (SEVERAL, (2, 3))])
+def test_gan_zoo_with_labels(attributes: dict[str, Any], sizes: tuple[int, ...]) -> None:
+    numbers, classes = sum(sizes), math.prod(sizes)
+    theirs = randomised(ZooGenerator(5 + numbers, 2, 3), 0, 0.3)
+    critic = randomised(ZooDiscriminator(3, 2, 1 + numbers), 1, 0.3)
+    said = {"attribKeysOrder": attributes, "categoryVectorDim": numbers, "lossCriterion": "DCGAN"}
+    converted = GanZoo().convert(checkpoint(zoo_file(theirs, critic, **said)))
+    G = built("generator", converted.generator)
+    D = built("discriminator", converted.discriminator)
+    assert (G.num_classes, D.num_classes, G.z_dim) == (classes, classes, 5)
+    z, x = torch.randn(classes, 5), torch.randn(classes, 3, 64, 64)
+    values = list(itertools.product(*map(range, sizes)))  # the last attribute counts fastest
+    parts = [
+        nn.functional.one_hot(torch.tensor(of_one), size)
+        for of_one, size in zip(zip(*values, strict=True), sizes, strict=True)
+    ]
+    same(G(z, torch.arange(classes)), theirs(torch.cat([z, *parts], 1)).tanh())
+    found, expected = D.outputs(x), critic(x)
+    same_scores(found.score, expected[:, 0])
+    # each attribute has a softmax of its own: a combination's probability is their product
+    heads = expected[:, 1:].split(list(sizes), 1)
+    logs = torch.stack(
+        [sum(head.log_softmax(1)[:, k] for head, k in zip(heads, v, strict=True)) for v in values],
+        dim=1,
+    )
+    same_scores(found.classes.log_softmax(1), logs)
+    noted = [note for note in converted.notes if "combination" in note]
+    changed = {fate.source for fate in converted.fates if "combination" in fate.note}
+    if len(sizes) == 1:
+        same_scores(found.classes, expected[:, 1:])
+        assert not noted and not changed
+    else:
+        assert "'Gender' ('w', 'm'); 'Pose' ('left', 'right', 'front')" in noted[0]
+        assert changed == {"avgG.formatLayer.weight", "netD.decisionLayer.weight"}
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"A": {"order": 0, "values": ["a"] * 3}, "B": {"order": 0, "values": ["a"] * 3}},
+        {"A": {"order": 0, "values": ["a"] * 3}, "B": {"order": 1, "values": ["a"] * 2}},
+        {"A": {"order": 0, "values": ["a"] * 6}, "B": {"order": 1, "values": []}},
+        {"A": {"order": [0], "values": ["a"] * 6}, "B": {"order": 1, "values": 0}},
+        {"A": 3, "B": 3},
+        "AAABBB",
+        None,
+    ],
+)
+def test_gan_zoo_with_labels_that_nobody_explains(attributes: Any) -> None:
+    nets = ZooGenerator(5 + 6, 2, 3), ZooDiscriminator(3, 2, 7)
+    said = {"attribKeysOrder": attributes, "categoryVectorDim": 6, "lossCriterion": "DCGAN"}
+    with pytest.raises(InputError, match=r"6 numbers .* are a label: give --set classes=6"):
+        GanZoo().convert(checkpoint(zoo_file(*nets, **said)))
+
+
+def test_gan_zoo_with_too_many_combinations() -> None:
+    two = {str(k): {"order": k, "values": [0, 1]} for k in range(24)}
+    nets = ZooGenerator(5 + 48, 2, 3), ZooDiscriminator(3, 2, 49)
+    said = {"attribKeysOrder": two, "categoryVectorDim": 48, "lossCriterion": "DCGAN"}
+    with pytest.raises(InputError, match="its label has 24 attributes, of too many"):
+        GanZoo().convert(checkpoint(zoo_file(*nets, **said)))
+    fewer = {name: entry for name, entry in two.items() if int(name) < 17}
+    nets = ZooGenerator(5 + 34, 2, 3), ZooDiscriminator(3, 2, 35)
+    said = {"attribKeysOrder": fewer, "categoryVectorDim": 34, "lossCriterion": "DCGAN"}
+    with pytest.raises(InputError, match="131,072 combinations, which would be a layer of"):
+        GanZoo().convert(checkpoint(zoo_file(*nets, **said)))
+
+
+def test_gan_zoo_whose_critic_names_something_else() -> None:
+    nets = ZooGenerator(5 + 3, 2, 3), ZooDiscriminator(3, 2, 3)
+    said = {"attribKeysOrder": ONE, "categoryVectorDim": 3, "lossCriterion": "DCGAN"}
+    converted = GanZoo().convert(checkpoint(zoo_file(*nets, **said)))
+    assert converted.discriminator is None
+    assert any("The discriminator was left out" in note for note in converted.notes)

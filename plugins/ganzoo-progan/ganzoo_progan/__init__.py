@@ -83,7 +83,7 @@ def ganzoo_importers() -> Iterable[Part]:
             kind="importer",
             factory="ganzoo_progan.importing.rosinality:Rosinality",
             config="ganzoo_progan.importing.lookalikes_config:RosinalityConfig",
-            summary="rosinality/progressive-gan-pytorch: a generator saved as a whole module",
+            summary="rosinality/progressive-gan-pytorch: a module saved whole, a critic",
         ),
         Part(
             name="progan-nvidia-tf",

@@ -22,7 +22,8 @@ class GeneratorConfig(ganzoo.GeneratorConfig):
     `normalise_latent` puts z, with the label, on a sphere; without it, where `normalise_label` is
     false. What other programs do in other ways: `norm_first` (the pixel norm comes before the
     LeakyReLU), `start_bias` (of the dense layer: one number a channel, or one a pixel of each),
-    `output` (what follows the convolution to RGB).
+    `output` (what follows the convolution to RGB), `label_length` (of the vector that the label
+    joins z as, 1 as a one-hot label has).
     """
 
     image_shape: tuple[int, int, int] = (3, 32, 32)
@@ -35,10 +36,12 @@ class GeneratorConfig(ganzoo.GeneratorConfig):
     norm_first: bool = False
     start_bias: Literal["channel", "pixel"] = "channel"
     output: Literal["none", "tanh"] = "none"
+    label_length: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_channels(self)
+        check_range("label_length", self.label_length, 0, 1000)
 
     @property
     def widths(self) -> list[int]:
@@ -57,7 +60,12 @@ class DiscriminatorConfig(ganzoo.DiscriminatorConfig):
     `fused_scale` halves the resolution before the LeakyReLU of the
     layer, as the authors' code does by default, and not after it, as the paper's table 2 has it.
     `dense_width` is that of the dense layer before the score, by default what `channels` gives for
-    2x2, as in the authors' code (that of 4x4, where `fmaps` are given)."""
+    2x2, as in the authors' code (that of 4x4, where `fmaps` are given).
+
+    What other programs do in other ways: `wider` (which convolution of a resolution has the
+    channels of the one below it, "second" or "first"), `entry_activation` (a LeakyReLU follows the
+    convolution from RGB), `statistics` (of what the minibatch standard deviation is: of "features"
+    at 4x4, or of the "images", of the whole batch whatever `group_size` is, and unbiased)."""
 
     image_shape: tuple[int, int, int] = (3, 32, 32)
     fmap_base: int = 8192
@@ -68,6 +76,9 @@ class DiscriminatorConfig(ganzoo.DiscriminatorConfig):
     fused_scale: bool = True
     dense_width: int | None = None
     conditioning: Literal["scores", "auxiliary"] = "scores"
+    wider: Literal["second", "first"] = "second"
+    entry_activation: bool = True
+    statistics: Literal["features", "images"] = "features"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -96,7 +107,8 @@ class DiscriminatorConfig(ganzoo.DiscriminatorConfig):
     @property
     def provides(self) -> frozenset[str]:
         labels = "classes" if self.conditioning == "auxiliary" else "conditional"
-        return frozenset({labels, "per-sample"} if self.group_size < 2 else {labels})
+        alone = self.group_size == 0 or (self.group_size == 1 and self.statistics == "features")
+        return frozenset({labels, "per-sample"} if alone else {labels})
 
 
 def upgrade_discriminator(

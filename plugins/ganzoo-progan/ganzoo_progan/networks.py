@@ -120,7 +120,7 @@ class Generator(ganzoo.Generator):
         config = self.config
         if config.normalise_latent and not config.normalise_label:
             z = pixel_norm(z)
-        z = with_one_hot(z, labels, self.num_classes)
+        z = with_one_hot(z, labels, self.num_classes, length=config.label_length)
         if config.normalise_latent and config.normalise_label:
             z = pixel_norm(z)
         x = below = z  # (N, Z)
@@ -138,12 +138,14 @@ class Generator(ganzoo.Generator):
 
 
 class FromRGB(nn.Module):
-    def __init__(self, image_channels: int, width: int) -> None:
+    def __init__(self, image_channels: int, width: int, *, activated: bool) -> None:
         super().__init__()
         self.conv = EqualizedConv2d(image_channels, width, 1, gain=HE)
+        self.activated = activated
 
     def forward(self, x: Tensor) -> Tensor:
-        return leaky_relu(self.conv(x), 0.2)
+        x = self.conv(x)
+        return leaky_relu(x, 0.2) if self.activated else x
 
 
 class Down(nn.Module):
@@ -154,14 +156,15 @@ class Down(nn.Module):
     last.
     """
 
-    def __init__(self, width: int, outputs: int, *, fused: bool) -> None:
+    def __init__(self, width: int, outputs: int, config: DiscriminatorConfig) -> None:
         super().__init__()
-        self.fused = fused
-        self.conv0 = EqualizedConv2d(width, width, 3, gain=HE)
-        self.conv1 = EqualizedConv2d(width, outputs, 3, gain=HE)
+        self.fused = config.fused_scale
+        between = outputs if config.wider == "first" else width
+        self.conv0 = EqualizedConv2d(width, between, 3, gain=HE)
+        self.conv1 = EqualizedConv2d(between, outputs, 3, gain=HE)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = leaky_relu(self.conv0(x), 0.2)  # (N, width, R, R)
+        x = leaky_relu(self.conv0(x), 0.2)  # (N, between, R, R)
         if not self.fused:
             return downsample_box(leaky_relu(self.conv1(x), 0.2))  # (N, outputs, R / 2, R / 2)
         kernel = avg_pool2d(pad(self.conv1.weight * self.conv1.scale, (1, 1, 1, 1)), 2, stride=1)
@@ -181,18 +184,27 @@ def consecutive_stddev(x: Tensor, group_size: int) -> Tensor:
     return torch.cat([x, channel], dim=1)
 
 
+def image_stddev(x: Tensor, images: Tensor) -> Tensor:
+    """x with one channel more: the mean over all values of the images' standard deviation in the
+    batch, unbiased; 0 of a single image."""
+    n, _, height, width = x.shape
+    deviation = images.float().std(dim=0).mean() if n > 1 else x.new_zeros(())
+    return torch.cat([x, deviation.to(x.dtype).expand(n, 1, height, width)], dim=1)
+
+
 class Judge(nn.Module):
     """The 4x4 block: minibatch statistics, one convolution, two dense layers."""
 
     def __init__(self, width: int, scores: int, config: DiscriminatorConfig) -> None:
         super().__init__()
         self.group_size, self.consecutive = config.group_size, config.consecutive_groups
+        self.of_features = config.group_size > 0 and config.statistics == "features"
         self.conv = EqualizedConv2d(width + (config.group_size > 0), width, 3, gain=HE)
         self.dense = EqualizedLinear(width * 4 * 4, config.dense, gain=HE)
         self.score = EqualizedLinear(config.dense, scores)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.group_size:
+        if self.of_features:
             of_groups = consecutive_stddev if self.consecutive else minibatch_stddev
             x = of_groups(x, self.group_size)  # (N, width + 1, 4, 4)
         x = leaky_relu(self.conv(x), 0.2)
@@ -206,12 +218,15 @@ class Discriminator(ganzoo.Discriminator):
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__(config)
         image_channels, widths = config.image_shape[0], config.widths
+        self.of_images = config.group_size > 0 and config.statistics == "images"
         scores = 1 + config.num_classes if config.names_classes else max(1, config.num_classes)
         last: list[nn.Module] = [Judge(widths[0], scores, config)]
         self.blocks = nn.ModuleList(
-            last + [Down(b, a, fused=config.fused_scale) for a, b in itertools.pairwise(widths)]
+            last + [Down(b, a, config) for a, b in itertools.pairwise(widths)]
         )
-        self.from_rgb = nn.ModuleList(FromRGB(image_channels, width) for width in widths)
+        self.from_rgb = nn.ModuleList(
+            FromRGB(image_channels, width, activated=config.entry_activation) for width in widths
+        )
 
     def forward(self, x: Tensor, labels: Tensor | None = None, *, lod: float = 0.0) -> Tensor:
         return self.outputs(x, labels, lod=lod).score
@@ -223,6 +238,8 @@ class Discriminator(ganzoo.Discriminator):
         image = downsample_box(x, x.shape[2] // RESOLUTIONS[top])  # (N, C, R, R)
         x = self.from_rgb[top](image)
         for level in range(top, -1, -1):
+            if level == 0 and self.of_images:
+                x = image_stddev(x, image)
             x = self.blocks[level](x)
             if level == top and fraction > 0:
                 below = self.from_rgb[top - 1](downsample_box(image))

@@ -371,3 +371,23 @@ def test_channels_that_do_not_fit_are_refused(config: Any) -> None:
         config((3, 16, 16), fmaps=(5, 9))
     with pytest.raises(ConfigError, match="fmaps = 0 is out of range"):
         config((3, 16, 16), fmaps=(5, 0, 4))
+
+
+@pytest.mark.parametrize("size", [0, 1, 4])
+def test_the_deviation_of_images_is_that_of_the_whole_batch(size: int) -> None:
+    config = DiscriminatorConfig((3, 8, 8), fmaps=(4, 4), group_size=size, statistics="images")
+    D, x = Discriminator(config).eval(), images(6, 8)
+    alone = torch.cat([D(x[:1]), D(x[1:])])
+    assert torch.allclose(D(x), alone, atol=1e-6) == (size == 0)
+    assert ("per-sample" in config.provides) == (size == 0)
+    assert D.blocks[0].conv.weight.shape[1] == (4 if size == 0 else 5)
+
+
+def test_the_length_of_the_labels_vector() -> None:
+    """It is in the pixel norm, too: the label enters as a vector of that length."""
+    settings = {"image_shape": (1, 4, 4), "z_dim": 6, "num_classes": 3, "fmaps": (4,)}
+    G = Generator(GeneratorConfig(**settings, label_length=2.0)).eval()
+    plain = Generator(GeneratorConfig(**{**settings, "z_dim": 9, "num_classes": 0})).eval()
+    plain.load_state_dict(G.state_dict())
+    z, labels = torch.randn(3, 6), torch.tensor([2, 0, 1])
+    torch.testing.assert_close(G(z, labels), plain(torch.cat([z, 2 * torch.eye(3)[labels]], 1)))

@@ -241,6 +241,18 @@ def test_rosinality_up_to_the_resolution_that_was_trained(tmp_path: Path) -> Non
         imported(tmp_path, root, "resolution=64")
 
 
+@pytest.mark.parametrize("odd", ["x", "generator.x", "generator.to_rgb.x", "progression"])
+@pytest.mark.parametrize("key", ["g_running", "discriminator"])
+def test_rosinality_with_a_tensor_too_many(tmp_path: Path, key: str, odd: str) -> None:
+    root = {
+        "g_running": randomised(StyledGenerator([6, 5], 8, 2, 9)).state_dict(),
+        "discriminator": StyleDiscriminator([6, 5], 9, False).state_dict(),
+    }
+    root[key][odd] = torch.zeros(2)
+    with pytest.raises(InputError, match=f"does not have: {key}.{odd}"):
+        imported(tmp_path, root)
+
+
 # -- pytorch_GAN_zoo -------------------------------------------------------------------------------
 
 
@@ -411,3 +423,23 @@ def test_gan_zoo_with_labels(tmp_path: Path) -> None:
     same_scores(found.classes, critic(x)[:, 1:])
     with pytest.raises(InputError, match="classes = 8, but the generator's input has 8 numbers"):
         imported(tmp_path, root, "classes=8")
+
+
+@pytest.mark.usefixtures("program")
+def test_gan_zoo_with_several_attributes(tmp_path: Path) -> None:
+    theirs = zoo_generator(5 + 2 + 2, [6, 4], 3)
+    critic = randomised(ZooDiscriminator([6, 4], 3, scores=5), 1)
+    attributes = {
+        "Hat": {"order": 0, "values": ["red", "green"]},
+        "Main": {"order": 1, "values": ["a", "b"]},
+    }
+    said = {"lossCriterion": "WGANGP", "categoryVectorDim": 4, "attribKeysOrder": attributes}
+    made = imported(tmp_path, zoo_file(theirs, critic, **said))
+    G, z, x = made.generator, torch.randn(4, 5), torch.randn(4, 3, 8, 8)
+    hat, main = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 0, 1])
+    w = theirs.w(torch.cat([z, one_hot(hat, 2), one_hot(main, 2)], 1))
+    noise = [layer.noise[None, None] for layer in G.layers]
+    run = lambda ws, _: theirs(ws[:, 0], noise)  # noqa: E731
+    same_styles(G, z, torch.arange(4), w, theirs.mean_w, run, [(0.5, None, "const")])
+    found = made.discriminator.outputs(x)
+    same_scores(found.classes, critic(x)[:, 1:3][:, hat] + critic(x)[:, 3:][:, main])

@@ -33,19 +33,19 @@ class GanZoo(Importer):
         root, account = checkpoint.root, Account(checkpoint.root)
         settings = gan_zoo.settings(root) or {}
         G, D = gan_zoo.generator(root, account), gan_zoo.discriminator(root, account)
-        classes = gan_zoo.classes(settings, D, self.config.classes)
+        label = gan_zoo.label_of(settings, D, self.config.classes)
         generator = stack.generator(
             G,
             *stack.split(_ordered(G)),
-            num_classes=classes,
+            label=label,
             output=gan_zoo.output(settings, self.config.output),
         )
-        notes, discriminator = [NOTE], None
-        if D is not None and stack.is_critic(_ordered(D)) and not classes:
-            discriminator = stack.discriminator(D, *stack.split(_ordered(D)), num_classes=0)
+        notes, discriminator = [NOTE, *label.notes], None
+        if D is not None and stack.is_critic(_ordered(D), numbers=1 + label.numbers):
+            discriminator = stack.discriminator(D, *stack.split(_ordered(D)), named=label)
         elif D is not None:
-            account.drop("netD.", "a discriminator that also names classes")
-            notes.append("The discriminator, which also names classes, was left out.")
+            account.drop("netD.", gan_zoo.OTHER_CRITIC)
+            notes.append(gan_zoo.OTHER_CRITIC_NOTE)
         notes += gan_zoo.drop_rest(root, account)
         return Converted(
             gan_zoo.PROGRAM, generator, discriminator, account.fates(), notes=tuple(notes)

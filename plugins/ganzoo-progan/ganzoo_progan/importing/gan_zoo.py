@@ -11,6 +11,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from ganzoo.errors import InputError
 from ganzoo.importing import gan_zoo
 from ganzoo.importing.importer import Converted, Importer, Network
@@ -33,27 +35,27 @@ class GanZoo(Importer):
 
     def convert(self, checkpoint: Checkpoint) -> Converted:
         root, account = checkpoint.root, Account(checkpoint.root)
-        notes: list[str] = []
         settings = gan_zoo.settings(root) or {}
         G, D = gan_zoo.generator(root, account), gan_zoo.discriminator(root, account)
-        classes = gan_zoo.classes(settings, D, self.config.classes)
+        label = gan_zoo.label_of(settings, D, self.config.classes)
+        notes = list(label.notes)
         output = gan_zoo.output(settings, self.config.output)
-        generator = _generator(G, settings, classes, output)
+        generator = _generator(G, settings, label, output)
         shape, discriminator = list(generator.config["image_shape"]), None
         if D is not None:
             discriminator = gan_zoo.progressive_discriminator(
-                D, settings, shape, classes=classes, part="progan"
+                D, settings, shape, label=label, part="progan"
             )
             if discriminator is None:
                 account.drop("netD.", gan_zoo.OTHER_CRITIC)
                 notes.append(gan_zoo.OTHER_CRITIC_NOTE)
-        notes += gan_zoo.check_faded(settings) + gan_zoo.drop_rest(root, account)
+        notes += gan_zoo.check_faded(settings, shape[1]) + gan_zoo.drop_rest(root, account)
         return Converted(
             gan_zoo.PROGRAM, generator, discriminator, account.fates(), notes=tuple(notes)
         )
 
 
-def _generator(G: Moves, settings: Mapping[str, Any], classes: int, output: str) -> Network:
+def _generator(G: Moves, settings: Mapping[str, Any], label: gan_zoo.Label, output: str) -> Network:
     if not settings.get("perChannelNormalization", True):
         raise InputError(
             "the generator was made without pixel norm (perChannelNormalization)",
@@ -61,16 +63,25 @@ def _generator(G: Moves, settings: Mapping[str, Any], classes: int, output: str)
         )
     scales, layers = G.count("toRGBLayers.{}.weight"), gan_zoo.Equalised(G, settings)
     inputs, width = G.shape("formatLayer.weight")[1], G.shape("groupScale0.0.weight")[0]
-    size = 4 << (scales - 1)
+    size, z_dim = 4 << (scales - 1), gan_zoo.without_label(inputs, label.numbers)
     config = {
         "image_shape": [G.shape("toRGBLayers.0.weight")[0], size, size],
-        "num_classes": classes,
-        "z_dim": gan_zoo.without_classes(inputs, classes),
+        "num_classes": label.classes,
+        "z_dim": z_dim,
         "fmaps": [G.shape(f"toRGBLayers.{k}.weight")[1] for k in range(scales)],
         "start_bias": "pixel",
         "output": output,
+        "label_length": math.sqrt(label.attributes),
     }
     layers.move("formatLayer", "blocks.0.dense", gain=math.sqrt(2) / 4, bias="blocks.0.bias")
+    # Of several attributes the label is longer than a one-hot one, with which the pixel norm
+    # reckons. That it also has another count of numbers cancels out with the runtime gain.
+    dense = G.state["blocks.0.dense.weight"]
+    of_label = label.of_classes(dense[:, z_dim:].T).T / math.sqrt(label.attributes)
+    G.state["blocks.0.dense.weight"] = torch.cat([dense[:, :z_dim], of_label], dim=1)
+    if label.change:
+        note = f"gains differ; {label.change}"
+        G.account("formatLayer.weight", "blocks.0.dense.weight", note)
     G.state["blocks.0.bias"] = G.state["blocks.0.bias"].reshape(width, 4, 4)
     layers.move("groupScale0.0", "blocks.0.conv")
     for k in range(scales - 1):

@@ -2,7 +2,9 @@
 
 It differs from the authors': the pixel norm comes before the LeakyReLU, z is normalised alone and
 a learned vector of the label joins it, a 4x4 convolution of a padded pixel is the dense layer, and
-the convolutions to RGB have no gain.
+the convolutions to and from RGB and the last layer have no gain. In D, the first convolution of a
+resolution widens, and the standard deviation is that of the images. The program saves no D, but
+copies of it do.
 """
 
 from __future__ import annotations
@@ -14,14 +16,15 @@ import torch
 
 from ganzoo.errors import InputError
 from ganzoo.importing.importer import Converted, Importer, Network
-from ganzoo.importing.modules import Account, Moves, is_state, scaled, trained_levels
+from ganzoo.importing.modules import Account, Moves, is_state, number_in, scaled, trained_levels
 from ganzoo.importing.tree import Checkpoint, Record
 from ganzoo_progan.importing.lookalikes_config import RosinalityConfig
 
 PROGRAM = "rosinality/progressive-gan-pytorch"
 NAMES = ("progression.0.conv.0.conv.weight_orig", "to_rgb.0.weight")
+CRITIC = ("progression.0.conv.0.conv.weight_orig", "from_rgb.0.weight", "linear.weight")
 _LARGEST_DENSE = 1 << 26
-UNUSED = "a discriminator, which is of another form than ours"
+PLAIN = "made for a runtime gain"
 
 
 class Rosinality(Importer):
@@ -38,15 +41,19 @@ class Rosinality(Importer):
         generator = _generator(G, self.config.resolution, notes)
         if prefix == "generator.":
             notes.append("The file has no averaged generator (g_running): this is the trained one.")
+        discriminator = None
         if prefix and "discriminator" in checkpoint.root:
-            notes.append("The discriminator was left out: it is of another form than ours.")
-            account.drop("discriminator.", UNUSED)
+            D = account.network("discriminator", "discriminator.", without=("module",))
+            discriminator = _discriminator(D, generator)
+            if discriminator is None:
+                notes.append("The discriminator was left out: it is of another form than ours.")
+                account.drop("discriminator.", "a discriminator of another form than ours")
         if prefix == "g_running.":
             account.drop("generator.", "the generator before averaging")
         for name in account.tensors:
-            if prefix and not name.startswith(prefix):
+            if prefix and not name.startswith((prefix, "discriminator.")):
                 account.drop(name, "not of a network, but of the training")
-        return Converted(PROGRAM, generator, fates=account.fates(), notes=tuple(notes))
+        return Converted(PROGRAM, generator, discriminator, account.fates(), notes=tuple(notes))
 
 
 def _prefix(checkpoint: Checkpoint) -> str | None:
@@ -110,13 +117,59 @@ def _generator(G: Moves, resolution: int | None, notes: list[str]) -> Network:
                 ours = f"blocks.{k}.conv{i if k else ''}"
                 G.move(f"progression.{k}.conv.{place}.conv.weight_orig", f"{ours}.weight")
                 G.move(f"progression.{k}.conv.{place}.conv.bias", f"{ours}.bias")
-        scale = scaled(math.sqrt(fmaps[k]))
-        G.move(f"to_rgb.{k}.weight", f"to_rgb.{k}.weight", scale, "made for a runtime gain")
+        G.move(f"to_rgb.{k}.weight", f"to_rgb.{k}.weight", scaled(math.sqrt(fmaps[k])), PLAIN)
         G.move(f"to_rgb.{k}.bias", f"to_rgb.{k}.bias")
     for name in G.names:
-        level = int(name.split(".")[1]) if name.startswith(("progression.", "to_rgb.")) else -1
-        if level >= levels:
-            G.drop(name, "of a resolution that was not reached")
-        elif f"{name}_orig" in G:
-            G.drop(name, "computed from weight_orig")
+        level = number_in(name, 1) if name.startswith(("progression.", "to_rgb.")) else None
+        _drop(G, name, reached=level is None or level < levels)
     return Network("progan", config, G.state)
+
+
+def _drop(network: Moves, name: str, *, reached: bool) -> None:
+    if not reached:
+        network.drop(name, "of a resolution that was not reached")
+    elif f"{name}_orig" in network:
+        network.drop(name, "computed from weight_orig")
+
+
+def _discriminator(D: Moves, generator: Network) -> Network | None:
+    """Of the generator's resolutions and classes, or None. Its blocks go from the largest
+    resolution down; ours up from 4x4."""
+    levels, classes = len(generator.config["fmaps"]), generator.config["num_classes"]
+    count = D.count("from_rgb.{}.weight")
+    if not all(name in D for name in CRITIC) or count < levels:
+        return None
+    if D.shape("linear.weight")[0] != 1 + classes:
+        return None
+    blocks = [f"progression.{count - 1 - k}.conv" for k in range(levels)]
+    entry = [f"from_rgb.{count - 1 - k}" for k in range(levels)]
+    fmaps = [D.shape(f"{name}.weight")[0] for name in entry]
+    channels = D.shape(f"{entry[0]}.weight")[1]
+    dense = D.shape("linear.weight")[1]
+    config = {
+        "image_shape": generator.config["image_shape"],
+        "num_classes": classes,
+        "conditioning": "auxiliary" if classes else "scores",
+        "fmaps": fmaps,
+        "group_size": 4 if D.shape(f"{blocks[0]}.0.conv.weight_orig")[1] > fmaps[0] else 0,
+        "statistics": "images",
+        "fused_scale": False,
+        "wider": "first",
+        "entry_activation": False,
+        "dense_width": dense,
+    }
+    for k in range(levels):
+        gain = scaled(math.sqrt(channels / 2))
+        D.move(f"{entry[k]}.weight", f"from_rgb.{k}.conv.weight", gain, PLAIN)
+        D.move(f"{entry[k]}.bias", f"from_rgb.{k}.conv.bias")
+        for i, place in enumerate((0, 2)):
+            ours = f"blocks.{k}.conv{i}" if k else f"blocks.0.{('conv', 'dense')[i]}"
+            change = None if k or i == 0 else lambda weight: weight.flatten(1)
+            D.move(f"{blocks[k]}.{place}.conv.weight_orig", f"{ours}.weight", change)
+            D.move(f"{blocks[k]}.{place}.conv.bias", f"{ours}.bias")
+    D.move("linear.weight", "blocks.0.score.weight", scaled(math.sqrt(dense)), PLAIN)
+    D.move("linear.bias", "blocks.0.score.bias")
+    for name in D.names:
+        place = number_in(name, 1)
+        _drop(D, name, reached=place is None or place >= count - levels)
+    return Network("progan", config, D.state)

@@ -41,14 +41,14 @@ class GanZoo(Importer):
         root, account = checkpoint.root, Account(checkpoint.root)
         settings, notes = gan_zoo.settings(root) or {}, [NOISE_NOTE]
         G, D = gan_zoo.generator(root, account), gan_zoo.discriminator(root, account)
-        classes = gan_zoo.classes(settings, D, self.config.classes)
+        label = gan_zoo.label_of(settings, D, self.config.classes)
+        notes += label.notes
         output = gan_zoo.output(settings, self.config.output)
-        generator = _generator(G, settings, classes, output)
-        discriminator = None
+        generator = _generator(G, settings, label, output)
+        shape, discriminator = list(generator.config["image_shape"]), None
         if D is not None:
-            shape = list(generator.config["image_shape"])
             discriminator = gan_zoo.progressive_discriminator(
-                D, settings, shape, classes=classes, part="progan"
+                D, settings, shape, label=label, part="progan"
             )
             if discriminator is None:
                 account.drop("netD.", gan_zoo.OTHER_CRITIC)
@@ -58,13 +58,13 @@ class GanZoo(Importer):
         notes.append(
             f"The program always truncates, by the phi {phi}: here that is asked for (truncation)."
         )
-        notes += gan_zoo.check_faded(settings) + gan_zoo.drop_rest(root, account)
+        notes += gan_zoo.check_faded(settings, shape[1]) + gan_zoo.drop_rest(root, account)
         return Converted(
             gan_zoo.PROGRAM, generator, discriminator, account.fates(), notes=tuple(notes)
         )
 
 
-def _generator(G: Moves, settings: Mapping[str, Any], classes: int, output: str) -> Network:
+def _generator(G: Moves, settings: Mapping[str, Any], label: gan_zoo.Label, output: str) -> Network:
     layers = gan_zoo.Equalised(G, settings)
     scales, depth = G.count("toRGBLayers.{}.weight"), G.count("mapping.FC.{}.weight")
     width = G.shape("conv0.weight")[0]
@@ -72,9 +72,9 @@ def _generator(G: Moves, settings: Mapping[str, Any], classes: int, output: str)
     size, channels = 4 << scales, G.shape("toRGBLayers.0.weight")[0]
     config = {
         "image_shape": [channels, size, size],
-        "num_classes": classes,
-        "embedding_dim": classes or None,
-        "z_dim": gan_zoo.without_classes(G.shape("mapping.FC.0.weight")[1], classes),
+        "num_classes": label.classes,
+        "embedding_dim": label.numbers or None,
+        "z_dim": gan_zoo.without_label(G.shape("mapping.FC.0.weight")[1], label.numbers),
         "w_dim": G.shape(f"mapping.FC.{depth - 1}.weight")[0],
         "mapping_layers": depth,
         "mapping_lr_multiplier": SLOW,
@@ -82,8 +82,9 @@ def _generator(G: Moves, settings: Mapping[str, Any], classes: int, output: str)
         "upsampling": "plain",
         "output": output,
     }
-    if classes:
-        G.fill("mapper.embed.weight", torch.eye(classes))  # the label joins z as it is, one-hot
+    if label.classes:  # the label joins z as it is
+        codes = torch.eye(label.classes) if label.codes is None else label.codes
+        G.fill("mapper.embed.weight", codes)
     for k in range(depth):
         layers.move(f"mapping.FC.{k}", f"mapper.layers.{k}", lr_multiplier=SLOW)
     G.move("mean_w", "w_avg", lambda w: w.flatten())

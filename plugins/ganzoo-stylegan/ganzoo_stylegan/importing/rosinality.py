@@ -22,6 +22,7 @@ from ganzoo.importing.modules import (
     Moves,
     fixed_noise,
     is_state,
+    number_in,
     scaled,
     trained_levels,
 )
@@ -116,9 +117,8 @@ def _generator(G: Moves, resolution: int | None, notes: list[str]) -> Network:
         G.move(f"generator.to_rgb.{k}.conv.weight_orig", f"{ours}.weight", HE, HE_NOTE)
         G.move(f"generator.to_rgb.{k}.conv.bias", f"{ours}.bias")
     for name in G.names:
-        parts = name.split(".")
-        level = int(parts[2]) if parts[0] == "generator" and parts[2].isdecimal() else -1
-        if level >= levels:
+        level = number_in(name, 2) if name.startswith("generator.") else None
+        if level is not None and level >= levels:
             G.drop(name, "of a resolution that was not reached")
         elif name.endswith("_orig") and name.removesuffix("_orig") in G:
             G.drop(name.removesuffix("_orig"), "computed from weight_orig")
@@ -226,8 +226,8 @@ def _discriminator(D: Moves, levels: int) -> Network:
     D.move("linear.linear.weight_orig", "score.weight", HE, HE_NOTE)
     D.move("linear.linear.bias", "score.bias")
     for name in D.names:
-        parts = name.split(".")
-        if parts[1].isdecimal() and int(parts[1]) < count - levels:
+        place = number_in(name, 1)
+        if place is not None and place < count - levels:
             D.drop(name, "of a resolution that was not reached")
         elif name.endswith("_orig"):
             D.drop(name.removesuffix("_orig"), "computed from weight_orig")

@@ -32,7 +32,7 @@ class Loss(nn.Module):
     or of an instance whose config has the k."""
 
     pairs_labels: bool = False
-    """Whether, in D's step, each fake is of its real image's class: for terms on pairs of them."""
+    """Whether each fake is of its real image's class: for terms on pairs of them."""
 
     def __init__(self, config: Any = None) -> None:
         super().__init__()

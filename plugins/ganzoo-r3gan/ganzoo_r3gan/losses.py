@@ -22,7 +22,7 @@ class RelativisticR1R2(Loss):
         D: E[f(D(G(z)) - D(x))] + gamma / 2 E[|grad D(x)|^2] + gamma / 2 E[|grad D(G(z))|^2]
         G: E[f(D(x) - D(G(z)))]
 
-    Image i is paired with fake i (Jolicoeur-Martineau 2019, RpGAN); with classes, D's are of one.
+    Image i is paired with fake i (Jolicoeur-Martineau 2019, RpGAN); with classes, both are of one.
     The penalties are plain terms of every step, on images without augmentation, in float32.
     """
 

@@ -19,10 +19,12 @@ from torch.nn.functional import conv2d, leaky_relu
 
 from ganzoo import plugins, rng
 from ganzoo.errors import CompatibilityError, ConfigError
+from ganzoo.hookspecs import hookimpl
 from ganzoo.models import Outputs
 from ganzoo.testing import parametrize_with_checks
 from ganzoo.training import Recipe, find_recipe, recipes, train
 from ganzoo.training.step import Step
+from ganzoo.training.trainer import Trainer
 
 
 @parametrize_with_checks("ganzoo-r3gan")
@@ -367,6 +369,29 @@ def test_a_run_resumes_exactly(conditional: bool, tmp_path: Path) -> None:
     train(recipe, parts, device="cpu", resume=True)
     file = "checkpoints/000000006/state.safetensors"
     assert (whole / file).read_bytes() == (parts / file).read_bytes()
+
+
+@pytest.mark.parametrize("settings", [[], ["accumulation=2"], ["trainer.reuse_fake=false"]])
+def test_every_pair_is_of_one_class_for_both_players(settings: list[str], tmp_path: Path) -> None:
+    pairs: list[tuple[Tensor, Tensor]] = []
+
+    class Watch:
+        @hookimpl
+        def ganzoo_train_start(self, trainer: Trainer) -> None:
+            for role in ("discriminator", "generator"):
+                terms = getattr(trainer.loss, f"{role}_terms")
+
+                def watched(step: Step, terms: Any = terms) -> Any:
+                    pairs.append((step.labels, step.fake_labels))
+                    return terms(step)
+
+                setattr(trainer.loss, f"{role}_terms", watched)
+
+    recipe = small(conditional=True, trainer={"part": "alternating"}).with_settings(settings)
+    train(recipe, tmp_path / "run", steps=1, device="cpu", observers=[Watch()])
+    assert len(pairs) == 2 * recipe.accumulation
+    for of_real, of_fake in pairs:
+        assert torch.equal(of_real, of_fake)
 
 
 def test_a_critic_with_batch_norm_is_refused() -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from ganzoo import plugins
+from ganzoo.data import stand_in
 from ganzoo.training import Recipe, find_recipe, recipes
 
 ALL = {name: Recipe.load(path) for name, path in recipes().items()}
@@ -29,6 +30,14 @@ def test_every_family_has_recipes_of_every_scale() -> None:
     assert of_families <= set(scales)
     for family in of_families:
         assert scales[family] == {"small", "standard", "paper"}, family
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_without_its_data_a_recipe_can_be_measured_on_noise_of_their_shape(name: str) -> None:
+    data = ALL[name].data
+    noise = stand_in(data.source, n=1, resolution=data.resolution, channels=data.channels)
+    assert noise is not None
+    ALL[name].resolve(noise.image_shape, noise.num_classes)
 
 
 @pytest.mark.parametrize("name", ALL)

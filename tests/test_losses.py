@@ -7,10 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ganzoo import rng
-from ganzoo.models import Outputs
+from ganzoo.testing.reference import step_on
 from ganzoo.training.config import LossConfig
 from ganzoo.training.losses import Hinge, LeastSquares, Loss, Minimax, NonSaturating
 from ganzoo.training.step import Step
@@ -21,15 +20,7 @@ FAKE = np.array([-40.0, -1.2, 0.0, 0.7, 2.5])
 
 def step(real: Tensor, fake: Tensor) -> Step:
     """A step whose D is the identity on "images" (N,): the scores are then known."""
-
-    def score(x: Tensor, labels: Tensor | None = None) -> Tensor:
-        return x
-
-    return Step(
-        index=0, real=real, labels=None, z=fake, fake_labels=None, G=score, D=score, D_plain=score,
-        D_outputs=lambda x, labels: Outputs(x), generator=nn.Module(), rng=rng.Draws(0, "t", 0),
-        log=lambda name, value: None,
-    )  # fmt: skip
+    return step_on(lambda x, labels: x, real, fake)
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:

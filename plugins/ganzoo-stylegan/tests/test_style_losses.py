@@ -19,18 +19,14 @@ from ganzoo import plugins
 from ganzoo.errors import CompatibilityError, ConfigError
 from ganzoo.parts import check_compatible
 from ganzoo.rng import Draws
+from ganzoo.testing.reference import step_on
 from ganzoo.training.step import Step
 
 
 def step(D: Any = None, generator: Any = None, **changes: Any) -> Step:
     torch.manual_seed(0)
-    settings: dict[str, Any] = {
-        "index": 0, "real": torch.randn(6, 3, 4, 4), "labels": None, "z": torch.randn(6, 5),
-        "fake_labels": None, "G": None, "D": D, "D_plain": D, "D_outputs": None,
-        "generator": generator, "rng": Draws(0, "test", 0), "log": lambda name, value: None,
-        "given_fake": torch.randn(6, 3, 4, 4),
-    }  # fmt: skip
-    return Step(**{**settings, **changes})
+    real, fake = torch.randn(2, 6, 3, 4, 4)
+    return step_on(D, real, fake, **{"generator": generator, "z": torch.randn(6, 5), **changes})
 
 
 def test_both_players_have_the_non_saturating_terms() -> None:

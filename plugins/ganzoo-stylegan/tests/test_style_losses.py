@@ -19,11 +19,10 @@ from ganzoo import plugins
 from ganzoo.errors import CompatibilityError, ConfigError
 from ganzoo.parts import check_compatible
 from ganzoo.rng import Draws
-from ganzoo.testing.reference import step_on
-from ganzoo.training.step import Step
+from ganzoo.testing.reference import StepOnImages, step_on
 
 
-def step(D: Any = None, generator: Any = None, **changes: Any) -> Step:
+def step(D: Any = None, generator: Any = None, **changes: Any) -> StepOnImages:
     torch.manual_seed(0)
     real, fake = torch.randn(2, 6, 3, 4, 4)
     return step_on(D, real, fake, **{"generator": generator, "z": torch.randn(6, 5), **changes})
@@ -162,10 +161,9 @@ def test_parts_without_the_ability_are_refused_with_a_remedy() -> None:
 
 
 def test_the_log_has_the_path_length() -> None:
-    logged = SimpleNamespace(values={})
-    at = step(generator=Linear(), log=lambda name, value: logged.values.update({name: value}))
+    at = step(generator=Linear())
     StyleGAN2(StyleGAN2LossConfig()).path_length(at)
-    assert logged.values["path_length"] > 0
+    assert at.logged["path_length"] > 0
 
 
 class Squares(StyleGenerator):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganzoo.testing.reference import step_on
+from ganzoo.testing.steps import step_on
 from ganzoo.training.config import LossConfig
 from ganzoo.training.losses import Hinge, LeastSquares, Loss, Minimax, NonSaturating
 from ganzoo.training.step import Step

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from torch.nn.functional import leaky_relu, one_hot
 
 from ganzoo.configs import DiscriminatorConfig, GeneratorConfig
 from ganzoo.errors import InputError
-from ganzoo.models import Discriminator, Generator, Outputs, build
+from ganzoo.models import Discriminator, Generator, build
 from ganzoo.parts import Part, PartRegistry, variants
 from ganzoo.rng import Draws
 from ganzoo.testing.results import CheckFailed
@@ -199,27 +198,3 @@ def make_step(
         rng=Draws(0, f"check/loss/{role}", index),
         log=lambda name, value: None,
     )
-
-
-@dataclass(eq=False)
-class StepOnImages(Step):
-    """A step that keeps what its loss logs."""
-
-    logged: dict[str, float] = field(default_factory=dict)
-
-
-def step_on(D: Callable[..., Tensor], real: Tensor, fake: Tensor, **changes: Any) -> StepOnImages:
-    """A step of these images, real and fake, and of a critic that is a function of images and
-    labels to scores (N,): what a loss makes of them can be worked out by hand.
-
-    `changes` are other fields of the step (`labels`, `generator`, `images`, …).
-    """
-    index = changes.get("index", 0)
-    fields: dict[str, Any] = {
-        "index": index, "labels": None, "z": fake, "fake_labels": None, "G": None, "D": D,
-        "D_plain": D, "D_outputs": lambda x, labels: Outputs(D(x, labels)), "generator": None,
-        "rng": Draws(0, "test", index), "log": None, "given_fake": fake,
-    }  # fmt: skip
-    made = StepOnImages(real=real, **{**fields, **changes})
-    made.log = lambda name, value: made.logged.__setitem__(name, value.item())
-    return made

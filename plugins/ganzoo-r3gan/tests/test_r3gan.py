@@ -20,7 +20,7 @@ from ganzoo import plugins
 from ganzoo.errors import CompatibilityError, ConfigError
 from ganzoo.hookspecs import hookimpl
 from ganzoo.testing import parametrize_with_checks
-from ganzoo.testing.reference import step_on
+from ganzoo.testing.steps import step_on
 from ganzoo.training import Recipe, find_recipe, recipes, train
 from ganzoo.training.step import Step
 from ganzoo.training.trainer import Trainer

@@ -19,7 +19,7 @@ from ganzoo import plugins
 from ganzoo.errors import CompatibilityError, ConfigError
 from ganzoo.parts import check_compatible
 from ganzoo.rng import Draws
-from ganzoo.testing.reference import StepOnImages, step_on
+from ganzoo.testing.steps import StepOnImages, step_on
 
 
 def step(D: Any = None, generator: Any = None, **changes: Any) -> StepOnImages:

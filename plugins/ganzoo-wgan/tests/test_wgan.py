@@ -32,7 +32,7 @@ from ganzoo.data import ImageData
 from ganzoo.errors import CompatibilityError, ConfigError
 from ganzoo.parts import check_compatible
 from ganzoo.testing import parametrize_with_checks
-from ganzoo.testing.reference import step_on
+from ganzoo.testing.steps import step_on
 from ganzoo.training import Recipe
 from ganzoo.training.losses import Loss
 from ganzoo.training.observers import Observers

@@ -11,7 +11,14 @@ from torch import Tensor
 
 from ganzoo.testing.steps import step_on
 from ganzoo.training.config import LossConfig
-from ganzoo.training.losses import Hinge, LeastSquares, Loss, Minimax, NonSaturating
+from ganzoo.training.losses import (
+    Hinge,
+    LeastSquares,
+    Loss,
+    Minimax,
+    NonSaturating,
+    squared_slopes,
+)
 from ganzoo.training.step import Step
 
 REAL = np.array([-3.0, -0.5, 0.2, 1.5, 40.0])
@@ -145,3 +152,16 @@ def test_smoothing_out_of_range_is_refused() -> None:
 
     with pytest.raises(ConfigError, match="label_smoothing"):
         LossConfig(label_smoothing=0.9)
+
+
+def test_squared_slopes_are_each_images_own_and_reach_d_alone() -> None:
+    """D(x) = a |x|^2 / 2 has the slope a x."""
+    a = torch.tensor(3.0, requires_grad=True)
+    x = torch.randn(4, 2, 3, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    at = step_on(lambda x, labels: a * x.square().sum((1, 2, 3)) / 2, x, x)
+    found = squared_slopes(at, x, None)
+    squares = x.detach().square().sum((1, 2, 3))
+    torch.testing.assert_close(found.detach(), 9 * squares)
+    of_a, of_x = torch.autograd.grad(found.sum(), [a, x], allow_unused=True)
+    torch.testing.assert_close(of_a, 6 * squares.sum())
+    assert of_x is None

@@ -11,10 +11,11 @@ Representation Learning with Deep Convolutional Generative Adversarial Networks"
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -257,7 +258,7 @@ def pyramid(size: int, width: int, max_width: int) -> list[tuple[int, int]]:
     return [(s, min(width << up, max_width)) for up, s in zip(ups, sizes, strict=True)]
 
 
-def geometry(small: int, large: int) -> dict[str, int]:
+def geometry(small: int, large: int) -> dict[str, Any]:
     """The stride-2 convolution between two sizes: kernel 4, or 3 for 4 <-> 7."""
     return {"kernel_size": 4 if large == 2 * small else 3, "stride": 2, "padding": 1}
 
@@ -331,6 +332,35 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {
     "none": lambda width: nn.Identity(),
 }
 """Name of a critic's norm -> the layer for so many channels."""
+
+
+def dcgan_up(levels: Sequence[tuple[int, int]]) -> list[nn.Module]:
+    """The layers from a generator's smallest map to its image: batch norm, ReLU and a transposed
+    convolution, again and again. `levels` are (size, channels) of each map, the image's last."""
+    layers: list[nn.Module] = []
+    for (size, width), (larger, narrower) in itertools.pairwise(levels):
+        bias = larger == levels[-1][0]  # elsewhere a batch norm follows
+        layers += [
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            ConvTranspose2d(width, narrower, **geometry(size, larger), bias=bias),
+        ]
+    return layers
+
+
+def dcgan_down(levels: Sequence[tuple[int, int]], norm: str, *, bias: bool) -> list[nn.Module]:
+    """The layers from an image to a critic's smallest map: strided convolutions and LeakyReLU, with
+    a norm of `NORMS` (and a `bias`, if so) between but at the first. `levels` are (size, channels)
+    of each map, what enters first."""
+    (full, channels), (size, width), *_ = levels
+    layers = [nn.Conv2d(channels, width, **geometry(size, full)), nn.LeakyReLU(0.2, inplace=True)]
+    for (size, width), (smaller, wider) in itertools.pairwise(levels[1:]):
+        layers += [
+            nn.Conv2d(width, wider, **geometry(smaller, size), bias=bias),
+            NORMS[norm](wider),
+            nn.LeakyReLU(0.2, inplace=True),
+        ]
+    return layers
 
 
 def dcgan_init(module: nn.Module) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from pages import written
+from pages import rewrite
 from rich.markdown import Markdown
 from rich.progress import track
 
@@ -305,9 +305,7 @@ def main(write: Path | None, resolve_only: bool) -> None:
         train_all([*working, *(o for o in cover(found) if o.mix.augmentation is not None)])
     text = section(found)
     if write is not None:
-        write.write_text(
-            written(write.read_text(encoding="utf-8"), "matrix", text), encoding="utf-8"
-        )
+        rewrite(write, "matrix", text)
     if sys.stdout.isatty():
         console.stdout().print(Markdown(text))
     else:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from ganzoo import files
 from ganzoo.errors import GanzooError
+
+
+def rewrite(path: Path, name: str, section: str) -> None:
+    """Put the section into a page, as `written` does."""
+    files.write_text(path, written(path.read_text(encoding="utf-8"), name, section))
 
 
 def written(page: str, name: str, section: str) -> str:

@@ -20,6 +20,7 @@ from email.parser import BytesParser
 from functools import cached_property
 from pathlib import Path
 
+import click
 import hook_history
 from packaging.requirements import Requirement
 
@@ -195,7 +196,7 @@ def main(dist: Path) -> None:
     shutil.rmtree(dist, ignore_errors=True)
     built = distributions(dist)
     for one in built:
-        print(f"building {one.name}", file=sys.stderr)  # noqa: T201
+        click.echo(f"building {one.name}", err=True)
         build(one.folder, dist)
     found = [*problems(built, ganzoo.__version__)]
     history = hook_history.read()
@@ -205,7 +206,7 @@ def main(dist: Path) -> None:
     _run("twine", "check", "--strict", *sorted(dist.iterdir()))
     # W002: the core's licence is also one that new plugins can choose
     _run("check_wheel_contents", "--ignore", "W002", *sorted(dist.glob("*.whl")))
-    print(f"{len(built)} distributions of {ganzoo.__version__} in {dist}: ready")  # noqa: T201
+    click.echo(f"{len(built)} distributions of {ganzoo.__version__} in {dist}: ready")
 
 
 if __name__ == "__main__":

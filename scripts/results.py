@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from pages import written
+from pages import rewrite
 
 from ganzoo import layout, registry
 from ganzoo.errors import GanzooError
@@ -83,8 +83,7 @@ def main(write: Path | None) -> None:
     if write is None:
         click.echo(text)
     else:
-        page = write.read_text(encoding="utf-8")
-        write.write_text(written(page, "results", text), encoding="utf-8")
+        rewrite(write, "results", text)
 
 
 if __name__ == "__main__":

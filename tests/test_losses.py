@@ -7,12 +7,18 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ganzoo import rng
-from ganzoo.models import Outputs
+from ganzoo.testing.steps import step_on
 from ganzoo.training.config import LossConfig
-from ganzoo.training.losses import Hinge, LeastSquares, Loss, Minimax, NonSaturating
+from ganzoo.training.losses import (
+    Hinge,
+    LeastSquares,
+    Loss,
+    Minimax,
+    NonSaturating,
+    squared_slopes,
+)
 from ganzoo.training.step import Step
 
 REAL = np.array([-3.0, -0.5, 0.2, 1.5, 40.0])
@@ -21,15 +27,7 @@ FAKE = np.array([-40.0, -1.2, 0.0, 0.7, 2.5])
 
 def step(real: Tensor, fake: Tensor) -> Step:
     """A step whose D is the identity on "images" (N,): the scores are then known."""
-
-    def score(x: Tensor, labels: Tensor | None = None) -> Tensor:
-        return x
-
-    return Step(
-        index=0, real=real, labels=None, z=fake, fake_labels=None, G=score, D=score, D_plain=score,
-        D_outputs=lambda x, labels: Outputs(x), generator=nn.Module(), rng=rng.Draws(0, "t", 0),
-        log=lambda name, value: None,
-    )  # fmt: skip
+    return step_on(lambda x, labels: x, real, fake)
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -154,3 +152,16 @@ def test_smoothing_out_of_range_is_refused() -> None:
 
     with pytest.raises(ConfigError, match="label_smoothing"):
         LossConfig(label_smoothing=0.9)
+
+
+def test_squared_slopes_are_each_images_own_and_reach_d_alone() -> None:
+    """D(x) = a |x|^2 / 2 has the slope a x."""
+    a = torch.tensor(3.0, requires_grad=True)
+    x = torch.randn(4, 2, 3, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    at = step_on(lambda x, labels: a * x.square().sum((1, 2, 3)) / 2, x, x)
+    found = squared_slopes(at, x, None)
+    squares = x.detach().square().sum((1, 2, 3))
+    torch.testing.assert_close(found.detach(), 9 * squares)
+    of_a, of_x = torch.autograd.grad(found.sum(), [a, x], allow_unused=True)
+    torch.testing.assert_close(of_a, 6 * squares.sum())
+    assert of_x is None

@@ -33,6 +33,7 @@ def script(name: str) -> ModuleType:
     return module
 
 
+pages = script("pages")
 matrix = script("matrix")
 
 
@@ -161,7 +162,7 @@ def test_what_claims_to_work_and_does_not_is_named(
 
 def test_the_readme_shows_what_the_script_would_write(outcomes: list[Any]) -> None:
     page = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert page == matrix.written(page, "matrix", matrix.section(outcomes)), "make matrix"
+    assert page == pages.written(page, "matrix", matrix.section(outcomes)), "make matrix"
 
 
 def test_the_script_writes_a_page_and_prints_the_same(outcomes: list[Any], tmp_path: Path) -> None:
@@ -175,8 +176,8 @@ def test_the_script_writes_a_page_and_prints_the_same(outcomes: list[Any], tmp_p
 
 def test_a_section_is_put_between_the_markers() -> None:
     page = "before\n<!-- matrix -->\nold\n<!-- /matrix -->\nafter\n"
-    made = matrix.written(page, "matrix", "| new |")
+    made = pages.written(page, "matrix", "| new |")
     assert made == "before\n<!-- matrix -->\n| new |\n<!-- /matrix -->\nafter\n"
-    assert matrix.written(made, "matrix", "| new |") == made
+    assert pages.written(made, "matrix", "| new |") == made
     with pytest.raises(GanzooError, match="put both where the matrix is to be"):
-        matrix.written("no markers\n", "matrix", "| new |")
+        pages.written("no markers\n", "matrix", "| new |")

@@ -11,6 +11,8 @@ import torch
 from ganzoo.nn import (
     EqualizedConv2d,
     EqualizedLinear,
+    dcgan_down,
+    dcgan_up,
     downsample_box,
     fir_blur,
     fir_downsample,
@@ -18,6 +20,7 @@ from ganzoo.nn import (
     fir_upsample,
     minibatch_stddev,
     pixel_norm,
+    pyramid,
     upsample_nearest,
     with_one_hot,
     without_autocast,
@@ -37,6 +40,23 @@ def test_equalised_weights_have_unit_deviation_and_are_scaled_at_run_time() -> N
     expected = x.double().numpy() @ weight.T * (math.sqrt(2) / 20 * 0.01) + bias * 0.01
     np.testing.assert_allclose(layer(x).detach(), expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(bias * 0.01, 1.0, rtol=1e-6)
+
+
+def test_the_stacks_of_a_dcgan_mirror_each_other() -> None:
+    """From 4x4 to an image of 28x28, and back: each map's size and channels are those asked for."""
+    levels = [*pyramid(28, 6, 20), (28, 2)]
+    assert levels == [(4, 20), (7, 12), (14, 6), (28, 2)]
+    maps = [torch.randn(2, 20, 4, 4)]
+    up, down = dcgan_up(levels), dcgan_down(levels[::-1], "instance", bias=False)
+    for layer in up + down:
+        maps.append(layer(maps[-1]))
+    seen = [x.shape[1:] for x, layer in zip(maps[1:], up + down) if hasattr(layer, "kernel_size")]
+    assert seen == [(c, n, n) for n, c in [*levels[1:], *levels[-2::-1]]]
+    names = [[type(layer).__name__ for layer in layers] for layers in (up, down)]
+    assert names[0] == ["BatchNorm2d", "ReLU", "ConvTranspose2d"] * 3
+    assert names[1] == ["Conv2d", "LeakyReLU"] + ["Conv2d", "GroupNorm", "LeakyReLU"] * 2
+    biased = [layer.bias is not None for layer in up + down if hasattr(layer, "kernel_size")]
+    assert biased == [False, False, True, True, False, False]  # but where no norm follows
 
 
 def test_equalised_convolution_keeps_the_variance_with_he_gain() -> None:

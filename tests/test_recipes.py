@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from ganzoo import plugins
+from ganzoo.data import stand_in
 from ganzoo.training import Recipe, find_recipe, recipes
 
 ALL = {name: Recipe.load(path) for name, path in recipes().items()}
@@ -29,6 +30,14 @@ def test_every_family_has_recipes_of_every_scale() -> None:
     assert of_families <= set(scales)
     for family in of_families:
         assert scales[family] == {"small", "standard", "paper"}, family
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_without_its_data_a_recipe_can_be_measured_on_noise_of_their_shape(name: str) -> None:
+    data = ALL[name].data
+    noise = stand_in(data.source, n=1, resolution=data.resolution, channels=data.channels)
+    assert noise is not None
+    ALL[name].resolve(noise.image_shape, noise.num_classes)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -57,3 +66,30 @@ def test_the_standard_stylegan2_is_the_start_of_the_papers() -> None:
     assert (standard.kimg, paper.kimg) == (5000, 100_000)
     differing = {name: getattr(paper, name) for name in ("name", "kimg", "ema", "every", "about")}
     assert replace(standard, **differing) == paper
+
+
+def test_the_r3gan_recipe_for_cifar10_has_the_authors_preset() -> None:
+    """Four resolutions of 768 channels, two blocks each, 96 groups within; labels of 64 numbers in
+    G and 768 in D; gamma, rate and beta fall or rise along half a cosine within 20,000 kimg."""
+    recipe = find_recipe("r3gan.cifar10.paper")
+    resolved = recipe.resolve((3, 32, 32), 10)
+    for role, label in (("generator", 64), ("discriminator", 768)):
+        network, optimizer = resolved.config(role), getattr(recipe.optimizer, role)
+        assert [width for _, width in network.levels] == [768] * 4 and network.blocks == 2
+        assert network.expansion * 768 / network.group_size == 96
+        assert network.embed_dim == label
+        assert (optimizer.lr, optimizer.final_lr, optimizer.schedule) == (2e-4, 5e-5, "cosine")
+        assert (optimizer.betas, optimizer.final_betas) == ((0.0, 0.9), (0.0, 0.99))
+        assert optimizer.schedule_kimg == 20_000
+    loss = resolved.config("loss")
+    assert (loss.gamma, loss.final_gamma, loss.burn_in_kimg) == (0.05, 0.005, 20_000)
+    assert recipe.batch == 512 and recipe.ema.half_life_kimg == 5000
+
+
+def test_dcgans_recipe_for_faces_has_the_authors_optimiser() -> None:
+    """train_uncond_dcgan.py: Adam 2e-4, 0.5, with an L2 of 1e-5; 25 epochs of batches of 128."""
+    recipe = find_recipe("dcgan.celeba.paper")
+    for optimizer in (recipe.optimizer.generator, recipe.optimizer.discriminator):
+        assert (optimizer.name, optimizer.lr, optimizer.betas) == ("adam", 2e-4, (0.5, 0.999))
+        assert optimizer.weight_decay == 1e-5
+    assert recipe.batch == 128 and recipe.kimg == math.ceil(25 * 202.599)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 
@@ -32,7 +33,7 @@ class Loss(nn.Module):
     or of an instance whose config has the k."""
 
     pairs_labels: bool = False
-    """Whether, in D's step, each fake is of its real image's class: for terms on pairs of them."""
+    """Whether each fake is of its real image's class: for terms on pairs of them."""
 
     def __init__(self, config: Any = None) -> None:
         super().__init__()
@@ -118,6 +119,18 @@ class Hinge(Loss):
 
     def generator_terms(self, step: Step) -> dict[str, Tensor]:
         return {"fake": -step.D(step.fake, step.fake_labels).mean()}
+
+
+def squared_slopes(step: Step, images: Tensor, labels: Tensor | None) -> Tensor:
+    """||grad D(x)||^2 at each of these images, (N,): what gradient penalties are made of.
+
+    D is in float32 and sees the images as they are. D's weights get a gradient, the images none.
+    """
+    x = images.detach().requires_grad_()
+    # the sum's gradient is, for each image, that of its own score, and under a statistic of the
+    # batch (minibatch stddev) also of what it does to its mates'
+    (slopes,) = torch.autograd.grad(step.D_plain(x, labels).sum(), x, create_graph=True)
+    return slopes.square().sum(dim=(1, 2, 3))
 
 
 def _log_scores(step: Step, real: Tensor, fake: Tensor) -> None:

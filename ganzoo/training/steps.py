@@ -70,7 +70,7 @@ class Steps:
         stream = "discriminator" if reused else role
         z = self._draws(f"z/{stream}", update).normal(n, self.G.z_dim)
         real_labels = fake_labels = labels if conditional else None
-        if conditional and not (self.loss.pairs_labels and stream == "discriminator"):
+        if conditional and not self.loss.pairs_labels:
             fake_labels = self._draws(f"labels/{stream}", update).integers(n, self.G.num_classes)
         parts = self.recipe.accumulation
         reals = real.chunk(parts)

@@ -16,7 +16,7 @@ from torch.nn.utils.parametrize import register_parametrization
 import ganzoo
 from ganzoo.inference import fold_pair
 from ganzoo.models import Outputs
-from ganzoo.nn import NORMS, ConvTranspose2d, dcgan_init, geometry, pyramid
+from ganzoo.nn import ConvTranspose2d, dcgan_down, dcgan_init, geometry, pyramid
 from ganzoo_cgan.config import DiscriminatorConfig, GeneratorConfig
 from ganzoo_cgan.labels import Head, label_code
 
@@ -103,7 +103,7 @@ class Discriminator(ganzoo.Discriminator):
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__(config)
         image_channels, full, _ = config.image_shape
-        (size, width), *below = pyramid(full, config.width, config.max_width)[::-1]
+        below = pyramid(full, config.width, config.max_width)[::-1]
         classes, conditioning = config.num_classes, config.conditioning
         self.code = (
             label_code(conditioning, classes, config.embedding_dim)
@@ -111,16 +111,10 @@ class Discriminator(ganzoo.Discriminator):
             else None
         )
         maps = self.code.width if self.code else 0
-        layers: list[nn.Module] = [
-            nn.Conv2d(image_channels + maps, width, **geometry(size, full)),
-            nn.LeakyReLU(0.2, inplace=True),
-        ]
-        norm = NORMS.get(config.norm, NORMS["none"])  # "spectral" is one of the weights
-        for next_size, next_width in below:
-            bias = config.norm in ("none", "spectral")
-            layers.append(nn.Conv2d(width, next_width, **geometry(next_size, size), bias=bias))
-            layers += [norm(next_width), nn.LeakyReLU(0.2, inplace=True)]
-            size, width = next_size, next_width
+        norm = "none" if config.norm == "spectral" else config.norm  # that is one of the weights
+        levels = [(full, image_channels + maps), *below]
+        layers = dcgan_down(levels, norm, bias=norm == "none")
+        size, width = levels[-1]
         self.layers = nn.Sequential(*layers, nn.Flatten())
         self.head = Head(width * size * size, classes, conditioning)
         self.apply(dcgan_init)

@@ -29,7 +29,7 @@ from ganzoo.cli import main
 from ganzoo.errors import CompatibilityError, ConfigError, InputError
 from ganzoo.models import Outputs
 from ganzoo.testing import parametrize_with_checks
-from ganzoo.testing.reference import make_step
+from ganzoo.testing.steps import StepOnImages, step_on
 from ganzoo.training import Recipe, recipes, train
 
 LABELS = torch.tensor([2, 0, 1, 2])
@@ -296,44 +296,23 @@ def test_spectral_norm_trains_in_bf16_and_resumes_exactly(tmp_path: Path) -> Non
 # -- the auxiliary classifier's loss ---------------------------------------------------------------
 
 
-class _Scripted(nn.Module):
-    """A critic that says what it is told to, for images that are filled with 1 (real) or -1."""
-
-    num_classes = 3
-
-    def __init__(self, real: Outputs, fake: Outputs) -> None:
-        super().__init__()
-        self.answers = {True: real, False: fake}
-
-    def outputs(self, x: Tensor, labels: Tensor | None = None) -> Outputs:
-        return self.answers[bool(x.min() > 0)]
-
-    forward = outputs
-
-
-class _Constant(nn.Module):
-    """A generator of images of -1."""
-
-    num_classes, z_dim, image_shape = 3, 4, (1, 8, 8)
-
-    def train_forward(self, z: Tensor, labels: Tensor | None, rng: object) -> Tensor:
-        return torch.full((len(z), 1, 8, 8), -1.0)
-
-
-def scripted_step(role: str, logged: dict[str, float] | None = None):
-    # softmax of (log 2, 0, 0) is (1/2, 1/4, 1/4); labels of a step are 0, 1, 2, 0
+def scripted_step() -> StepOnImages:
+    """One whose critic says the same of all real images, which are white, and of all fakes."""
+    # softmax of (log 2, 0, 0) is (1/2, 1/4, 1/4)
     logits = torch.tensor([math.log(2), 0.0, 0.0]).repeat(4, 1)
     score = torch.full((4,), math.log(3))  # sigmoid 3/4
-    D = _Scripted(Outputs(score, logits), Outputs(-score, 2 * logits))
-    step = make_step(_Constant(), D, role=role)
-    step.real = torch.ones(4, 1, 8, 8)
-    step.log = lambda name, value: (logged if logged is not None else {}).update({name: value})
-    return step
+
+    def outputs(x: Tensor, labels: Tensor | None = None) -> Outputs:
+        return Outputs(score, logits) if x.min() > 0 else Outputs(-score, 2 * logits)
+
+    white, labels = torch.ones(4, 1, 8, 8), torch.tensor([0, 1, 2, 0])
+    how = {"labels": labels, "fake_labels": labels, "D_outputs": outputs}
+    return step_on(lambda x, labels: outputs(x).score, white, -white, **how)
 
 
 def test_ac_in_closed_form() -> None:
-    loss, logged = AuxiliaryClassifier(), {}
-    terms = loss.discriminator_terms(scripted_step("discriminator", logged))
+    loss, step = AuxiliaryClassifier(), scripted_step()
+    terms = loss.discriminator_terms(step)
     # two of the labels 0, 1, 2, 0 have probability 1/2, two 1/4; for fakes 2/3 and 1/6
     of_real = (2 * math.log(2) + 2 * math.log(4)) / 4
     of_fake = (2 * math.log(3 / 2) + 2 * math.log(6)) / 4
@@ -346,8 +325,8 @@ def test_ac_in_closed_form() -> None:
         },
         rel=1e-5,
     )
-    assert logged["accuracy/real"].item() == 0.5  # it says 0 for all of 0, 1, 2, 0
-    terms = loss.generator_terms(scripted_step("generator"))
+    assert step.logged["accuracy/real"] == 0.5  # it says 0 for all of 0, 1, 2, 0
+    terms = loss.generator_terms(step)
     assert terms["fake"].item() == pytest.approx(-math.log(1 / 4), rel=1e-5)
     assert terms["classes"].item() == pytest.approx(of_fake, rel=1e-5)
 
@@ -359,8 +338,8 @@ def test_ac_weights() -> None:
         ("discriminator", {"classes/real": 2, "classes/fake": 0}),
         ("generator", {"classes": 3}),
     ):
-        a = getattr(plain, f"{role}_terms")(scripted_step(role))
-        b = getattr(loss, f"{role}_terms")(scripted_step(role))
+        a = getattr(plain, f"{role}_terms")(scripted_step())
+        b = getattr(loss, f"{role}_terms")(scripted_step())
         for name, value in a.items():
             assert b[name].item() == pytest.approx(weights.get(name, 1) * value.item())
 

@@ -15,7 +15,14 @@ from torch import Tensor, nn
 
 import ganzoo
 from ganzoo.models import Outputs
-from ganzoo.nn import NORMS, ConvTranspose2d, dcgan_init, geometry, pyramid, with_one_hot
+from ganzoo.nn import (
+    ConvTranspose2d,
+    dcgan_down,
+    dcgan_init,
+    dcgan_up,
+    pyramid,
+    with_one_hot,
+)
 from ganzoo_dcgan.config import DiscriminatorConfig, GeneratorConfig
 
 
@@ -23,24 +30,14 @@ class Generator(ganzoo.Generator):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__(config)
         image_channels, full, _ = config.image_shape
-        (size, width), *above = pyramid(full, config.width, config.max_width)
-        layers: list[nn.Module] = [
+        levels = [*pyramid(full, config.width, config.max_width), (full, image_channels)]
+        size, width = levels[0]
+        self.layers = nn.Sequential(
             # "project and reshape": a linear layer, written as a convolution of a 1x1 map
             ConvTranspose2d(config.z_dim + config.num_classes, width, size, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-        ]
-        for next_size, next_width in above:
-            layers += [
-                ConvTranspose2d(width, next_width, **geometry(size, next_size), bias=False),
-                nn.BatchNorm2d(next_width),
-                nn.ReLU(inplace=True),
-            ]
-            size, width = next_size, next_width
-        layers.append(ConvTranspose2d(width, image_channels, **geometry(size, full)))
-        if config.output == "tanh":
-            layers.append(nn.Tanh())
-        self.layers = nn.Sequential(*layers)
+            *dcgan_up(levels),
+            *([nn.Tanh()] if config.output == "tanh" else []),
+        )
         self.apply(dcgan_init)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -56,19 +53,13 @@ class Discriminator(ganzoo.Discriminator):
         super().__init__(config)
         image_channels, full, _ = config.image_shape
         named = config.num_classes if config.names_classes else 0
-        seen = config.num_classes - named
-        (size, width), *below = pyramid(full, config.width, config.max_width)[::-1]
-        layers: list[nn.Module] = [
-            nn.Conv2d(image_channels + seen, width, **geometry(size, full)),
-            nn.LeakyReLU(0.2, inplace=True),
-        ]
-        for next_size, next_width in below:
-            bias = config.norm == "none"
-            layers.append(nn.Conv2d(width, next_width, **geometry(next_size, size), bias=bias))
-            layers += [NORMS[config.norm](next_width), nn.LeakyReLU(0.2, inplace=True)]
-            size, width = next_size, next_width
-        layers.append(nn.Conv2d(width, 1 + named, size))
-        self.layers = nn.Sequential(*layers)
+        below = pyramid(full, config.width, config.max_width)[::-1]
+        levels = [(full, image_channels + config.num_classes - named), *below]
+        size, width = levels[-1]
+        self.layers = nn.Sequential(
+            *dcgan_down(levels, config.norm, bias=config.norm == "none"),
+            nn.Conv2d(width, 1 + named, size),
+        )
         self.apply(dcgan_init)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -6,11 +6,10 @@ penalties on its slope, at both kinds, let the game converge.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from ganzoo.training.losses import Loss
+from ganzoo.training.losses import Loss, squared_slopes
 from ganzoo.training.schedule import anneal
 from ganzoo.training.step import Step
 from ganzoo_r3gan.config import LossConfig
@@ -22,7 +21,7 @@ class RelativisticR1R2(Loss):
         D: E[f(D(G(z)) - D(x))] + gamma / 2 E[|grad D(x)|^2] + gamma / 2 E[|grad D(G(z))|^2]
         G: E[f(D(x) - D(G(z)))]
 
-    Image i is paired with fake i (Jolicoeur-Martineau 2019, RpGAN); with classes, D's are of one.
+    Image i is paired with fake i (Jolicoeur-Martineau 2019, RpGAN); with classes, both are of one.
     The penalties are plain terms of every step, on images without augmentation, in float32.
     """
 
@@ -37,8 +36,8 @@ class RelativisticR1R2(Loss):
         half_gamma = self.gamma(step.images) / 2
         return {
             "relativistic": softplus(fake - real).mean(),
-            "r1": half_gamma * squared_slope(step, step.real, step.labels),
-            "r2": half_gamma * squared_slope(step, step.fake, step.fake_labels),
+            "r1": half_gamma * squared_slopes(step, step.real, step.labels).mean(),
+            "r2": half_gamma * squared_slopes(step, step.fake, step.fake_labels).mean(),
         }
 
     def generator_terms(self, step: Step) -> dict[str, Tensor]:
@@ -51,11 +50,3 @@ class RelativisticR1R2(Loss):
         if config.final_gamma is None or config.burn_in_kimg is None:
             return config.gamma
         return anneal("cosine", config.gamma, config.final_gamma, images, config.burn_in_kimg)
-
-
-def squared_slope(step: Step, images: Tensor, labels: Tensor | None) -> Tensor:
-    """E[|grad D|^2] at these images, which themselves get no gradient."""
-    images = images.detach().requires_grad_()
-    score = step.D_plain(images, labels).sum()  # its gradient is each image's own
-    (slope,) = torch.autograd.grad(score, images, create_graph=True)
-    return slope.square().sum((1, 2, 3)).mean()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,14 @@ from ganzoo_r3gan.networks import SLOPE, Block, Discriminator, Down, Generator, 
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, leaky_relu
 
-from ganzoo import plugins, rng
+from ganzoo import plugins
 from ganzoo.errors import CompatibilityError, ConfigError
-from ganzoo.models import Outputs
+from ganzoo.hookspecs import hookimpl
 from ganzoo.testing import parametrize_with_checks
+from ganzoo.testing.steps import step_on
 from ganzoo.training import Recipe, find_recipe, recipes, train
 from ganzoo.training.step import Step
+from ganzoo.training.trainer import Trainer
 
 
 @parametrize_with_checks("ganzoo-r3gan")
@@ -31,29 +32,6 @@ def test_conformance(check) -> None:
 
 
 # -- the loss -------------------------------------------------------------------------------------
-
-
-def step(
-    D: Callable[..., Tensor], real: Tensor, fake: Tensor, *, images: int = 0, **labels: Tensor
-) -> Step:
-    logs: dict[str, float] = {}
-    made = Step(
-        index=0,
-        real=real,
-        labels=labels.get("labels"),
-        z=fake,
-        fake_labels=labels.get("fake_labels"),
-        G=lambda z, labels: z,
-        D=D,
-        D_plain=D,
-        D_outputs=lambda x, labels: Outputs(D(x, labels)),
-        generator=nn.Module(),  # type: ignore[arg-type]
-        rng=rng.Draws(0, "test", 0),
-        log=lambda name, value: logs.__setitem__(name, value.item()),
-        images=images,
-    )
-    made.logs = logs  # type: ignore[attr-defined]
-    return made
 
 
 def images(seed: int) -> Tensor:
@@ -72,7 +50,7 @@ def quadratic(x: Tensor, labels: Tensor | None = None) -> Tensor:
 def test_the_terms_of_a_quadratic_critic_are_known() -> None:
     """In float64, by NumPy: log(1 + e^t) of the difference of each pair, and gamma / 2 E|x|^2."""
     loss = RelativisticR1R2(LossConfig(gamma=3.0))
-    s = step(quadratic, REAL, FAKE)
+    s = step_on(quadratic, REAL, FAKE)
     real, fake = ((x.numpy() ** 2).sum((1, 2, 3)) for x in (REAL, FAKE))
     expected = {
         "relativistic": np.log1p(np.exp((fake - real) / 2)).mean(),
@@ -81,7 +59,7 @@ def test_the_terms_of_a_quadratic_critic_are_known() -> None:
     }
     found = {name: value.item() for name, value in loss.discriminator_terms(s).items()}
     assert found == pytest.approx(expected, rel=1e-12)
-    assert s.logs["accuracy"] == (real > fake).mean()
+    assert s.logged["accuracy"] == (real > fake).mean()
     of_G = {name: value.item() for name, value in loss.generator_terms(s).items()}
     assert of_G == pytest.approx(
         {"relativistic": np.log1p(np.exp((real - fake) / 2)).mean()}, rel=1e-12
@@ -90,10 +68,10 @@ def test_the_terms_of_a_quadratic_critic_are_known() -> None:
 
 def test_images_and_fakes_are_paired_by_their_position() -> None:
     loss = RelativisticR1R2(LossConfig())
-    plain = loss.discriminator_terms(step(quadratic, REAL, FAKE))
+    plain = loss.discriminator_terms(step_on(quadratic, REAL, FAKE))
     together = torch.randperm(6, generator=torch.Generator().manual_seed(2))
-    both = loss.discriminator_terms(step(quadratic, REAL[together], FAKE[together]))
-    apart = loss.discriminator_terms(step(quadratic, REAL, FAKE.roll(1, 0)))
+    both = loss.discriminator_terms(step_on(quadratic, REAL[together], FAKE[together]))
+    apart = loss.discriminator_terms(step_on(quadratic, REAL, FAKE.roll(1, 0)))
     for name in plain:
         torch.testing.assert_close(both[name], plain[name])
     torch.testing.assert_close(apart["r2"], plain["r2"])
@@ -102,8 +80,8 @@ def test_images_and_fakes_are_paired_by_their_position() -> None:
 
 def test_a_constant_in_the_scores_changes_nothing() -> None:
     loss = RelativisticR1R2(LossConfig())
-    plain = loss.discriminator_terms(step(quadratic, REAL, FAKE))
-    raised = loss.discriminator_terms(step(lambda x, labels=None: quadratic(x) + 50, REAL, FAKE))
+    plain = loss.discriminator_terms(step_on(quadratic, REAL, FAKE))
+    raised = loss.discriminator_terms(step_on(lambda x, labels=None: quadratic(x) + 50, REAL, FAKE))
     for name, value in plain.items():
         torch.testing.assert_close(raised[name], value)
 
@@ -129,7 +107,7 @@ def test_what_d_minimises_is_the_papers_objective() -> None:
         return total / len(REAL)
 
     loss = RelativisticR1R2(LossConfig(gamma=gamma))
-    s = step(lambda x, labels=None: D(x), REAL, FAKE)
+    s = step_on(lambda x, labels=None: D(x), REAL, FAKE)
     terms = loss.discriminator_terms(s)
     total = torch.stack(list(terms.values())).sum()
     torch.testing.assert_close(total, objective())
@@ -151,7 +129,7 @@ def test_the_penalties_reach_d_and_never_g() -> None:
     D = critic()
     fake = FAKE.clone().requires_grad_()  # as if the step had not detached it
     loss = RelativisticR1R2(LossConfig())
-    terms = loss.discriminator_terms(step(lambda x, labels=None: D(x), REAL, fake))
+    terms = loss.discriminator_terms(step_on(lambda x, labels=None: D(x), REAL, fake))
     for name in ("r1", "r2"):
         of_fake, *of_D = torch.autograd.grad(
             terms[name], [fake, *D.parameters()], retain_graph=True, allow_unused=True
@@ -168,7 +146,7 @@ def test_labels_reach_every_score() -> None:
         return labels * quadratic(x)
 
     of_real, of_fake = torch.tensor([0, 1, 2, 0, 1, 2]), torch.tensor([2, 2, 1, 1, 0, 0])
-    s = step(D, REAL, FAKE, labels=of_real, fake_labels=of_fake)
+    s = step_on(D, REAL, FAKE, labels=of_real, fake_labels=of_fake)
     terms = RelativisticR1R2(LossConfig(gamma=2.0)).discriminator_terms(s)
     for name, x, labels in (("r1", REAL, of_real), ("r2", FAKE, of_fake)):
         slopes = labels.numpy() ** 2 * (x.numpy() ** 2).sum((1, 2, 3))
@@ -184,7 +162,7 @@ def test_gamma_follows_half_a_cosine_within_the_burn_in() -> None:
         (10_000, 0.5),
         (10**7, 0.5),
     ):
-        terms = loss.discriminator_terms(step(quadratic, REAL, FAKE, images=seen))
+        terms = loss.discriminator_terms(step_on(quadratic, REAL, FAKE, images=seen))
         expected = gamma / 2 * REAL.square().sum((1, 2, 3)).mean()
         torch.testing.assert_close(terms["r1"], expected)
     assert RelativisticR1R2(LossConfig(gamma=2.0)).gamma(10**7) == 2.0
@@ -367,6 +345,29 @@ def test_a_run_resumes_exactly(conditional: bool, tmp_path: Path) -> None:
     train(recipe, parts, device="cpu", resume=True)
     file = "checkpoints/000000006/state.safetensors"
     assert (whole / file).read_bytes() == (parts / file).read_bytes()
+
+
+@pytest.mark.parametrize("settings", [[], ["accumulation=2"], ["trainer.reuse_fake=false"]])
+def test_every_pair_is_of_one_class_for_both_players(settings: list[str], tmp_path: Path) -> None:
+    pairs: list[tuple[Tensor, Tensor]] = []
+
+    class Watch:
+        @hookimpl
+        def ganzoo_train_start(self, trainer: Trainer) -> None:
+            for role in ("discriminator", "generator"):
+                terms = getattr(trainer.loss, f"{role}_terms")
+
+                def watched(step: Step, terms: Any = terms) -> Any:
+                    pairs.append((step.labels, step.fake_labels))
+                    return terms(step)
+
+                setattr(trainer.loss, f"{role}_terms", watched)
+
+    recipe = small(conditional=True, trainer={"part": "alternating"}).with_settings(settings)
+    train(recipe, tmp_path / "run", steps=1, device="cpu", observers=[Watch()])
+    assert len(pairs) == 2 * recipe.accumulation
+    for of_real, of_fake in pairs:
+        assert torch.equal(of_real, of_fake)
 
 
 def test_a_critic_with_batch_norm_is_refused() -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from ganzoo.training.losses import Loss, Role
+from ganzoo.training.losses import Loss, Role, squared_slopes
 from ganzoo.training.step import Step
 from ganzoo_stylegan.config import R1Config, StyleGAN2LossConfig
 
@@ -47,12 +47,7 @@ class R1(Loss):
         return self.penalty(step)
 
     def penalty(self, step: Step) -> Tensor:
-        images = step.real.detach().requires_grad_()
-        # images share a batch's statistics at most (minibatch stddev): the gradient of the sum is,
-        # for each image, that of its own score and of what it does to its mates
-        score = step.D_plain(images, step.labels).sum()
-        (slope,) = torch.autograd.grad(score, images, create_graph=True)
-        return self.config.gamma / 2 * slope.square().sum((1, 2, 3)).mean()
+        return self.config.gamma / 2 * squared_slopes(step, step.real, step.labels).mean()
 
 
 class StyleGAN2(R1):

@@ -19,18 +19,13 @@ from ganzoo import plugins
 from ganzoo.errors import CompatibilityError, ConfigError
 from ganzoo.parts import check_compatible
 from ganzoo.rng import Draws
-from ganzoo.training.step import Step
+from ganzoo.testing.steps import StepOnImages, step_on
 
 
-def step(D: Any = None, generator: Any = None, **changes: Any) -> Step:
+def step(D: Any = None, generator: Any = None, **changes: Any) -> StepOnImages:
     torch.manual_seed(0)
-    settings: dict[str, Any] = {
-        "index": 0, "real": torch.randn(6, 3, 4, 4), "labels": None, "z": torch.randn(6, 5),
-        "fake_labels": None, "G": None, "D": D, "D_plain": D, "D_outputs": None,
-        "generator": generator, "rng": Draws(0, "test", 0), "log": lambda name, value: None,
-        "given_fake": torch.randn(6, 3, 4, 4),
-    }  # fmt: skip
-    return Step(**{**settings, **changes})
+    real, fake = torch.randn(2, 6, 3, 4, 4)
+    return step_on(D, real, fake, **{"generator": generator, "z": torch.randn(6, 5), **changes})
 
 
 def test_both_players_have_the_non_saturating_terms() -> None:
@@ -166,10 +161,9 @@ def test_parts_without_the_ability_are_refused_with_a_remedy() -> None:
 
 
 def test_the_log_has_the_path_length() -> None:
-    logged = SimpleNamespace(values={})
-    at = step(generator=Linear(), log=lambda name, value: logged.values.update({name: value}))
+    at = step(generator=Linear())
     StyleGAN2(StyleGAN2LossConfig()).path_length(at)
-    assert logged.values["path_length"] > 0
+    assert at.logged["path_length"] > 0
 
 
 class Squares(StyleGenerator):

@@ -50,7 +50,7 @@ def ganzoo_discriminators() -> Iterable[Part]:
             config="ganzoo_wgan.config:CriticConfig",
             tiny={"image_shape": [1, 16, 16], "width": 8},
             provides=frozenset({"conditional"}),
-            summary="Like DCGAN's with layer norm; norm = layer, none or batch",
+            summary="Like DCGAN's with layer norm; norm = layer, batch, instance or none",
             paper=_WGAN_GP,
         ),
         Part(
@@ -60,7 +60,7 @@ def ganzoo_discriminators() -> Iterable[Part]:
             config="ganzoo_wgan.config:ResNetCriticConfig",
             tiny={"image_shape": [1, 16, 16], "width": 8},
             provides=frozenset({"conditional"}),
-            summary="Residual blocks and a mean over the pixels; norm = none or layer",
+            summary="Residual blocks and a mean over the pixels; norm = none, layer or instance",
             paper=_WGAN_GP,
         ),
     ]

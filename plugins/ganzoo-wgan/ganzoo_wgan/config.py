@@ -88,7 +88,7 @@ class ResNetGeneratorConfig(ganzoo.GeneratorConfig):
 @dataclass(frozen=True)
 class ResNetCriticConfig(ganzoo.DiscriminatorConfig):
     """`width` is the number of channels of every block; `norm` comes before each activation but the
-    first."""
+    first and the last."""
 
     width: int = 128
     norm: Literal["layer", "instance", "none"] = "none"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ganzoo.training.losses import Loss
+from ganzoo.training.losses import Loss, squared_slopes
 from ganzoo.training.step import Step
 
 
@@ -72,7 +72,5 @@ class GradientPenalty(Wasserstein):
     def slope(self, step: Step) -> Tensor:
         """||grad_x f(x)||_2 at a random point between each image and a fake, (N,)."""
         e = step.rng.uniform(len(step.real), 1, 1, 1)
-        x = torch.lerp(step.real, step.fake.detach(), e).requires_grad_()  # (N, C, H, W)
-        # the sum's gradient by x is that of each score by its own image
-        (slope,) = torch.autograd.grad(step.D_plain(x, step.labels).sum(), x, create_graph=True)
-        return (slope.square().sum(dim=(1, 2, 3)) + 1e-12).sqrt()
+        x = torch.lerp(step.real, step.fake.detach(), e)  # (N, C, H, W)
+        return (squared_slopes(step, x, step.labels) + 1e-12).sqrt()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 import ganzoo
-from ganzoo.nn import NORMS, ConvTranspose2d, dcgan_init, geometry, pyramid, with_one_hot
+from ganzoo.nn import dcgan_down, dcgan_init, dcgan_up, pyramid, with_one_hot
 from ganzoo_wgan.config import CriticConfig, GeneratorConfig
 
 
@@ -18,22 +18,14 @@ class Generator(ganzoo.Generator):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__(config)
         channels, full, _ = config.image_shape
-        (size, width), *above = pyramid(full, config.width, config.max_width)
-        layers: list[nn.Module] = [
+        levels = [*pyramid(full, config.width, config.max_width), (full, channels)]
+        size, width = levels[0]
+        self.layers = nn.Sequential(
             nn.Linear(config.z_dim + config.num_classes, width * size**2, bias=False),
             nn.Unflatten(1, (width, size, size)),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-        ]
-        for next_size, next_width in above:
-            layers += [
-                ConvTranspose2d(width, next_width, **geometry(size, next_size), bias=False),
-                nn.BatchNorm2d(next_width),
-                nn.ReLU(inplace=True),
-            ]
-            size, width = next_size, next_width
-        layers += [ConvTranspose2d(width, channels, **geometry(size, full)), nn.Tanh()]
-        self.layers = nn.Sequential(*layers)
+            *dcgan_up(levels),
+            nn.Tanh(),
+        )
         self.apply(dcgan_init)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -46,20 +38,14 @@ class Critic(ganzoo.Discriminator):
     def __init__(self, config: CriticConfig) -> None:
         super().__init__(config)
         channels, full, _ = config.image_shape
-        (size, width), *below = pyramid(full, config.width, config.max_width)[::-1]
-        layers: list[nn.Module] = [
-            nn.Conv2d(channels + config.num_classes, width, **geometry(size, full)),
-            nn.LeakyReLU(0.2),
-        ]
-        for next_size, next_width in below:
-            layers += [
-                nn.Conv2d(width, next_width, **geometry(next_size, size)),
-                NORMS[config.norm](next_width),
-                nn.LeakyReLU(0.2),
-            ]
-            size, width = next_size, next_width
-        layers += [nn.Flatten(), nn.Linear(width * size**2, 1)]
-        self.layers = nn.Sequential(*layers)
+        below = pyramid(full, config.width, config.max_width)[::-1]
+        levels = [(full, channels + config.num_classes), *below]
+        size, width = levels[-1]
+        self.layers = nn.Sequential(
+            *dcgan_down(levels, config.norm, bias=True),
+            nn.Flatten(),
+            nn.Linear(width * size**2, 1),
+        )
         self.apply(dcgan_init)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -30,13 +30,12 @@ from torch.nn.functional import conv2d
 from ganzoo import plugins, rng
 from ganzoo.data import ImageData
 from ganzoo.errors import CompatibilityError, ConfigError
-from ganzoo.models import Outputs
 from ganzoo.parts import check_compatible
 from ganzoo.testing import parametrize_with_checks
+from ganzoo.testing.steps import step_on
 from ganzoo.training import Recipe
 from ganzoo.training.losses import Loss
 from ganzoo.training.observers import Observers
-from ganzoo.training.step import Step
 from ganzoo.training.trainer import Setup, Trainer
 
 
@@ -46,26 +45,6 @@ def test_conformance(check) -> None:
 
 
 # -- losses ---------------------------------------------------------------------------------------
-
-
-def step(D: Callable[..., Tensor], real: Tensor, fake: Tensor, *, index: int = 0) -> Step:
-    logs: dict[str, float] = {}
-    made = Step(
-        index=index,
-        real=real,
-        labels=None,
-        z=fake,
-        fake_labels=None,
-        G=lambda z, labels: z,
-        D=D,
-        D_plain=D,
-        D_outputs=lambda x, labels: Outputs(D(x, labels)),
-        generator=nn.Module(),
-        rng=rng.Draws(0, "test", index),
-        log=lambda name, value: logs.__setitem__(name, value.item()),
-    )
-    made.logs = logs  # type: ignore[attr-defined]
-    return made
 
 
 def linear(slope: Tensor) -> Callable[..., Tensor]:
@@ -83,12 +62,12 @@ def test_terms_are_differences_of_mean_scores() -> None:
     D = linear(torch.ones(3, 4, 4))
     real, fake = REAL.sum((1, 2, 3)).mean(), FAKE.sum((1, 2, 3)).mean()
     for loss in (WeightClipping(WeightClippingConfig()), gradient_penalty()):
-        s = step(D, REAL, FAKE)
+        s = step_on(D, REAL, FAKE)
         terms = loss.discriminator_terms(s)
         assert terms["real"].item() == pytest.approx(-real.item(), rel=1e-5)
         assert terms["fake"].item() == pytest.approx(fake.item(), rel=1e-5)
-        slope = s.logs.get("gradient_norm", 1.0)  # sqrt(48) under the penalty
-        assert s.logs["wasserstein"] * slope == pytest.approx((real - fake).item(), rel=1e-5)
+        slope = s.logged.get("gradient_norm", 1.0)  # sqrt(48) under the penalty
+        assert s.logged["wasserstein"] * slope == pytest.approx((real - fake).item(), rel=1e-5)
         assert loss.generator_terms(s)["fake"].item() == pytest.approx(-fake.item(), rel=1e-5)
 
 
@@ -97,15 +76,15 @@ def test_the_penalty_of_a_linear_critic_is_known(norm: float) -> None:
     """The slope of <a, x> is a everywhere: lambda (||a|| - 1)^2, 0 where D is 1-Lipschitz."""
     a = torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(1))
     a = a * (norm / a.norm())
-    s = step(linear(a), REAL, FAKE)
+    s = step_on(linear(a), REAL, FAKE)
     terms = gradient_penalty(7.0).discriminator_terms(s)
     assert terms["penalty"].item() == pytest.approx(7 * (norm - 1) ** 2, rel=1e-4, abs=1e-6)
-    assert s.logs["gradient_norm"] == pytest.approx(norm, rel=1e-4, abs=2e-6)
+    assert s.logged["gradient_norm"] == pytest.approx(norm, rel=1e-4, abs=2e-6)
 
 
 def test_the_penalty_of_a_quadratic_critic_is_that_of_each_image_at_its_own_point() -> None:
     """f(x) = ||x||^2 / 2 has slope x, so that the norms are those of the interpolated images."""
-    s = step(lambda x, labels=None: x.square().sum((1, 2, 3)) / 2, REAL, FAKE, index=5)
+    s = step_on(lambda x, labels=None: x.square().sum((1, 2, 3)) / 2, REAL, FAKE, index=5)
     penalty = gradient_penalty(1.0).discriminator_terms(s)["penalty"]
     e = rng.Draws(0, "test", 5).uniform(8, 1, 1, 1).numpy().astype(np.float64)
     assert e.shape == (8, 1, 1, 1) and len(np.unique(e)) == 8
@@ -158,8 +137,8 @@ def test_the_penalty_is_between_images_of_one_class(settings: dict[str, Any]) ->
         torch.testing.assert_close(x, image_of(labels), rtol=0, atol=1e-6)
     assert len(seen) == 3 * updates
     (s,), (of_G,) = trainer._steps("discriminator", updates - 1), trainer._steps("generator", 0)
-    assert s.fake_labels is not None and torch.equal(s.fake_labels, s.labels)
-    assert torch.equal(s.fake_labels, of_G.fake_labels) == trainer._reuses_fake
+    for paired in (s, of_G):
+        assert paired.fake_labels is not None and torch.equal(paired.fake_labels, paired.labels)
 
 
 def test_other_losses_draw_the_classes_of_fakes_on_their_own() -> None:
@@ -169,7 +148,7 @@ def test_other_losses_draw_the_classes_of_fakes_on_their_own() -> None:
 
 def test_a_critic_without_slope_is_told_to_rise() -> None:
     weight = torch.zeros(3, 4, 4, requires_grad=True)
-    terms = gradient_penalty().discriminator_terms(step(linear(weight), REAL, FAKE))
+    terms = gradient_penalty().discriminator_terms(step_on(linear(weight), REAL, FAKE))
     total = torch.stack(list(terms.values())).sum()
     (gradient,) = torch.autograd.grad(total, weight)
     assert total.item() == pytest.approx(10, rel=1e-4) and bool(gradient.isfinite().all())
@@ -179,7 +158,7 @@ def test_lambda_scales_the_penalty_and_its_gradient() -> None:
     def gradient(weight: float) -> Tensor:
         torch.manual_seed(0)
         D = nn.Sequential(nn.Flatten(), nn.Linear(48, 16), nn.Tanh(), nn.Linear(16, 1))
-        s = step(lambda x, labels=None: D(x).squeeze(1), REAL, FAKE)
+        s = step_on(lambda x, labels=None: D(x).squeeze(1), REAL, FAKE)
         total = torch.stack(list(gradient_penalty(weight).discriminator_terms(s).values())).sum()
         total.backward()  # one for all terms, as the trainer does
         return torch.cat([p.grad.flatten() for p in D.parameters() if p.grad is not None])
@@ -191,10 +170,10 @@ def test_lambda_scales_the_penalty_and_its_gradient() -> None:
 
 def test_drift_is_the_mean_square_of_real_scores() -> None:
     a = torch.full((3, 4, 4), 0.1)
-    terms = gradient_penalty(drift=0.001).discriminator_terms(step(linear(a), REAL, FAKE))
+    terms = gradient_penalty(drift=0.001).discriminator_terms(step_on(linear(a), REAL, FAKE))
     expected = 0.001 * np.square(0.1 * REAL.numpy().sum((1, 2, 3))).mean()
     assert terms["drift"].item() == pytest.approx(expected, rel=1e-4)
-    assert "drift" not in gradient_penalty().discriminator_terms(step(linear(a), REAL, FAKE))
+    assert "drift" not in gradient_penalty().discriminator_terms(step_on(linear(a), REAL, FAKE))
 
 
 def test_the_estimate_for_two_shifted_gaussians_is_their_distance() -> None:
@@ -210,23 +189,23 @@ def test_the_estimate_for_two_shifted_gaussians_is_their_distance() -> None:
         return draws.normal(n, 1, 1, 2) + shift, draws.normal(n, 1, 1, 2)
 
     for index in range(300):
-        s = step(lambda x, labels=None: D(x).squeeze(1), *images(256, index), index=index)
+        s = step_on(lambda x, labels=None: D(x).squeeze(1), *images(256, index), index=index)
         optimizer.zero_grad()
         torch.stack(list(loss.discriminator_terms(s).values())).sum().backward()
         optimizer.step()
-    s = step(lambda x, labels=None: D(x).squeeze(1), *images(20_000, 10_000))
+    s = step_on(lambda x, labels=None: D(x).squeeze(1), *images(20_000, 10_000))
     loss.discriminator_terms(s)
-    assert s.logs["wasserstein"] == pytest.approx(2.5, rel=0.05)
+    assert s.logged["wasserstein"] == pytest.approx(2.5, rel=0.05)
 
 
 def test_clipping_keeps_every_parameter_in_the_cube() -> None:
     D = Critic(CriticConfig(image_shape=(1, 16, 16), width=8))
     loss = WeightClipping(WeightClippingConfig(clip=0.003))
     before = [p.detach().clone() for p in D.parameters()]
-    loss.after_discriminator_step(step(D, REAL, FAKE), D)
+    loss.after_discriminator_step(step_on(D, REAL, FAKE), D)
     for parameter, old in zip(D.parameters(), before, strict=True):
         assert torch.equal(parameter, old.clamp(-0.003, 0.003))
-    assert gradient_penalty().after_discriminator_step(step(D, REAL, FAKE), D) is None
+    assert gradient_penalty().after_discriminator_step(step_on(D, REAL, FAKE), D) is None
     assert type(gradient_penalty()).after_discriminator_step is Loss.after_discriminator_step
 
 

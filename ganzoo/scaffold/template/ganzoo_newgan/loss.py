@@ -12,8 +12,7 @@ both, this game converges, which relativistic pairing alone does not.
 
 from __future__ import annotations
 
-import torch
-from ganzoo.training.losses import Loss
+from ganzoo.training.losses import Loss, squared_slopes
 from ganzoo.training.step import Step
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -29,19 +28,11 @@ class RelativisticPairing(Loss):
         weight = self.config.gamma / 2
         return {
             "pairs": softplus(fake - real).mean(),
-            "r1": weight * squared_slope(step, step.real, step.labels),
-            "r2": weight * squared_slope(step, step.fake, step.fake_labels),
+            "r1": weight * squared_slopes(step, step.real, step.labels).mean(),
+            "r2": weight * squared_slopes(step, step.fake, step.fake_labels).mean(),
         }
 
     def generator_terms(self, step: Step) -> dict[str, Tensor]:
         real = step.D(step.real, step.labels)
         fake = step.D(step.fake, step.fake_labels)
         return {"pairs": softplus(real - fake).mean()}
-
-
-def squared_slope(step: Step, images: Tensor, labels: Tensor | None) -> Tensor:
-    """E[||grad_x D(x)||^2] at `images`; D_plain is in float32 and sees them un-augmented."""
-    x = images.detach().requires_grad_()
-    # the sum's gradient by x is that of each score by its own image
-    (slope,) = torch.autograd.grad(step.D_plain(x, labels).sum(), x, create_graph=True)
-    return slope.square().sum(dim=(1, 2, 3)).mean()

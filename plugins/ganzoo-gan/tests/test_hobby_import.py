@@ -131,13 +131,35 @@ def test_what_makes_maps_of_a_vector_is_not_taken_for_an_activation(
     same(made.generator(z), G(z))
 
 
-def test_what_only_an_invisible_layer_enlarges_is_refused(tmp_path: Path) -> None:
-    G = nn.Sequential(
-        nn.Linear(7, 8 * 16), nn.Unflatten(1, (8, 4, 4)), nn.Upsample(scale_factor=2),
-        nn.Conv2d(8, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 3, padding=1), nn.Tanh(),
-    )  # fmt: skip
-    with pytest.raises(InputError, match="none of the generator's layers enlarges its maps"):
+@pytest.mark.parametrize("active", [False, True])
+def test_what_an_invisible_layer_enlarges_is_asked_for(tmp_path: Path, active: bool) -> None:
+    G = randomised(nn.Sequential(
+        nn.Linear(7, 8 * 16), *([nn.ReLU()] if active else []), nn.Unflatten(1, (8, 4, 4)),
+        nn.Upsample(scale_factor=2), nn.Conv2d(8, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(),
+        nn.Conv2d(4, 4, 3, padding=1), nn.ReLU(), nn.Upsample(scale_factor=2),
+        nn.Conv2d(4, 1, 3, padding=1), nn.Tanh(),
+    ))  # fmt: skip
+    with pytest.raises(InputError, match=r"--set 'upsample=\[2,2,2\]'"):
         imported(tmp_path, G.state_dict(), *SAID)
+    with pytest.raises(InputError, match="upsample has 2 numbers for 3 convolutions"):
+        imported(tmp_path, G.state_dict(), *SAID, "upsample=[2,1]")
+    with pytest.raises(InputError, match="other numbers than 1 and 2"):
+        imported(tmp_path, G.state_dict(), *SAID, "upsample=[2,4,1]")
+    made = imported(tmp_path, G.state_dict(), *SAID, "upsample=[2,1,2]")
+    z = torch.randn(2, 7)
+    same(made.generator(z), G(z))
+
+
+def test_pytorch_gans_ebgan_has_no_norm_before_its_convolutions(tmp_path: Path) -> None:
+    G = Upsampling(3)
+    del G.label_emb, G.conv_blocks[0]
+    G, z = randomised(G), torch.randn(2, 6)
+    state = {k.replace("conv_blocks.", "conv_blocks."): v for k, v in G.state_dict().items()}
+    with pytest.raises(InputError, match="whether something without tensors enlarges its maps"):
+        imported(tmp_path, state, *LEAKY, "eps=0.8")
+    made = imported(tmp_path, state, *LEAKY, "eps=0.8", "upsample=[2,2,1]",
+                    "linear_activation=false")  # fmt: skip
+    same(made.generator(z), G.conv_blocks(G.l1(z).view(len(z), 128, 2, 2)))
 
 
 class Chain(nn.Module):

@@ -35,12 +35,14 @@ class Questions:
 
 @dataclass
 class Stack:
-    """A network of ours: its config, and the place in it of each module of theirs."""
+    """A network of ours: its config, and the place in it of each module of theirs. `halved`: the
+    module whose sigmoid became a tanh."""
 
     settings: dict[str, Any] = field(default_factory=dict)
     layers: list[Layer] = field(default_factory=list)
     places: dict[Found, int] = field(default_factory=dict)
     embedding: Found | None = None
+    halved: Found | None = None
 
     def add(self, layer: Layer, module: Found | None = None) -> None:
         if module is not None:

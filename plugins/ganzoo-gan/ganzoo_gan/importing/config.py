@@ -17,9 +17,11 @@ class PlainConfig:
         linear_activation: whether it also follows a linear layer that makes the first maps.
         output: after its last layer; of "sigmoid" images are brought from [0, 1] to [-1, 1].
         eps: of the batch norms (PyTorch's default is 1e-5; PyTorch-GAN's programs have 0.8).
-        image_shape: [C, H, W] of a generator that ends with a linear layer.
+        image_shape: [C, H, W] of its images.
         strides, paddings: of its convolutions, in order.
         output_paddings: of them, where any is not 0.
+        upsample: 2 for each convolution before which an Upsample doubles the (nearest) pixels,
+            else 1.
         classes: how many of the input's numbers are a one-hot label.
         labels: whether the label stands behind z ("last"), before it ("first") or is multiplied
             with it ("product"); "none": the file has an embedding that is not used.
@@ -37,6 +39,7 @@ class PlainConfig:
     strides: tuple[int, ...] | None = None
     paddings: tuple[int, ...] | None = None
     output_paddings: tuple[int, ...] | None = None
+    upsample: tuple[int, ...] | None = None
     classes: int = 0
     labels: Literal["last", "first", "product", "none"] | None = None
     discriminator: bool = True

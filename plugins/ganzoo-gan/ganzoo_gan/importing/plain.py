@@ -17,10 +17,12 @@ from ganzoo.importing.importer import Converted, Importer, Network
 from ganzoo.importing.layers import Found, is_plain_dcgan, modules_of, prefixes
 from ganzoo.importing.modules import Account, Moves, scaled
 from ganzoo.importing.tree import Checkpoint
-from ganzoo_gan.importing import known
+from ganzoo.importing.whole import said
+from ganzoo_gan.importing import known, saved_whole
 from ganzoo_gan.importing.chain import Questions, Stack, is_chain, is_critic
 from ganzoo_gan.importing.config import PlainConfig
-from ganzoo_gan.importing.stack import critic, generator
+from ganzoo_gan.importing.critic import critic
+from ganzoo_gan.importing.stack import generator
 
 NORM = ("weight", "bias", "running_mean", "running_var")
 
@@ -37,7 +39,7 @@ class Plain(Importer):
         prefix = prefixes(checkpoint.root).get("generator")
         if prefix is None:
             return False
-        found = _modules(Account(checkpoint.root).network("generator", prefix, without=WRAPPERS))
+        found = _modules(checkpoint, "generator", prefix)
         return found is not None and is_chain(found) and not is_plain_dcgan(found)
 
     def convert(self, checkpoint: Checkpoint) -> Converted:
@@ -45,7 +47,7 @@ class Plain(Importer):
         if "generator" not in where:
             raise InputError("the file has no generator", "import the generator's file")
         G = account.network("generator", where["generator"], without=WRAPPERS)
-        found = _modules(G)
+        found = _modules(checkpoint, "generator", where["generator"])
         if found is None or not is_chain(found):
             raise InputError(
                 "the generator is not one layer after another", "another importer may know it"
@@ -54,20 +56,25 @@ class Plain(Importer):
             raise InputError(
                 "the file has a discriminator, and no generator", "import the generator's file"
             )
+        saved_whole.check(found)
         config, notes = known.settings(found, self.config)
+        if found[0].said is not None:
+            notes = [saved_whole.NOTE]
         questions = Questions()
         made = generator(found, config, questions)
         questions.ask()
         if config.labels == "none":
             for module in (m for m in found if m.kind == "embedding"):
                 G.drop(f"{module.name}.weight", "not used, as was said")
-        made_by = _network(G, made, sigmoid=config.output == "sigmoid")
-        if config.output == "sigmoid":
+        made_by = _network(G, made)
+        if made.halved is not None:
             notes.append("Its images, of a sigmoid, are here those of a tanh: 2 s - 1, not s.")
         discriminator = None
         if "discriminator" in where and config.discriminator:
             D = account.network("discriminator", where["discriminator"], without=WRAPPERS)
-            discriminator = _critic(D, config, list(made.settings["image_shape"]))
+            critics = _modules(checkpoint, "discriminator", where["discriminator"])
+            shape = list(made.settings["image_shape"])
+            discriminator = _critic(D, critics, config, shape)
             notes.append("The discriminator's scores are raw: a sigmoid behind them is left out.")
         elif "discriminator" in where:
             account.drop(where["discriminator"], "left out, as was asked for")
@@ -82,32 +89,34 @@ class Plain(Importer):
 WRAPPERS = ("module",)
 
 
-def _modules(network: Moves) -> list[Found] | None:
-    return modules_of(network.tensors())
+def _modules(checkpoint: Checkpoint, role: str, prefix: str) -> list[Found] | None:
+    network = Account(checkpoint.root).network(role, prefix, without=WRAPPERS)
+    return modules_of(network.tensors(), said(checkpoint.root, prefix, without=WRAPPERS))
 
 
-def _critic(D: Moves, config: PlainConfig, image_shape: list[int]) -> Network:
-    found = _modules(D)
+def _critic(
+    D: Moves, found: list[Found] | None, config: PlainConfig, image_shape: list[int]
+) -> Network:
     if found is None or not is_chain(found):
         raise InputError(
             "the discriminator is not one layer after another",
             "give --set discriminator=false for the generator alone",
         )
+    saved_whole.check(found)
     questions = Questions()
     made = critic(found, config, image_shape, questions)
     questions.ask(" (or --set discriminator=false)")
     return _network(D, made)
 
 
-def _network(network: Moves, made: Stack, *, sigmoid: bool = False) -> Network:
+def _network(network: Moves, made: Stack) -> Network:
     """The tensors as those of our layers."""
-    weighted = [module for module in made.places if module.kind != "batch-norm"]
     for module, place in made.places.items():
         target = f"layers.{place}"
         if module.kind == "batch-norm":
             _move_norm(network, module, target)
             continue
-        half = sigmoid and module is weighted[-1]
+        half = module is made.halved
         note = "halved: a sigmoid is a tanh of half its argument" if half else ""
         for leaf in ("weight", "bias") if module.bias else ("weight",):
             change = scaled(0.5) if half else None

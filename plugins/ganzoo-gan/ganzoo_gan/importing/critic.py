@@ -1,0 +1,63 @@
+"""From the modules of a discriminator's state dict to a list of our layers."""
+
+from __future__ import annotations
+
+import math
+
+from ganzoo.configs import config_to_dict
+from ganzoo.errors import InputError
+from ganzoo.importing.layers import Found
+from ganzoo_gan.importing import geometry
+from ganzoo_gan.importing.chain import Questions, Stack, body_of
+from ganzoo_gan.importing.config import PlainConfig
+from ganzoo_gan.importing.stack import stacked
+from ganzoo_gan.sequential_config import Layer
+
+
+def critic(
+    found: list[Found], config: PlainConfig, image_shape: list[int], questions: Questions
+) -> Stack:
+    """Our discriminator of their modules, with LeakyReLU between its layers."""
+    body = body_of(found)
+    stack = Stack()
+
+    def activation() -> Layer:
+        if config.discriminator_slope is None:
+            questions.add(
+                "the slope of the discriminator's LeakyReLU", "--set discriminator_slope=0.2"
+            )
+        return Layer("leaky-relu", slope=config.discriminator_slope or 0.0)
+
+    sides = geometry.of_critic(body, image_shape[1], config, questions)
+    kinds = {
+        module: Layer("conv", module.weight[0], module.weight[2], *sides[module], bias=module.bias)
+        for module in sides
+    }
+    if body[0].kind == "linear":
+        stack.add(Layer("flatten"))
+    ins = {module: module.weight[1] for module in sides}
+    stacked(stack, body, kinds, ins, activation, config, questions)
+    stack.settings = {"image_shape": image_shape}
+    inputs = body[0].weight[1]
+    code = inputs - (math.prod(image_shape) if body[0].kind == "linear" else image_shape[0])
+    embeddings = [module for module in found if module.kind == "embedding"]
+    if embeddings or code:
+        stack.embedding = embeddings[0] if embeddings else None
+        classes, width = embeddings[0].weight if embeddings else (config.classes, 0)
+        if code != (width or classes):
+            raise InputError(
+                f"the discriminator takes {code} numbers besides the image",
+                "give --set classes=…, or --set discriminator=false",
+            )
+        if config.discriminator_labels is None:
+            questions.add(
+                "whether the label stands before or behind the discriminator's image",
+                "--set discriminator_labels=last (or first)",
+            )
+        stack.settings |= {
+            "num_classes": classes,
+            "embedding_dim": width,
+            "conditioning": config.discriminator_labels or "last",
+        }
+    stack.settings["layers"] = [config_to_dict(layer) for layer in stack.layers]
+    return stack

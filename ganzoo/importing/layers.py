@@ -78,7 +78,20 @@ def prefixes(root: Any) -> dict[str, str]:
             for prefix in (f"{key}.", f"module.{key}."):
                 if role not in found and any(name.startswith(prefix) for name in names):
                     found[role] = start + prefix
+    if list(found) == ["generator"] and _is_a_part(root, names, found["generator"][len(start) :]):
+        return {"generator": start}
     return found or {"generator": start}
+
+
+def _is_a_part(root: Mapping[Any, Any] | Record, names: list[str], prefix: str) -> bool:
+    """Whether what has the prefix is one of several parts of a single network (`gen`, beside an
+    embedding), and not a network in a file with other things."""
+    own = names
+    if isinstance(root, Mapping):
+        own = [
+            key for key, value in root.items() if isinstance(key, str) and isinstance(value, Tensor)
+        ]
+    return len({name.startswith(prefix) for name in own}) == 2
 
 
 def modules_of(

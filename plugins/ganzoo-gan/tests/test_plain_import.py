@@ -300,6 +300,24 @@ def test_a_label_that_is_multiplied_with_z(tmp_path: Path) -> None:
     same(made.generator(z, y).flatten(1), body(z * embedding(y)))
 
 
+class Parts(nn.Module):
+    """A generator with a part that is called as whole generators are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(3, 4)
+        self.gen = nn.Sequential(nn.Linear(5 + 4, 8), nn.ReLU(), nn.Linear(8, 9))
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_part_called_generator_is_not_the_whole_of_it(tmp_path: Path, beside: bool) -> None:
+    G, z, y = randomised(Parts()), torch.randn(3, 5), torch.arange(3)
+    root = {"fixed_noise": z, "G": G.state_dict()} if beside else G.state_dict()
+    made = imported(tmp_path, root, "activation=relu", "output=none", "labels=last")
+    same(made.generator(z, y).flatten(1), G.gen(torch.cat([z, G.embed(y)], 1)))
+    assert [f.source for f in made.converted.fates if not f.target] == ["fixed_noise"] * beside
+
+
 def test_a_convolutional_discriminator(tmp_path: Path) -> None:
     G = randomised(
         nn.Sequential(

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, relu
 
 from ganzoo.errors import InputError
+from ganzoo.importing.converting import convert
 from tests.restated import imported, randomised, same, same_scores
 
 SAID = ("activation=relu", "output=tanh", "eps=1e-5")
@@ -228,3 +230,23 @@ def test_a_critic_of_instance_norms_is_not_dropped_silently(tmp_path: Path) -> N
     with pytest.raises(InputError, match="give --set discriminator=false"):
         imported(tmp_path, root, *SAID)
     assert imported(tmp_path, root, *SAID, "discriminator=false").discriminator is None
+
+
+def test_safetensors_files_have_their_tensors_by_name(tmp_path: Path) -> None:
+    def saved(module: nn.Module, *settings: str) -> Any:
+        save_file(module.state_dict(), tmp_path / "G.safetensors")
+        return convert(tmp_path / "G.safetensors", settings=settings)
+
+    steps = [8] * 11  # "10" is behind "2"
+    deep = randomised(Chain(6, *steps, 16), 0, 0.3)
+    z = torch.randn(3, 6)
+    same(saved(deep, *LEAKY).generator(z).flatten(1), deep(z).tanh())
+    theirs = Upsampling(3)
+    del theirs.label_emb
+    theirs = randomised(theirs)  # conv_blocks are before l1
+    same(saved(theirs).generator(z), theirs(z))
+    unclear = nn.ModuleDict({"a": nn.Linear(6, 6), "b": nn.Linear(6, 6), "c": nn.Linear(6, 9)})
+    with pytest.raises(
+        InputError, match="has no order, and the generator's modules fit in several"
+    ):
+        saved(unclear, *LEAKY)

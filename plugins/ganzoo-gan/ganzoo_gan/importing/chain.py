@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
+from itertools import permutations
 from typing import Any
 
 from ganzoo.errors import InputError
@@ -79,6 +81,23 @@ def is_chain(found: list[Found]) -> bool:
         if not fits:
             return False
     return True
+
+
+def in_order(found: list[Found]) -> list[list[Found]]:
+    """Every order that makes a chain of modules whose file has them by their names, as safetensors
+    has: those that differ by a number only stay in the order of the numbers."""
+    groups: dict[str, list[Found]] = {}
+    for module in found:
+        groups.setdefault(re.split(r"\d", module.name)[0], []).append(module)
+    if len(groups) > _MOST_GROUPS:
+        return []
+    orders = (
+        [module for group in order for module in group] for order in permutations(groups.values())
+    )
+    return [order for order in orders if is_chain(order)]
+
+
+_MOST_GROUPS = 6
 
 
 def is_critic(found: list[Found]) -> bool:

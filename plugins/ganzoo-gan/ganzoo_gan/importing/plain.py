@@ -19,7 +19,7 @@ from ganzoo.importing.modules import Account, Moves, scaled
 from ganzoo.importing.tree import Checkpoint
 from ganzoo.importing.whole import said
 from ganzoo_gan.importing import known, saved_whole
-from ganzoo_gan.importing.chain import Questions, Stack, is_chain, is_critic
+from ganzoo_gan.importing.chain import Questions, Stack, body_of, in_order, is_chain, is_critic
 from ganzoo_gan.importing.config import PlainConfig
 from ganzoo_gan.importing.critic import critic
 from ganzoo_gan.importing.stack import generator
@@ -39,7 +39,10 @@ class Plain(Importer):
         prefix = prefixes(checkpoint.root).get("generator")
         if prefix is None:
             return False
-        found = _modules(checkpoint, "generator", prefix)
+        try:
+            found = _modules(checkpoint, "generator", prefix)
+        except InputError:  # it is plain, but of no order
+            return True
         return found is not None and is_chain(found) and not is_plain_dcgan(found)
 
     def convert(self, checkpoint: Checkpoint) -> Converted:
@@ -91,7 +94,16 @@ WRAPPERS = ("module",)
 
 def _modules(checkpoint: Checkpoint, role: str, prefix: str) -> list[Found] | None:
     network = Account(checkpoint.root).network(role, prefix, without=WRAPPERS)
-    return modules_of(network.tensors(), said(checkpoint.root, prefix, without=WRAPPERS))
+    found = modules_of(network.tensors(), said(checkpoint.root, prefix, without=WRAPPERS))
+    if found is None or checkpoint.container != "safetensors":
+        return found
+    orders = in_order(found)
+    if len({tuple(body_of(order)) for order in orders}) > 1:
+        raise InputError(
+            f"a safetensors file has no order, and the {role}'s modules fit in several",
+            "import the file that its program wrote",
+        )
+    return orders[0] if orders else found
 
 
 def _critic(

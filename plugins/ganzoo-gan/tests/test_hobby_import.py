@@ -17,6 +17,7 @@ from ganzoo.importing.converting import convert
 from tests.restated import imported, randomised, same, same_scores
 
 SAID = ("activation=relu", "output=tanh", "eps=1e-5")
+ORDINARY = ("transposed=[false,false,false]",)
 LEAKY = ("activation=leaky-relu", "slope=0.2", "output=tanh")
 
 
@@ -133,6 +134,26 @@ def test_what_makes_maps_of_a_vector_is_not_taken_for_an_activation(
     same(made.generator(z), G(z))
 
 
+@pytest.mark.parametrize("is_transposed", [False, True])
+def test_a_convolution_of_equal_sides_may_be_transposed(
+    tmp_path: Path, is_transposed: bool
+) -> None:
+    kind: Any = nn.ConvTranspose2d if is_transposed else nn.Conv2d
+    G = randomised(nn.Sequential(
+        nn.ConvTranspose2d(6, 8, 4), nn.ReLU(), kind(8, 8, 3, 1, 1), nn.ReLU(),
+        nn.ConvTranspose2d(8, 1, 4, 2, 1), nn.Tanh(),
+    ))  # fmt: skip
+    geometry = ("strides=[1,1,2]", "paddings=[0,1,1]")
+    with pytest.raises(
+        InputError, match="whether 2, of as many channels before as behind, is tran"
+    ):
+        imported(tmp_path, G.state_dict(), *SAID, *geometry)
+    said = f"transposed=[true,{str(is_transposed).lower()},true]"
+    z = torch.randn(3, 6)
+    made = imported(tmp_path, G.state_dict(), *SAID, *geometry, said)
+    same(made.generator(z), G(z[:, :, None, None]))
+
+
 @pytest.mark.parametrize("active", [False, True])
 def test_what_an_invisible_layer_enlarges_is_asked_for(tmp_path: Path, active: bool) -> None:
     G = randomised(nn.Sequential(
@@ -143,11 +164,13 @@ def test_what_an_invisible_layer_enlarges_is_asked_for(tmp_path: Path, active: b
     ))  # fmt: skip
     with pytest.raises(InputError, match=r"--set 'upsample=\[2,2,2\]'"):
         imported(tmp_path, G.state_dict(), *SAID)
+    with pytest.raises(InputError, match=r"\d, of as many .* is transposed.*transposed=\[false,f"):
+        imported(tmp_path, G.state_dict(), *SAID)
     with pytest.raises(InputError, match="upsample has 2 numbers for 3 convolutions"):
         imported(tmp_path, G.state_dict(), *SAID, "upsample=[2,1]")
     with pytest.raises(InputError, match="other numbers than 1 and 2"):
         imported(tmp_path, G.state_dict(), *SAID, "upsample=[2,4,1]")
-    made = imported(tmp_path, G.state_dict(), *SAID, "upsample=[2,1,2]")
+    made = imported(tmp_path, G.state_dict(), *SAID, *ORDINARY, "upsample=[2,1,2]")
     z = torch.randn(2, 7)
     same(made.generator(z), G(z))
 
@@ -156,11 +179,12 @@ def test_pytorch_gans_ebgan_has_no_norm_before_its_convolutions(tmp_path: Path) 
     G = Upsampling(3)
     del G.label_emb, G.conv_blocks[0]
     G, z = randomised(G), torch.randn(2, 6)
-    state = {k.replace("conv_blocks.", "conv_blocks."): v for k, v in G.state_dict().items()}
+    state = {f"generator.{k}": v for k, v in G.state_dict().items()}
     with pytest.raises(InputError, match="whether something without tensors enlarges its maps"):
         imported(tmp_path, state, *LEAKY, "eps=0.8")
-    made = imported(tmp_path, state, *LEAKY, "eps=0.8", "upsample=[2,2,1]",
-                    "linear_activation=false")  # fmt: skip
+    made = imported(
+        tmp_path, state, *LEAKY, *ORDINARY, "eps=0.8", "upsample=[2,2,1]", "linear_activation=false"
+    )
     same(made.generator(z), G.conv_blocks(G.l1(z).view(len(z), 128, 2, 2)))
 
 

@@ -18,6 +18,7 @@ class PlainConfig:
         output: after its last layer; of "sigmoid" images are brought from [0, 1] to [-1, 1].
         eps: of the batch norms (PyTorch's default is 1e-5; PyTorch-GAN's programs have 0.8).
         image_shape: [C, H, W] of its images.
+        transposed: for each of its convolutions whether it is a transposed one.
         strides, paddings: of its convolutions, in order.
         output_paddings: of them, where any is not 0.
         upsample: 2 for each convolution before which an Upsample doubles the (nearest) pixels,
@@ -36,6 +37,7 @@ class PlainConfig:
     output: Literal["tanh", "sigmoid", "none"] | None = None
     eps: float | None = None
     image_shape: tuple[int, int, int] | None = None
+    transposed: tuple[bool, ...] | None = None
     strides: tuple[int, ...] | None = None
     paddings: tuple[int, ...] | None = None
     output_paddings: tuple[int, ...] | None = None

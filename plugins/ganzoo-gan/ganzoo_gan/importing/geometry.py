@@ -16,28 +16,40 @@ Geometry = dict[Found, tuple[int, int, int]]
 """Of each convolution its stride, padding and output padding."""
 
 
-def transposed(body: list[Found]) -> dict[Found, bool]:
+def transposed(body: list[Found], config: PlainConfig, questions: Questions) -> dict[Found, bool]:
     """Which of a generator's convolutions are transposed: those that take what was made before as
-    their first dimension. Where both are equal, as most of the others."""
-    out: dict[Found, bool | None] = {}
+    their first dimension. Where both are equal, those with even kernels, which double the size."""
+    convolutions = [module for module in body if module.kind == "conv"]
+    _check_number("transposed", config.transposed, convolutions)
+    if config.transposed is not None:
+        return dict(zip(convolutions, config.transposed, strict=True))
+    out: dict[Found, bool] = {}
+    unclear: list[Found] = []
     width = 0
     for module in body:
         if module.kind == "linear":
             width = module.weight[0]
         elif module.kind == "conv":
-            first, second = module.weight[:2]
-            if module.said is not None:
-                out[module] = saved_whole.is_transposed(module)
+            first, second, kernel, _ = module.weight
+            said = saved_whole.is_transposed(module)
+            if said is not None:
+                out[module] = said
             elif not width:
                 out[module] = True  # of one pixel, z
             elif first == second:
-                out[module] = None
+                out[module] = kernel % 2 == 0
+                unclear += [module] if kernel % 2 else []
             else:
                 out[module] = first == width or (second != width and is_square(width / first))
-            width = first if out[module] is False else second
-    certain = [answer for answer in out.values() if answer is not None]
-    most = 2 * sum(certain) >= len(certain)
-    return {module: most if answer is None else answer for module, answer in out.items()}
+            width = second if out[module] else first
+    if unclear:
+        example = ",".join(str(answer).lower() for answer in out.values())
+        questions.add(
+            f"whether {', '.join(module.name for module in unclear)}, of as many channels before as"
+            " behind, is transposed",
+            f"--set 'transposed=[{example}]', or what its convolutions are",
+        )
+    return out
 
 
 def of_generator(

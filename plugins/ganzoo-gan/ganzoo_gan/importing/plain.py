@@ -18,7 +18,7 @@ from ganzoo.importing.layers import Found, is_plain_dcgan, modules_of, prefixes
 from ganzoo.importing.modules import Account, Moves, scaled
 from ganzoo.importing.tree import Checkpoint
 from ganzoo.importing.whole import said
-from ganzoo_gan.importing import known, saved_whole
+from ganzoo_gan.importing import branches, known, saved_whole
 from ganzoo_gan.importing.chain import Questions, Stack, body_of, in_order, is_chain, is_critic
 from ganzoo_gan.importing.config import PlainConfig
 from ganzoo_gan.importing.critic import critic
@@ -43,7 +43,9 @@ class Plain(Importer):
             found = _modules(checkpoint, "generator", prefix)
         except InputError:  # it is plain, but of no order
             return True
-        return found is not None and is_chain(found) and not is_plain_dcgan(found)
+        if found is None or is_plain_dcgan(found):
+            return False
+        return is_chain(found) or branches.fork(found) is not None
 
     def convert(self, checkpoint: Checkpoint) -> Converted:
         account, where = Account(checkpoint.root), prefixes(checkpoint.root)
@@ -51,6 +53,7 @@ class Plain(Importer):
             raise InputError("the file has no generator", "import the generator's file")
         G = account.network("generator", where["generator"], without=WRAPPERS)
         found = _modules(checkpoint, "generator", where["generator"])
+        G, found, others = _joined(G, found, "generator", self.config)
         if found is None or not is_chain(found):
             raise InputError(
                 "the generator is not one layer after another", "another importer may know it"
@@ -69,7 +72,7 @@ class Plain(Importer):
         if config.labels == "none":
             for module in (m for m in found if m.kind == "embedding"):
                 G.drop(f"{module.name}.weight", "not used, as was said")
-        made_by = _network(G, made)
+        made_by = _network(G, made, others)
         if made.halved is not None:
             notes.append("Its images, of a sigmoid, are here those of a tanh: 2 s - 1, not s.")
         discriminator = None
@@ -109,6 +112,7 @@ def _modules(checkpoint: Checkpoint, role: str, prefix: str) -> list[Found] | No
 def _critic(
     D: Moves, found: list[Found] | None, config: PlainConfig, image_shape: list[int]
 ) -> Network:
+    D, found, others = _joined(D, found, "discriminator", config)
     if found is None or not is_chain(found):
         raise InputError(
             "the discriminator is not one layer after another",
@@ -118,13 +122,30 @@ def _critic(
     questions = Questions()
     made = critic(found, config, image_shape, questions)
     questions.ask(" (or --set discriminator=false)")
-    return _network(D, made)
+    return _network(D, made, others)
 
 
-def _network(network: Moves, made: Stack) -> Network:
-    """The tensors as those of our layers."""
+def _joined(
+    network: Moves, found: list[Found] | None, role: str, config: PlainConfig
+) -> tuple[Moves, list[Found] | None, dict[str, str]]:
+    """The network as a chain, where it starts with a branch for the label: see `branches`."""
+    fork = branches.fork(found or [])
+    if fork is None:
+        return network, found, {}
+    is_generator = role == "generator"
+    labels = config.labels if is_generator else config.discriminator_labels
+    inputs = 0 if is_generator and fork.first[0].kind == "conv" else 1
+    network, others = branches.join(
+        network, fork, role, inputs, config.classes, label_first=labels == "first"
+    )
+    return network, fork.joined(), others
+
+
+def _network(network: Moves, made: Stack, others: dict[str, str]) -> Network:
+    """The tensors as those of our layers; `others`: the modules that were joined with some."""
     for module, place in made.places.items():
         target = f"layers.{place}"
+        branches.account(network, others, module.name, target)
         if module.kind == "batch-norm":
             _move_norm(network, module, target)
             continue

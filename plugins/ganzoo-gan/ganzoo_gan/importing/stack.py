@@ -28,7 +28,7 @@ def generator(found: list[Found], config: PlainConfig, questions: Questions) -> 
         _upsampling_dcgan(stack, body, activation(), eps(body[-2], config, questions))
         transposed = {module: False for module in body if module.kind == "conv"}
     else:
-        transposed = geometry.transposed(body)
+        transposed = geometry.transposed(body, config, questions)
         sides = geometry.of_generator(body, transposed, config, questions)
         kinds = {
             module: Layer(

@@ -37,7 +37,7 @@ CHANGED = "a changed network cannot be imported"
 
 
 class NvidiaImporter(Importer):
-    """{"G_ema", "G", "D", …}, of which G_ema alone is enough, or a generator without such a dict."""
+    """{"G_ema", "G", "D", …}, of which G_ema alone is enough, or a generator by itself."""
 
     def recognises(self, checkpoint: Checkpoint) -> bool:
         return _chosen(_networks(checkpoint.root)) is not None

@@ -45,6 +45,7 @@ class Found:
         weight: its shape; for a batch norm, (channels,).
         bias: whether it has one.
         affine: whether a batch norm has a gain and bias.
+        stats: whether it has running statistics; without, it is another norm ("batch-norm" too).
         said: what the file says of it besides, where it was saved whole.
     """
 
@@ -53,6 +54,7 @@ class Found:
     weight: tuple[int, ...]
     bias: bool = True
     affine: bool = True
+    stats: bool = True
     said: Said | None = field(default=None, compare=False)
 
     def modules_until(self, following: Found) -> int | None:
@@ -118,6 +120,8 @@ def _module(name: str, shapes: Mapping[str, tuple[int, ...]], said: Said | None)
             return Found(name, "batch-norm", channels, affine="weight" in leaves, said=said)
         return None
     weight = shapes.get("weight", ())
+    if leaves == {"weight", "bias"} and len(weight) == 1 and shapes["bias"] == weight:
+        return Found(name, "batch-norm", weight, stats=False, said=said)
     if not leaves <= {"weight", "bias"} or len(weight) not in (2, 4):
         return None
     if len(weight) == 4 and weight[2] != weight[3]:
@@ -143,7 +147,7 @@ def is_plain_dcgan(found: list[Found] | None) -> bool:
         len(convolutions) == len(norms) + 1 >= 3
         and [f.name for f in found] == [f"main.{n}" for n in numbers]
         and all(f.kind == "conv" and f.weight[2] == 4 and not f.bias for f in convolutions)
-        and all(f.kind == "batch-norm" and f.affine for f in norms)
+        and all(f.kind == "batch-norm" and f.affine and f.stats for f in norms)
         and all(a.weight[1] == b.weight[0] for a, b in pairwise(convolutions))
         and all(a.weight[1] == 2 * b.weight[1] for a, b in pairwise(convolutions[:-1]))
         and is_as_in_the_example(found)

@@ -244,16 +244,55 @@ def test_blocks_within_blocks(tmp_path: Path, classes: int) -> None:
     same(made.generator(z, labels), G(inputs))
 
 
-def test_a_critic_of_instance_norms_is_not_dropped_silently(tmp_path: Path) -> None:
-    G = randomised(Blocks())
-    critic = nn.Sequential(
-        nn.Conv2d(3, 4, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(4, 8, 4, 2, 1, bias=False),
-        nn.InstanceNorm2d(8, affine=True), nn.LeakyReLU(0.2), nn.Conv2d(8, 1, 4),
+def critic(norm: Any, *more: nn.Module) -> nn.Sequential:
+    """As those of WGAN-GP."""
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(4, 8, 4, 2, 1, bias=False), norm,
+        nn.LeakyReLU(0.2), *more, nn.Conv2d(8, 1, 4),
     )  # fmt: skip
-    root = {"gen": G.state_dict(), "critic": critic.state_dict()}
-    with pytest.raises(InputError, match="give --set discriminator=false"):
-        imported(tmp_path, root, *SAID)
+
+
+@pytest.mark.parametrize(
+    ("norm", "said"),
+    [
+        (nn.InstanceNorm2d(8, affine=True), "instance"),
+        (nn.GroupNorm(1, 8), "layer"),
+        (nn.InstanceNorm2d(8), "instance"),
+        (nn.Dropout2d(), "none"),
+    ],
+)
+def test_norms_without_statistics_are_asked_for(tmp_path: Path, norm: Any, said: str) -> None:
+    nets = randomised(Blocks()), randomised(critic(norm), 1, 0.5)
+    root = {"gen": nets[0].state_dict(), "critic": nets[1].state_dict()}
+    settings = (*SAID, "discriminator_slope=0.2")
+    with pytest.raises(InputError, match=r"give --set discriminator_norm=.*discriminator=false"):
+        imported(tmp_path, root, *settings)
     assert imported(tmp_path, root, *SAID, "discriminator=false").discriminator is None
+    made = imported(tmp_path, root, *settings, f"discriminator_norm={said}")
+    x = torch.randn(3, 3, 16, 16)
+    same_scores(made.discriminator(x), nets[1](x).flatten())
+    # whole, they say it themselves
+    made = imported(tmp_path, {"gen": nets[0].state_dict(), "critic": nets[1]}, *SAID)
+    same_scores(made.discriminator(x), nets[1](x).flatten())
+
+
+@pytest.mark.parametrize("paddings", [(3, 1, 1, 0), (1, 1, 1, 1)])
+def test_a_critic_of_28_pixels_is_asked_for_its_paddings(
+    tmp_path: Path, paddings: tuple[int, ...]
+) -> None:
+    G = randomised(Chain(6, 8, 784), 0, 0.3)
+    widths = itertools.pairwise((1, 2, 2, 2, 1))
+    layers = [nn.Conv2d(a, b, 4, 2, p) for (a, b), p in zip(widths, paddings, strict=True)]
+    D = randomised(
+        nn.Sequential(*itertools.chain(*((c, nn.LeakyReLU(0.2)) for c in layers))), 1, 0.5
+    )
+    D = D[:-1]
+    root, said = {"G": G.state_dict(), "D": D.state_dict()}, (*LEAKY, "discriminator_slope=0.2")
+    with pytest.raises(InputError, match="strides and paddings of its convolutions"):
+        imported(tmp_path, root, *said)
+    geometry = f"discriminator_paddings={list(paddings)}", "discriminator_strides=[2,2,2,2]"
+    x = torch.randn(3, 1, 28, 28)
+    same_scores(imported(tmp_path, root, *said, *geometry).discriminator(x), D(x).flatten())
 
 
 def test_safetensors_files_have_their_tensors_by_name(tmp_path: Path) -> None:

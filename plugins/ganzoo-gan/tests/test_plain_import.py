@@ -230,7 +230,7 @@ def test_pytorch_gans_mlp_has_had_two_eps_under_the_same_names(tmp_path: Path, e
             layer.eps = eps
     G = randomised(G)
     state = {f"model.{k}": v for k, v in G.state_dict().items()}
-    with pytest.raises(InputError, match="does not say the eps of its batch norms: give --set eps"):
+    with pytest.raises(InputError, match="does not say the eps of its norms: give --set eps"):
         imported(tmp_path, state)
     same(imported(tmp_path, state, f"eps={eps}").generator(z).flatten(1), G(z))
 

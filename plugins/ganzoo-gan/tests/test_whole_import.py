@@ -46,7 +46,9 @@ def test_a_module_that_was_saved_whole_answers_what_is_asked_else(
         (nn.GELU(), r"behind maps\.0\.1 is a GELU, of which ours has none"),
         (nn.Upsample(scale_factor=2, mode="bilinear"), "is a Upsample"),
         (nn.PixelShuffle(1), "is a PixelShuffle"),
-        (nn.InstanceNorm1d(6, affine=True), "the generator is not one layer after another"),
+        (nn.InstanceNorm1d(6, affine=True), "is a InstanceNorm1d, of which ours has none"),
+        (nn.GroupNorm(2, 6), "is a GroupNorm without running statistics, of 2 groups, of which"),
+        (nn.BatchNorm2d(6, track_running_stats=False), "is a BatchNorm2d without running stat"),
     ],
 )
 def test_modules_that_ours_has_not_are_named(

@@ -38,13 +38,15 @@ class Questions:
 @dataclass
 class Stack:
     """A network of ours: its config, and the place in it of each module of theirs. `halved`: the
-    module whose sigmoid became a tanh."""
+    module whose sigmoid became a tanh; `filled`: the places of norms without gain and bias, with
+    their channels."""
 
     settings: dict[str, Any] = field(default_factory=dict)
     layers: list[Layer] = field(default_factory=list)
     places: dict[Found, int] = field(default_factory=dict)
     embedding: Found | None = None
     halved: Found | None = None
+    filled: dict[int, int] = field(default_factory=dict)
 
     def add(self, layer: Layer, module: Found | None = None) -> None:
         if module is not None:

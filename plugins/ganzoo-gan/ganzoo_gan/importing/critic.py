@@ -10,7 +10,7 @@ from ganzoo.importing.layers import Found
 from ganzoo_gan.importing import geometry
 from ganzoo_gan.importing.chain import Questions, Stack, body_of
 from ganzoo_gan.importing.config import PlainConfig
-from ganzoo_gan.importing.stack import stacked
+from ganzoo_gan.importing.stack import Norms, stacked
 from ganzoo_gan.sequential_config import Layer
 
 
@@ -36,7 +36,8 @@ def critic(
     if body[0].kind == "linear":
         stack.add(Layer("flatten"))
     ins = {module: module.weight[1] for module in sides}
-    stacked(stack, body, kinds, ins, activation, config, questions)
+    norm = Norms(config.discriminator_norm, "discriminator_norm", config, questions)
+    stacked(stack, body, kinds, ins, activation, norm)
     stack.settings = {"image_shape": image_shape}
     inputs = body[0].weight[1]
     code = inputs - (math.prod(image_shape) if body[0].kind == "linear" else image_shape[0])

@@ -79,10 +79,12 @@ def of_generator(
 
 
 def of_critic(body: list[Found], side: int, config: PlainConfig, questions: Questions) -> Geometry:
-    """4x4 ones halve the size, and the last makes one number of 4x4."""
+    """4x4 ones halve the size, and the last makes one number of 4x4; of an image whose side is no
+    power of two, there are several."""
     usual: dict[Found, tuple[int, int] | None] = {}
+    whole = side & (side - 1) == 0
     for module in (module for module in body if module.kind == "conv"):
-        if module.weight[2] != 4:
+        if module.weight[2] != 4 or not whole:
             usual[module] = None
         else:
             usual[module] = (1, 0) if side == 4 and module is body[-1] else (2, 1)

@@ -46,6 +46,7 @@ def settings(found: list[Found], asked: PlainConfig) -> tuple[PlainConfig, list[
         return asked, []
     facts: dict[str, Any] = {"activation": "leaky-relu", "slope": 0.2, "output": "tanh"}
     facts |= {"discriminator_slope": 0.2, "discriminator_labels": "last"}
+    facts |= {"norm": "none", "discriminator_norm": "none"}  # but batch norms
     if is_mlp(found):
         facts["labels"] = "first"
     knows_eps = is_upsampling_dcgan(found) or any(f.kind == "embedding" for f in found)

@@ -154,6 +154,9 @@ def _network(network: Moves, made: Stack, others: dict[str, str]) -> Network:
         for leaf in ("weight", "bias") if module.bias else ("weight",):
             change = scaled(0.5) if half else None
             network.move(f"{module.name}.{leaf}", f"{target}.{leaf}", change, note)
+    for place, width in made.filled.items():
+        network.fill(f"layers.{place}.weight", torch.ones(width))
+        network.fill(f"layers.{place}.bias", torch.zeros(width))
     if made.embedding is not None:
         network.move(f"{made.embedding.name}.weight", "code.embed.weight")
     return Network("sequential", made.settings, network.state)
@@ -161,11 +164,13 @@ def _network(network: Moves, made: Stack, others: dict[str, str]) -> Network:
 
 def _move_norm(network: Moves, module: Found, target: str) -> None:
     filled: Mapping[str, Any] = {"weight": torch.ones, "bias": torch.zeros}
-    for leaf in NORM:
+    for leaf in NORM if module.stats else NORM[:2]:
         if f"{module.name}.{leaf}" in network:
             network.move(f"{module.name}.{leaf}", f"{target}.{leaf}")
         else:
             network.fill(f"{target}.{leaf}", filled[leaf](module.weight))
+    if not module.stats:
+        return
     counter = f"{module.name}.num_batches_tracked"
     if counter in network:
         network.move(counter, f"{target}.num_batches_tracked")

@@ -18,7 +18,7 @@ _NOTHING = ("Dropout", "Dropout1d", "Dropout2d", "Identity", "Flatten", "Unflatt
 _WEIGHTED = {
     "linear": ("Linear",),
     "conv": ("Conv2d", "ConvTranspose2d"),
-    "batch-norm": ("BatchNorm1d", "BatchNorm2d", "SyncBatchNorm"),
+    "batch-norm": ("BatchNorm1d", "BatchNorm2d", "SyncBatchNorm", "InstanceNorm2d", "GroupNorm"),
     "embedding": ("Embedding",),
 }
 
@@ -53,6 +53,8 @@ def _layers(said: Said, behind: Found) -> list[Layer]:
         return [Layer(said.kind.lower())]  # type: ignore[arg-type]
     if said.kind == "LeakyReLU":
         return [Layer("leaky-relu", slope=_number(said, "negative_slope", behind))]
+    if said.kind == "InstanceNorm2d":
+        return [Layer("instance-norm", eps=_number(said, "eps", behind))]
     if said.kind in ("Upsample", "UpsamplingNearest2d"):
         factor = said.settings.get("scale_factor")
         factors = factor if isinstance(factor, tuple) else (factor,)
@@ -63,8 +65,24 @@ def _layers(said: Said, behind: Found) -> list[Layer]:
     )
 
 
+def norm(module: Found) -> str | None:
+    """Which one a norm without running statistics is."""
+    if module.said is None:
+        return None
+    groups = module.said.settings.get("num_groups")
+    if module.said.kind == "InstanceNorm2d" or groups == module.weight[0]:
+        return "instance"
+    if module.said.kind == "GroupNorm" and groups == 1:
+        return "layer"
+    raise InputError(
+        f"{module.name} is a {module.said.kind[:100]} without running statistics,"
+        f"{'' if groups is None else f' of {shown(groups)} groups,'} of which ours has none",
+        _REMEDY,
+    )
+
+
 def eps(module: Found) -> float | None:
-    """Of a batch norm."""
+    """Of a norm."""
     return None if module.said is None else _number(module.said, "eps", module)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -25,7 +26,7 @@ def generator(found: list[Found], config: PlainConfig, questions: Questions) -> 
         return _activation(config, questions)
 
     if is_upsampling_dcgan(found) and body[0].said is None:
-        _upsampling_dcgan(stack, body, activation(), eps(body[-2], config, questions))
+        _upsampling_dcgan(stack, body, activation(), Norms(None, "", config, questions))
         transposed = {module: False for module in body if module.kind == "conv"}
     else:
         transposed = geometry.transposed(body, config, questions)
@@ -47,8 +48,7 @@ def generator(found: list[Found], config: PlainConfig, questions: Questions) -> 
             kinds,
             ins,
             activation,
-            config,
-            questions,
+            Norms(config.norm, "norm", config, questions),
             opened=_opening(body, config, questions),
             doubled=geometry.enlarged(body, transposed, config, questions),
         )
@@ -99,18 +99,48 @@ def _output(config: PlainConfig, questions: Questions) -> list[Layer]:
     return [] if config.output in (None, "none") else [Layer(config.output)]
 
 
-def eps(module: Found, config: PlainConfig, questions: Questions) -> float:
-    """Of a batch norm."""
-    said = saved_whole.eps(module)
-    if said is not None:
-        return said
-    if config.eps is None:
-        questions.add(
-            "the eps of its batch norms",
-            "--set eps=1e-5 (PyTorch's default; 0.8 in most of PyTorch-GAN and what descends from"
-            " it)",
-        )
-    return 1e-5 if config.eps is None else config.eps
+@dataclass(frozen=True)
+class Norms:
+    """What is said of a network's norms, by the setting that is called `name`."""
+
+    norm: str | None
+    name: str
+    config: PlainConfig
+    questions: Questions
+
+    def layer(self, module: Found) -> Layer:
+        """Ours for one that has tensors."""
+        if module.stats:
+            return Layer("batch-norm", eps=self._eps(module))
+        norm = saved_whole.norm(module) or self.norm
+        if norm in (None, "none"):
+            self.questions.add(
+                f"which norm without statistics {module.name} and the like are",
+                f"--set {self.name}=instance (or layer)",
+            )
+        return Layer("layer-norm" if norm == "layer" else "instance-norm", eps=self._eps(module))
+
+    def is_hidden(self, module: Found) -> bool:
+        """Whether an instance norm without tensors follows a module, where there is room."""
+        if self.norm is None:
+            self.questions.add(
+                f"what is behind {module.name} besides an activation",
+                f"--set {self.name}=none (a dropout, or what changes nothing; instance: an instance"
+                " norm)",
+            )
+        return self.norm == "instance"
+
+    def _eps(self, module: Found) -> float:
+        said, given = saved_whole.eps(module), self.config.eps
+        if said is not None:
+            return said
+        if given is None:
+            self.questions.add(
+                "the eps of its norms",
+                "--set eps=1e-5 (PyTorch's default; 0.8 in most of PyTorch-GAN and what descends"
+                " from it)",
+            )
+        return 1e-5 if given is None else given
 
 
 def _opening(body: list[Found], config: PlainConfig, questions: Questions) -> bool:
@@ -129,7 +159,7 @@ def _opening(body: list[Found], config: PlainConfig, questions: Questions) -> bo
     return config.linear_activation is not False
 
 
-def _upsampling_dcgan(stack: Stack, body: list[Found], act: Layer, eps: float) -> None:
+def _upsampling_dcgan(stack: Stack, body: list[Found], act: Layer, norms: Norms) -> None:
     """PyTorch-GAN's, whose first batch norm is PyTorch's default."""
     linear, norm0, conv0, norm1, conv1, norm2, conv2 = body
     stack.add(Layer("linear", linear.weight[0], bias=linear.bias), linear)
@@ -138,7 +168,7 @@ def _upsampling_dcgan(stack: Stack, body: list[Found], act: Layer, eps: float) -
     for conv, norm in ((conv0, norm1), (conv1, norm2)):
         stack.add(Layer("upsample"))
         stack.add(Layer("conv", conv.weight[0], 3, 1, 1, bias=conv.bias), conv)
-        stack.add(Layer("batch-norm", eps=eps), norm)
+        stack.add(norms.layer(norm), norm)
         stack.add(act)
     stack.add(Layer("conv", conv2.weight[0], 3, 1, 1, bias=conv2.bias), conv2)
 
@@ -149,8 +179,7 @@ def stacked(
     kinds: dict[Found, Layer],
     ins: dict[Found, int],
     activation: Callable[[], Layer],
-    config: PlainConfig,
-    questions: Questions,
+    norms: Norms,
     *,
     opened: bool = True,
     doubled: set[Found] | None = None,
@@ -180,7 +209,7 @@ def stacked(
         if module in (doubled or ()):
             stack.add(Layer("upsample"))
         if module.kind == "batch-norm":
-            stack.add(Layer("batch-norm", eps=eps(module, config, questions)), module)
+            stack.add(norms.layer(module), module)
         elif module.kind == "linear":
             stack.add(Layer("linear", module.weight[0], bias=module.bias), module)
             width, due = module.weight[0], module is not last
@@ -197,6 +226,8 @@ def stacked(
             stack.add(Layer("reshape", ins.get(following, following.weight[0])))
             is_map = True
         for layer in said:
+            if layer.kind == "instance-norm":
+                stack.filled[len(stack.layers)] = width
             stack.add(layer)
         if is_all or not due:
             active = any(layer.kind in saved_whole.ACTIVATIONS for layer in said)
@@ -207,6 +238,10 @@ def stacked(
             between -= 1  # what makes maps of a vector, or a vector of maps
         if between and following in (doubled or ()):
             between -= 1  # what doubles them
+        is_last_of_place = module.kind == "conv" and following.kind != "batch-norm"
+        if is_last_of_place and (between or 0) > 1 and norms.is_hidden(module):
+            stack.filled[len(stack.layers)] = width
+            stack.add(Layer("instance-norm"))
         if following.kind == "batch-norm" and not between:
             continue  # behind that
         opens = module.kind == "linear" and of_maps and between is None

@@ -244,6 +244,31 @@ def test_blocks_within_blocks(tmp_path: Path, classes: int) -> None:
     same(made.generator(z, labels), G(inputs))
 
 
+def test_activations_may_differ_from_place_to_place(tmp_path: Path) -> None:
+    """EmilienDupont's critic has a sigmoid among its LeakyReLUs, Zeleni9's GAN one behind its last
+    layer and before the tanh."""
+    G = randomised(nn.Sequential(
+        nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 16), nn.LeakyReLU(0.2),
+        nn.Tanh(),
+    ))  # fmt: skip
+    D = randomised(nn.Sequential(
+        nn.Linear(16, 8), nn.LeakyReLU(0.2), nn.Linear(8, 8), nn.Sigmoid(), nn.Linear(8, 1),
+    ), 1)  # fmt: skip
+    root = {"G": G.state_dict(), "D": D.state_dict()}
+    said = ("slope=0.2", 'output=["leaky-relu", "tanh"]', "discriminator_slope=0.2")
+    both = ('activation=["relu", "tanh"]', 'discriminator_activation=["leaky-relu", "sigmoid"]')
+    made = imported(tmp_path, root, *said, *both)
+    z, x = torch.randn(3, 6), torch.randn(3, 1, 4, 4)
+    same(made.generator(z).flatten(1), G(z))
+    same_scores(made.discriminator(x), D(x.flatten(1)).flatten())
+    with pytest.raises(InputError, match="activation has 1 names for 2 places"):
+        imported(tmp_path, root, *said, 'activation=["relu"]', both[1])
+    with pytest.raises(InputError, match="discriminator_activation has 3 names for 2 places"):
+        imported(tmp_path, root, *said, both[0], 'discriminator_activation=["relu","relu","relu"]')
+    with pytest.raises(InputError, match="a sigmoid follows its last layer, and not directly"):
+        imported(tmp_path, root, *both, "slope=0.2", 'output=["relu", "sigmoid"]')
+
+
 def critic(norm: Any, *more: nn.Module) -> nn.Sequential:
     """As those of WGAN-GP."""
     return nn.Sequential(

@@ -59,7 +59,9 @@ def test_a_sigmoid_is_brought_to_the_range_of_images(tmp_path: Path) -> None:
     made = imported(tmp_path, G.state_dict(), *settings)
     z = torch.randn(4, 5)
     same(made.generator(z).flatten(1), 2 * G(z) - 1)
-    assert "2 s - 1" in made.converted.notes[0]
+    taken, sigmoid = made.converted.notes
+    assert taken.endswith("taken to be: linear to 8, leaky-relu 0.1, linear to 9, tanh.")
+    assert "2 s - 1" in sigmoid
 
 
 def test_everything_that_lacks_is_asked_for_at_once(tmp_path: Path) -> None:

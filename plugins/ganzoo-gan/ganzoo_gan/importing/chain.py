@@ -53,6 +53,21 @@ class Stack:
             self.places[module] = len(self.layers)
         self.layers.append(layer)
 
+    def described(self) -> str:
+        """Its layers in a line: some of what they are was inferred, and people are to see it."""
+        return ", ".join(_DESCRIBED.get(e.kind, "{0.kind}").format(e) for e in self.layers)
+
+
+_CONVOLUTION = "{0.kind} {0.kernel}x{0.kernel} to {0.width} (stride {0.stride}, padding {0.padding}"
+_DESCRIBED = {
+    "linear": "linear to {0.width}",
+    "reshape": "maps",
+    "conv": f"{_CONVOLUTION})",
+    "conv-transpose": f"{_CONVOLUTION}, {{0.output_padding}})",
+    "leaky-relu": "leaky-relu {0.slope:g}",
+    "batch-norm": "batch-norm {0.eps:g}",
+}
+
 
 def is_chain(found: list[Found]) -> bool:
     """Whether each module can take what the one before it makes: a network without branches."""

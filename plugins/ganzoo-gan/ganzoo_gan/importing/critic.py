@@ -8,26 +8,19 @@ from ganzoo.configs import config_to_dict
 from ganzoo.errors import InputError
 from ganzoo.importing.layers import Found
 from ganzoo_gan.importing import geometry
+from ganzoo_gan.importing.asked import Activations, Norms
 from ganzoo_gan.importing.chain import Questions, Stack, body_of
 from ganzoo_gan.importing.config import PlainConfig
-from ganzoo_gan.importing.stack import Norms, stacked
+from ganzoo_gan.importing.stack import stacked
 from ganzoo_gan.sequential_config import Layer
 
 
 def critic(
     found: list[Found], config: PlainConfig, image_shape: list[int], questions: Questions
 ) -> Stack:
-    """Our discriminator of their modules, with LeakyReLU between its layers."""
+    """Our discriminator of their modules, with LeakyReLU between its layers unless said."""
     body = body_of(found)
     stack = Stack()
-
-    def activation() -> Layer:
-        if config.discriminator_slope is None:
-            questions.add(
-                "the slope of the discriminator's LeakyReLU", "--set discriminator_slope=0.2"
-            )
-        return Layer("leaky-relu", slope=config.discriminator_slope or 0.0)
-
     sides = geometry.of_critic(body, image_shape[1], config, questions)
     kinds = {
         module: Layer("conv", module.weight[0], module.weight[2], *sides[module], bias=module.bias)
@@ -37,7 +30,7 @@ def critic(
         stack.add(Layer("flatten"))
     ins = {module: module.weight[1] for module in sides}
     norm = Norms(config.discriminator_norm, "discriminator_norm", config, questions)
-    stacked(stack, body, kinds, ins, activation, norm)
+    stacked(stack, body, kinds, ins, Activations.of_critic(config, questions), norm)
     stack.settings = {"image_shape": image_shape}
     inputs = body[0].weight[1]
     code = inputs - (math.prod(image_shape) if body[0].kind == "linear" else image_shape[0])

@@ -73,6 +73,7 @@ class Plain(Importer):
             for module in (m for m in found if m.kind == "embedding"):
                 G.drop(f"{module.name}.weight", "not used, as was said")
         made_by = _network(G, made, others)
+        notes.append(f"The generator was taken to be: {made.described()}.")
         if made.halved is not None:
             notes.append("Its images, of a sigmoid, are here those of a tanh: 2 s - 1, not s.")
         discriminator = None
@@ -80,7 +81,8 @@ class Plain(Importer):
             D = account.network("discriminator", where["discriminator"], without=WRAPPERS)
             critics = _modules(checkpoint, "discriminator", where["discriminator"])
             shape = list(made.settings["image_shape"])
-            discriminator = _critic(D, critics, config, shape)
+            discriminator, described = _critic(D, critics, config, shape)
+            notes.append(f"The discriminator was taken to be: {described}.")
             notes.append("The discriminator's scores are raw: a sigmoid behind them is left out.")
         elif "discriminator" in where:
             account.drop(where["discriminator"], "left out, as was asked for")
@@ -111,7 +113,7 @@ def _modules(checkpoint: Checkpoint, role: str, prefix: str) -> list[Found] | No
 
 def _critic(
     D: Moves, found: list[Found] | None, config: PlainConfig, image_shape: list[int]
-) -> Network:
+) -> tuple[Network, str]:
     D, found, others = _joined(D, found, "discriminator", config)
     if found is None or not is_chain(found):
         raise InputError(
@@ -122,7 +124,7 @@ def _critic(
     questions = Questions()
     made = critic(found, config, image_shape, questions)
     questions.ask(" (or --set discriminator=false)")
-    return _network(D, made, others)
+    return _network(D, made, others), made.described()
 
 
 def _joined(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +10,7 @@ from ganzoo.configs import config_to_dict
 from ganzoo.errors import ConfigError, InputError
 from ganzoo.importing.layers import Found
 from ganzoo_gan.importing import geometry, saved_whole
+from ganzoo_gan.importing.asked import Activations, Norms
 from ganzoo_gan.importing.chain import Questions, Stack, body_of, is_square
 from ganzoo_gan.importing.config import PlainConfig
 from ganzoo_gan.importing.known import is_upsampling_dcgan
@@ -21,12 +20,9 @@ from ganzoo_gan.sequential_config import Layer
 def generator(found: list[Found], config: PlainConfig, questions: Questions) -> Stack:
     """Our generator of their modules; what is lacking goes to `questions`."""
     stack, body = Stack(), body_of(found)
-
-    def activation() -> Layer:
-        return _activation(config, questions)
-
+    activations = Activations.of_generator(config, questions)
     if is_upsampling_dcgan(found) and body[0].said is None:
-        _upsampling_dcgan(stack, body, activation(), Norms(None, "", config, questions))
+        _upsampling_dcgan(stack, body, activations, Norms(None, "", config, questions))
         transposed = {module: False for module in body if module.kind == "conv"}
     else:
         transposed = geometry.transposed(body, config, questions)
@@ -47,7 +43,7 @@ def generator(found: list[Found], config: PlainConfig, questions: Questions) -> 
             body,
             kinds,
             ins,
-            activation,
+            activations,
             Norms(config.norm, "norm", config, questions),
             opened=_opening(body, config, questions),
             doubled=geometry.enlarged(body, transposed, config, questions),
@@ -67,7 +63,7 @@ def generator(found: list[Found], config: PlainConfig, questions: Questions) -> 
 
 
 def _add_output(stack: Stack, body: list[Found], layers: list[Layer]) -> None:
-    if Layer("sigmoid") in layers:
+    if "sigmoid" in (layer.kind for layer in layers):
         if len(layers) > 1 or body[-1].kind == "batch-norm":
             raise InputError(
                 "a sigmoid follows its last layer, and not directly", "ours has no such network"
@@ -81,66 +77,13 @@ def _last(body: list[Found]) -> Found:
     return [module for module in body if module.kind != "batch-norm"][-1]
 
 
-def _activation(config: PlainConfig, questions: Questions) -> Layer:
-    if config.activation is None:
-        questions.add(
-            "what is between its layers",
-            "--set activation=relu (or tanh, sigmoid, leaky-relu with --set slope=0.2)",
-        )
-        return Layer("relu")
-    if config.activation == "leaky-relu" and config.slope is None:
-        questions.add("the slope of its LeakyReLU", "--set slope=0.2 (PyTorch's default is 0.01)")
-    return Layer(config.activation, slope=0.2 if config.slope is None else config.slope)
-
-
 def _output(config: PlainConfig, questions: Questions) -> list[Layer]:
     if config.output is None:
         questions.add("what follows its last layer", "--set output=tanh (or sigmoid, none)")
-    return [] if config.output in (None, "none") else [Layer(config.output)]
-
-
-@dataclass(frozen=True)
-class Norms:
-    """What is said of a network's norms, by the setting that is called `name`."""
-
-    norm: str | None
-    name: str
-    config: PlainConfig
-    questions: Questions
-
-    def layer(self, module: Found) -> Layer:
-        """Ours for one that has tensors."""
-        if module.stats:
-            return Layer("batch-norm", eps=self._eps(module))
-        norm = saved_whole.norm(module) or self.norm
-        if norm in (None, "none"):
-            self.questions.add(
-                f"which norm without statistics {module.name} and the like are",
-                f"--set {self.name}=instance (or layer)",
-            )
-        return Layer("layer-norm" if norm == "layer" else "instance-norm", eps=self._eps(module))
-
-    def is_hidden(self, module: Found) -> bool:
-        """Whether an instance norm without tensors follows a module, where there is room."""
-        if self.norm is None:
-            self.questions.add(
-                f"what is behind {module.name} besides an activation",
-                f"--set {self.name}=none (a dropout, or what changes nothing; instance: an instance"
-                " norm)",
-            )
-        return self.norm == "instance"
-
-    def _eps(self, module: Found) -> float:
-        said, given = saved_whole.eps(module), self.config.eps
-        if said is not None:
-            return said
-        if given is None:
-            self.questions.add(
-                "the eps of its norms",
-                "--set eps=1e-5 (PyTorch's default; 0.8 in most of PyTorch-GAN and what descends"
-                " from it)",
-            )
-        return 1e-5 if given is None else given
+    if config.output is None or config.output == "none":
+        return []
+    kinds = (config.output,) if isinstance(config.output, str) else config.output
+    return [Layer(kind, slope=0.2 if config.slope is None else config.slope) for kind in kinds]
 
 
 def _opening(body: list[Found], config: PlainConfig, questions: Questions) -> bool:
@@ -159,7 +102,9 @@ def _opening(body: list[Found], config: PlainConfig, questions: Questions) -> bo
     return config.linear_activation is not False
 
 
-def _upsampling_dcgan(stack: Stack, body: list[Found], act: Layer, norms: Norms) -> None:
+def _upsampling_dcgan(
+    stack: Stack, body: list[Found], activations: Activations, norms: Norms
+) -> None:
     """PyTorch-GAN's, whose first batch norm is PyTorch's default."""
     linear, norm0, conv0, norm1, conv1, norm2, conv2 = body
     stack.add(Layer("linear", linear.weight[0], bias=linear.bias), linear)
@@ -169,7 +114,7 @@ def _upsampling_dcgan(stack: Stack, body: list[Found], act: Layer, norms: Norms)
         stack.add(Layer("upsample"))
         stack.add(Layer("conv", conv.weight[0], 3, 1, 1, bias=conv.bias), conv)
         stack.add(norms.layer(norm), norm)
-        stack.add(act)
+        stack.add(activations.following())
     stack.add(Layer("conv", conv2.weight[0], 3, 1, 1, bias=conv2.bias), conv2)
 
 
@@ -178,7 +123,7 @@ def stacked(
     body: list[Found],
     kinds: dict[Found, Layer],
     ins: dict[Found, int],
-    activation: Callable[[], Layer],
+    activations: Activations,
     norms: Norms,
     *,
     opened: bool = True,
@@ -246,8 +191,9 @@ def stacked(
             continue  # behind that
         opens = module.kind == "linear" and of_maps and between is None
         if between != 0 and (opened or not opens):
-            stack.add(activation())
+            stack.add(activations.following())
         due = False
+    activations.check()
 
 
 def _conditioning(

@@ -320,6 +320,15 @@ def test_a_critic_of_28_pixels_is_asked_for_its_paddings(
     same_scores(imported(tmp_path, root, *said, *geometry).discriminator(x), D(x).flatten())
 
 
+def test_a_pooling_that_shows_nowhere_is_not_left_out(tmp_path: Path) -> None:
+    G = randomised(Chain(6, 8, 64), 0, 0.3)
+    D = nn.Sequential(nn.Conv2d(1, 4, 4, 2, 1), nn.LeakyReLU(0.2), nn.AvgPool2d(4), nn.Flatten(),
+                      nn.Linear(4, 1))  # fmt: skip
+    root = {"G": G.state_dict(), "D": D.state_dict()}
+    with pytest.raises(InputError, match=r"4 does not take what is made before it.*or a pooling"):
+        imported(tmp_path, root, *LEAKY, "discriminator_slope=0.2", "discriminator_norm=none")
+
+
 def test_safetensors_files_have_their_tensors_by_name(tmp_path: Path) -> None:
     def saved(module: nn.Module, *settings: str) -> Any:
         save_file(module.state_dict(), tmp_path / "G.safetensors")

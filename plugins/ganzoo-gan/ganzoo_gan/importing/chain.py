@@ -22,6 +22,9 @@ class Questions:
     def add(self, what: str, remedy: str) -> None:
         self._lacking[what] = remedy
 
+    def __bool__(self) -> bool:
+        return bool(self._lacking)
+
     def ask(self, otherwise: str = "") -> None:
         """
         Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ganzoo.configs import config_to_dict
-from ganzoo.errors import InputError
+from ganzoo.errors import ConfigError, InputError
 from ganzoo.importing.layers import Found
 from ganzoo_gan.importing import geometry
 from ganzoo_gan.importing.asked import Activations, Norms
@@ -54,4 +54,26 @@ def critic(
             "conditioning": config.discriminator_labels or "last",
         }
     stack.settings["layers"] = [config_to_dict(layer) for layer in stack.layers]
+    if not questions:
+        _check_sizes(stack, (inputs, *(image_shape[1:] if body[0].kind == "conv" else ())))
     return stack
+
+
+def _check_sizes(stack: Stack, shape: tuple[int, ...]) -> None:
+    """Refuse layers that do not take what the ones before them make of an image with its label."""
+    modules = {place: module for module, place in stack.places.items()}
+    name = ""
+    for place, layer in enumerate(stack.layers):
+        module = modules.get(place)
+        name = name if module is None else module.name
+        fits = module is None or module.kind != "linear" or module.weight[1] == shape[0]
+        try:
+            shape = layer.after(shape)
+        except ConfigError:
+            fits = False
+        if not fits:
+            raise InputError(
+                f"the discriminator's {name} does not take what is made before it: it has other"
+                " strides and paddings, or a pooling",
+                "give --set discriminator=false, or what its convolutions are",
+            )

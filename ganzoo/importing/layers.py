@@ -25,7 +25,7 @@ NETWORKS = {
     ),
     "discriminator": (
         "discriminator", "netD", "D", "disc", "d", "discriminator_model", "model_D",
-        "Discriminator", "net_D", "netd", "modelD", "disc_model", "d_model", "critic",
+        "Discriminator", "net_D", "netd", "modelD", "disc_model", "d_model", "critic", "dis",
     ),
 }  # fmt: skip
 """Role -> what programs call it, as a key of a file (also as in `KEYS`) or the first part of the
@@ -160,8 +160,10 @@ def is_as_in_the_example(found: list[Found], *, critic: bool = False) -> bool:
     return all(
         module.said is None
         or (
-            _settings(module.said)
-            == ({"eps": 1e-5} if module.kind == "batch-norm" else _GEOMETRY[module is edge])
+            _has(
+                module.said,
+                {"eps": 1e-5} if module.kind == "batch-norm" else _SIDES[module is edge],
+            )
             and _activations(module.said) in _expected(module, found, critic)
         )
         for edge in [found[-1 if critic else 0]]
@@ -169,15 +171,15 @@ def is_as_in_the_example(found: list[Found], *, critic: bool = False) -> bool:
     )
 
 
-_GEOMETRY = {
-    one_by_one: {"stride": (side,) * 2, "padding": (pad,) * 2, "dilation": (1, 1), "groups": 1}
-    for one_by_one, side, pad in ((True, 1, 0), (False, 2, 1))
+_ALWAYS = {"output_padding": (0, 0), "dilation": (1, 1), "groups": 1, "padding_mode": "zeros"}
+_SIDES = {
+    True: {"stride": (1, 1), "padding": (0, 0), **_ALWAYS},  # of one pixel
+    False: {"stride": (2, 2), "padding": (1, 1), **_ALWAYS},
 }
 
 
-def _settings(said: Said) -> dict[str, Any]:
-    names = ("eps", "stride", "padding", "dilation", "groups")
-    return {name: said.settings[name] for name in names if name in said.settings}
+def _has(said: Said, settings: Mapping[str, Any]) -> bool:
+    return all(said.settings.get(name, value) == value for name, value in settings.items())
 
 
 def _activations(said: Said) -> list[Any]:

@@ -14,7 +14,7 @@ from torch.nn.functional import leaky_relu, relu
 
 from ganzoo.errors import InputError
 from ganzoo.importing.converting import convert
-from tests.restated import imported, randomised, same, same_scores
+from tests.restated import imported, in_a_program, randomised, same, same_scores
 
 SAID = ("activation=relu", "output=tanh", "eps=1e-5")
 ORDINARY = ("transposed=[false,false,false]",)
@@ -175,17 +175,20 @@ def test_what_an_invisible_layer_enlarges_is_asked_for(tmp_path: Path, active: b
     same(made.generator(z), G(z))
 
 
-def test_pytorch_gans_ebgan_has_no_norm_before_its_convolutions(tmp_path: Path) -> None:
+def test_pytorch_gans_ebgan_has_no_norm_before_its_convolutions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_a_program(monkeypatch, Upsampling)
     G = Upsampling(3)
     del G.label_emb, G.conv_blocks[0]
     G, z = randomised(G), torch.randn(2, 6)
     state = {f"generator.{k}": v for k, v in G.state_dict().items()}
     with pytest.raises(InputError, match="whether something without tensors enlarges its maps"):
         imported(tmp_path, state, *LEAKY, "eps=0.8")
-    made = imported(
-        tmp_path, state, *LEAKY, *ORDINARY, "eps=0.8", "upsample=[2,2,1]", "linear_activation=false"
-    )
-    same(made.generator(z), G.conv_blocks(G.l1(z).view(len(z), 128, 2, 2)))
+    said = (*LEAKY, *ORDINARY, "eps=0.8", "upsample=[2,2,1]", "linear_activation=false")
+    for root in (state, G):
+        made = imported(tmp_path, root, *said)
+        same(made.generator(z), G.conv_blocks(G.l1(z).view(len(z), 128, 2, 2)))
 
 
 class Chain(nn.Module):

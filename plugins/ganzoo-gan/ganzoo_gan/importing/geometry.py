@@ -22,7 +22,11 @@ def transposed(body: list[Found], config: PlainConfig, questions: Questions) -> 
     convolutions = [module for module in body if module.kind == "conv"]
     _check_number("transposed", config.transposed, convolutions)
     if config.transposed is not None:
-        return dict(zip(convolutions, config.transposed, strict=True))
+        said = [saved_whole.is_transposed(module) for module in convolutions]
+        return {
+            module: given if here is None else here
+            for module, given, here in zip(convolutions, config.transposed, said, strict=True)
+        }
     out: dict[Found, bool] = {}
     unclear: list[Found] = []
     width = 0
@@ -146,7 +150,8 @@ def enlarged(
     if config.upsample is not None:
         if not set(config.upsample) <= {1, 2}:
             raise InputError("upsample has other numbers than 1 and 2", "others are not imported")
-        return {m for m, factor in zip(convolutions, config.upsample, strict=True) if factor == 2}
+        given = zip(convolutions, config.upsample, strict=True)
+        return {m for m, factor in given if factor == 2 and not _says_what_is_before(body, m)}
     for k, module in enumerate(convolutions):
         if module is body[0] or is_transposed[module] or _has_no_place_before(body, module):
             continue
@@ -163,14 +168,24 @@ def enlarged(
 def _has_no_place_before(body: list[Found], module: Found) -> bool:
     """Whether there is at most the activation between a module and the weighted one before it. (A
     linear layer that makes maps may well be without.)"""
+    gaps = [a.modules_until(b) for a, b in _before(body, module)]
+    few = None not in gaps and sum(gap or 0 for gap in gaps) <= 1
+    return few or _says_what_is_before(body, module)
+
+
+def _says_what_is_before(body: list[Found], module: Found) -> bool:
+    """Whether the file, where modules were saved whole, says whether its maps are doubled."""
+    said = [saved_whole.between(a, b) for a, b in _before(body, module)]
+    return bool(said) and (
+        all(is_all for _, is_all in said) or any(Layer("upsample") in each for each, _ in said)
+    )
+
+
+def _before(body: list[Found], module: Found) -> list[tuple[Found, Found]]:
+    """The pairs of modules from the weighted one before a module to it."""
     end = body.index(module)
-    start = max(k for k in range(end) if body[k].kind != "batch-norm")
-    run = body[start : end + 1]
-    if run[0].said is not None:
-        said = [saved_whole.between(a, b) for a, b in pairwise(run)]
-        return all(is_all for _, is_all in said) or any(Layer("upsample") in e for e, _ in said)
-    gaps = [a.modules_until(b) for a, b in pairwise(run)]
-    return None not in gaps and sum(gap or 0 for gap in gaps) <= 1
+    start = max((k for k in range(end) if body[k].kind != "batch-norm"), default=end)
+    return list(pairwise(body[start : end + 1]))
 
 
 def _check_number(name: str, numbers: tuple[int, ...] | None, of: list[Found]) -> None:

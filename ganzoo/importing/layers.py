@@ -113,6 +113,8 @@ def modules_of(
 
 def _module(name: str, shapes: Mapping[str, tuple[int, ...]], said: Said | None) -> Found | None:
     leaves = set(shapes)
+    if any(0 in shape for shape in shapes.values()):
+        return None
     if {"running_mean", "running_var"} <= leaves:
         norm = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
         channels = shapes["running_mean"]

@@ -166,6 +166,9 @@ def test_other_stacks_are_not_taken_for_the_example() -> None:
         None,
     ):
         assert not Example().recognises(checkpoint(state))
+    for state in ({"a": 1}, {"fc.weight": torch.zeros(2, 2)}):
+        with pytest.raises(InputError, match="none of PyTorch's DCGAN: try --as plain"):
+            Example().convert(checkpoint(state))
 
 
 class ZooGenerator(nn.Module):

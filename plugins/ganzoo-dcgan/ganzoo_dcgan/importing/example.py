@@ -28,7 +28,12 @@ PROGRAM = "pytorch/examples (dcgan)"
 NOTE = (
     "Of the layers without weights the file says nothing: they are those of PyTorch's DCGAN"
     " example (ReLU and tanh in the generator; LeakyReLU 0.2 in the discriminator, whose sigmoid"
-    " is left out, so that scores are raw), and so are strides, paddings and the norms' eps."
+    " is left out, so that scores are raw), and so are strides, paddings and the norms' eps. A copy"
+    " that differs there is to be imported --as plain."
+)
+WHOLE_NOTE = (
+    "The file has its modules whole, and they are as in PyTorch's DCGAN example; a sigmoid behind"
+    " the discriminator is left out, so that scores are raw."
 )
 
 
@@ -46,9 +51,11 @@ class Example(Importer):
             raise InputError("the file has no generator", "import the generator's file")
         G = account.network("generator", where["generator"], without=("module",))
         found = _modules(checkpoint, "generator") or []
+        if not found or found[-1].kind != "conv":
+            raise InputError("the generator is none of PyTorch's DCGAN", "try --as plain")
         self._check_size(found)
         generator = stack.generator(G, *stack.split(found), num_classes=classes, output="tanh")
-        discriminator, notes = None, [NOTE]
+        discriminator, notes = None, [NOTE if found[-1].said is None else WHOLE_NOTE]
         critic = _modules(checkpoint, "discriminator")
         if critic and stack.is_critic(critic) and is_as_in_the_example(critic, critic=True):
             D = account.network("discriminator", where["discriminator"], without=("module",))

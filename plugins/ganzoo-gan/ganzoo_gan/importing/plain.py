@@ -41,11 +41,11 @@ class Plain(Importer):
             return False
         try:
             found = _modules(checkpoint, "generator", prefix)
-        except InputError:  # it is plain, but of no order
+            if found is None or is_plain_dcgan(found):
+                return False
+            return is_chain(found) or branches.fork(found) is not None
+        except InputError:  # it is plain, but of no order, or of settings that ours has not
             return True
-        if found is None or is_plain_dcgan(found):
-            return False
-        return is_chain(found) or branches.fork(found) is not None
 
     def convert(self, checkpoint: Checkpoint) -> Converted:
         account, where = Account(checkpoint.root), prefixes(checkpoint.root)
@@ -62,7 +62,6 @@ class Plain(Importer):
             raise InputError(
                 "the file has a discriminator, and no generator", "import the generator's file"
             )
-        saved_whole.check(found)
         config, notes = known.settings(found, self.config)
         if found[0].said is not None:
             notes = [saved_whole.NOTE]
@@ -120,7 +119,6 @@ def _critic(
             "the discriminator is not one layer after another",
             "give --set discriminator=false for the generator alone",
         )
-    saved_whole.check(found)
     questions = Questions()
     made = critic(found, config, image_shape, questions)
     questions.ask(" (or --set discriminator=false)")
@@ -131,6 +129,7 @@ def _joined(
     network: Moves, found: list[Found] | None, role: str, config: PlainConfig
 ) -> tuple[Moves, list[Found] | None, dict[str, str]]:
     """The network as a chain, where it starts with a branch for the label: see `branches`."""
+    saved_whole.check(found or [])
     fork = branches.fork(found or [])
     if fork is None:
         return network, found, {}

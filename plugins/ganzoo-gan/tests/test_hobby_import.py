@@ -345,6 +345,14 @@ def test_safetensors_files_have_their_tensors_by_name(tmp_path: Path) -> None:
     del theirs.label_emb
     theirs = randomised(theirs)  # conv_blocks are before l1
     same(saved(theirs).generator(z), theirs(z))
+    named = nn.ModuleDict({
+        "tconv1": nn.ConvTranspose2d(6, 8, 4), "bn1": nn.BatchNorm2d(8),
+        "tconv2": nn.ConvTranspose2d(8, 4, 4, 2, 1), "bn2": nn.BatchNorm2d(4),
+        "tconv3": nn.ConvTranspose2d(4, 3, 4, 2, 1),
+    })  # fmt: skip
+    first, norm1, second, norm2, third = randomised(named).values()
+    expected = third(norm2(second(norm1(first(z[:, :, None, None])).relu())).relu()).tanh()
+    same(saved(named, *SAID).generator(z), expected)
     unclear = nn.ModuleDict({"a": nn.Linear(6, 6), "b": nn.Linear(6, 6), "c": nn.Linear(6, 9)})
     with pytest.raises(
         InputError, match="has no order, and the generator's modules fit in several"

@@ -105,15 +105,21 @@ def is_chain(found: list[Found]) -> bool:
 
 def in_order(found: list[Found]) -> list[list[Found]]:
     """Every order that makes a chain of modules whose file has them by their names, as safetensors
-    has: those that differ by a number only stay in the order of the numbers."""
+    has: those that differ by a number only stay in the order of the numbers, or all are in it, each
+    norm behind the other of its number."""
     groups: dict[str, list[Found]] = {}
     for module in found:
         groups.setdefault(re.split(r"\d", module.name)[0], []).append(module)
     if len(groups) > _MOST_GROUPS:
         return []
-    orders = (
+    orders = [
         [module for group in order for module in group] for order in permutations(groups.values())
-    )
+    ]
+    numbers = {module: re.findall(r"\d+", module.name)[:1] for module in found}
+    if len(groups) > 1 and all(numbers.values()):
+        orders.append(
+            sorted(found, key=lambda m: (int(numbers[m][0][-9:]), m.kind == "batch-norm"))
+        )
     return [order for order in orders if is_chain(order)]
 
 

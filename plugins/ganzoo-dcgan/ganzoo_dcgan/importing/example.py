@@ -31,6 +31,10 @@ NOTE = (
     " is left out, so that scores are raw), and so are strides, paddings and the norms' eps. A copy"
     " that differs there is to be imported --as plain."
 )
+STATISTICS = (
+    "The program's own sample images have the statistics of each batch, since it never leaves"
+    " training mode: here the batch norms use the stored statistics, as in evaluation mode."
+)
 WHOLE_NOTE = (
     "The file has its modules whole, and they are as in PyTorch's DCGAN example; a sigmoid behind"
     " the discriminator is left out, so that scores are raw."
@@ -56,6 +60,7 @@ class Example(Importer):
         self._check_size(found)
         generator = stack.generator(G, *stack.split(found), num_classes=classes, output="tanh")
         discriminator, notes = None, [NOTE if found[-1].said is None else WHOLE_NOTE]
+        notes.append(STATISTICS)
         critic = _modules(checkpoint, "discriminator")
         if critic and stack.is_critic(critic) and is_as_in_the_example(critic, critic=True):
             D = account.network("discriminator", where["discriminator"], without=("module",))

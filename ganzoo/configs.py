@@ -169,8 +169,8 @@ def _describe(hint: Any) -> str:
     if typing.get_origin(hint) is Literal:
         return "one of " + ", ".join(repr(option) for option in typing.get_args(hint))
     options = [option for option in typing.get_args(hint) if option is not types.NoneType]
-    if typing.get_origin(hint) in (typing.Union, types.UnionType) and len(options) == 1:
-        return _describe(options[0])
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return " or ".join(_describe(option) for option in options)
     if typing.get_origin(hint) is tuple:
         each = [_describe(option) for option in options if option is not Ellipsis]
         return f"a list, [{', '.join([*each, '…'] if Ellipsis in options else each)}]"

@@ -3,10 +3,13 @@ as that program saves them, imported, and run beside ours."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -33,6 +36,15 @@ def imported(folder: Path, root: Any, *settings: str, legacy: bool = False) -> C
     """`root`, saved and converted with `settings`, "name=value"."""
     torch.save(root, folder / "file.pt", _use_new_zipfile_serialization=not legacy)
     return convert(folder / "file.pt", settings=settings)
+
+
+def in_a_program(monkeypatch: pytest.MonkeyPatch, *classes: type) -> None:
+    """Let classes be of a module with a plain name, as those that people pickle."""
+    program = ModuleType("program")
+    for cls in classes:
+        monkeypatch.setattr(cls, "__module__", "program")
+        setattr(program, cls.__name__, cls)
+    monkeypatch.setitem(sys.modules, "program", program)
 
 
 def checkpoint(root: Any) -> Checkpoint:

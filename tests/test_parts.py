@@ -20,6 +20,7 @@ class Config(DiscriminatorConfig):
     rate: float = 0.5
     widths: tuple[int, ...] = (4, 8)
     name: str | None = None
+    either: Literal["a", "b"] | tuple[Literal["a", "b"], ...] | None = None
 
     @property
     def provides(self) -> frozenset[str]:
@@ -52,6 +53,7 @@ def test_config_round_trip_through_json() -> None:
         ({"widths": [1, "2"]}, r"widths = '2' is of the wrong type"),
         ({"image_shape": [1, 28]}, r"image_shape = \[1, 28\] is of the wrong type"),
         ({"image_shape": "1,28,28"}, r"of the wrong type: use a list, \[int, int, int\]"),
+        ({"either": "no"}, r"use one of 'a', 'b' or a list, \[one of 'a', 'b', …\]"),
         ({"widths": 8}, r"of the wrong type: use a list, \[int, …\]"),
         ({"image_shape": [9, 28, 28]}, r"image_shape = \[9, 28, 28\] is not a shape"),
     ],

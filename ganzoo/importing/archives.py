@@ -50,10 +50,15 @@ def content(data: bytearray, member: Member) -> memoryview:
     return view
 
 
-def _members(data: bytearray) -> dict[str, Member]:
-    end = data.rfind(_END, max(0, len(data) - 22))
-    if end < 0 or end + 22 != len(data):
+def check_end(end: bytes) -> None:
+    """The last 22 bytes of an archive are its end, without a comment."""
+    if len(end) != 22 or not end.startswith(_END):
         raise Unreadable("its archive ends too early, or has something behind its end")
+
+
+def _members(data: bytearray) -> dict[str, Member]:
+    check_end(bytes(data[-22:]))
+    end = len(data) - 22
     disk, first_disk, here, count, size, start = struct.unpack_from("<4H2I", data, end + 4)
     if disk or first_disk or here != count:
         raise Unreadable("its archive is one of several parts")
@@ -85,6 +90,8 @@ def _members(data: bytearray) -> dict[str, Member]:
         name = _checked_name(raw)
         if flags & 0x2041:
             raise Unreadable(f"{name!r} in it is encrypted")
+        if "/code/" in name:
+            raise Unreadable("it is a program of TorchScript", "get the weights as a state dict")
         if method or length != packed:
             raise Unreadable(f"{name!r} in it is compressed, which torch never does")
         if name in out:

@@ -131,7 +131,7 @@ def convert(
 def _printable(converted: Converted) -> Converted:
     """Names of tensors are anyone's text: as it can be printed and written. So may notes be."""
     fates = (Fate(*(printable(text, longest=200) for text in fate)) for fate in converted.fates)
-    notes = (printable(note, longest=500) for note in converted.notes)
+    notes = (printable(note, longest=1000) for note in converted.notes)
     return replace(converted, fates=tuple(fates), notes=tuple(notes))
 
 

@@ -8,7 +8,7 @@ it: a gap in the numbers of an `nn.Sequential` says that there is one, not which
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ganzoo.importing import tree
 from ganzoo.importing.tree import Record
+from ganzoo.importing.whole import Said
 
 NETWORKS = {
     "generator": (
@@ -24,7 +25,7 @@ NETWORKS = {
     ),
     "discriminator": (
         "discriminator", "netD", "D", "disc", "d", "discriminator_model", "model_D",
-        "Discriminator", "net_D", "netd", "modelD", "disc_model", "d_model", "critic",
+        "Discriminator", "net_D", "netd", "modelD", "disc_model", "d_model", "critic", "dis",
     ),
 }  # fmt: skip
 """Role -> what programs call it, as a key of a file (also as in `KEYS`) or the first part of the
@@ -44,6 +45,8 @@ class Found:
         weight: its shape; for a batch norm, (channels,).
         bias: whether it has one.
         affine: whether a batch norm has a gain and bias.
+        stats: whether it has running statistics; without, it is another norm ("batch-norm" too).
+        said: what the file says of it besides, where it was saved whole.
     """
 
     name: str
@@ -51,6 +54,8 @@ class Found:
     weight: tuple[int, ...]
     bias: bool = True
     affine: bool = True
+    stats: bool = True
+    said: Said | None = field(default=None, compare=False)
 
     def modules_until(self, following: Found) -> int | None:
         """How many modules without tensors lie between, where both are of one nn.Sequential."""
@@ -75,38 +80,60 @@ def prefixes(root: Any) -> dict[str, str]:
             for prefix in (f"{key}.", f"module.{key}."):
                 if role not in found and any(name.startswith(prefix) for name in names):
                     found[role] = start + prefix
+    if list(found) == ["generator"] and _is_a_part(root, names, found["generator"][len(start) :]):
+        return {"generator": start}
     return found or {"generator": start}
 
 
-def modules_of(tensors: Mapping[str, Tensor]) -> list[Found] | None:
-    """The modules of a state dict, in order; None where one is of no kind that is known here."""
+def _is_a_part(root: Mapping[Any, Any] | Record, names: list[str], prefix: str) -> bool:
+    """Whether what has the prefix is one of several parts of a single network (`gen`, beside an
+    embedding), and not a network in a file with other things."""
+    own = names
+    if isinstance(root, Mapping):
+        own = [
+            key for key, value in root.items() if isinstance(key, str) and isinstance(value, Tensor)
+        ]
+    return len({name.startswith(prefix) for name in own}) == 2
+
+
+def modules_of(
+    tensors: Mapping[str, Tensor], said: Mapping[str, Said] | None = None
+) -> list[Found] | None:
+    """The modules of a state dict, in order; None where one is of no kind that is known here.
+    `said`: of a network that was saved whole, what else is in the file."""
     groups: dict[str, dict[str, tuple[int, ...]]] = {}
     for path, tensor in tensors.items():
         name, _, leaf = path.rpartition(".")
         groups.setdefault(name, {})[leaf] = tuple(tensor.shape)
-    found = [_module(name, shapes) for name, shapes in groups.items()]
+    said = said or {}
+    found = [_module(name, shapes, said.get(name)) for name, shapes in groups.items()]
     known = [module for module in found if module is not None]
     return known if len(known) == len(found) else None
 
 
-def _module(name: str, shapes: Mapping[str, tuple[int, ...]]) -> Found | None:
+def _module(name: str, shapes: Mapping[str, tuple[int, ...]], said: Said | None) -> Found | None:
     leaves = set(shapes)
+    if any(0 in shape for shape in shapes.values()):
+        return None
     if {"running_mean", "running_var"} <= leaves:
         norm = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
         channels = shapes["running_mean"]
         if leaves <= norm and ("weight" in leaves) == ("bias" in leaves) and len(channels) == 1:
-            return Found(name, "batch-norm", channels, affine="weight" in leaves)
+            return Found(name, "batch-norm", channels, affine="weight" in leaves, said=said)
         return None
     weight = shapes.get("weight", ())
+    if leaves == {"weight", "bias"} and len(weight) == 1 and shapes["bias"] == weight:
+        return Found(name, "batch-norm", weight, stats=False, said=said)
     if not leaves <= {"weight", "bias"} or len(weight) not in (2, 4):
         return None
     if len(weight) == 4 and weight[2] != weight[3]:
         return None
     bias = "bias" in leaves
     if len(weight) == 2:
-        kind: Any = "embedding" if not bias and "emb" in name else "linear"
-        return Found(name, kind, weight, bias)
-    return Found(name, "conv", weight, bias)
+        embeds = "emb" in name if said is None else said.kind == "Embedding"
+        kind: Any = "embedding" if not bias and embeds else "linear"
+        return Found(name, kind, weight, bias, said=said)
+    return Found(name, "conv", weight, bias, said=said)
 
 
 def is_plain_dcgan(found: list[Found] | None) -> bool:
@@ -122,7 +149,48 @@ def is_plain_dcgan(found: list[Found] | None) -> bool:
         len(convolutions) == len(norms) + 1 >= 3
         and [f.name for f in found] == [f"main.{n}" for n in numbers]
         and all(f.kind == "conv" and f.weight[2] == 4 and not f.bias for f in convolutions)
-        and all(f.kind == "batch-norm" and f.affine for f in norms)
+        and all(f.kind == "batch-norm" and f.affine and f.stats for f in norms)
         and all(a.weight[1] == b.weight[0] for a, b in pairwise(convolutions))
         and all(a.weight[1] == 2 * b.weight[1] for a, b in pairwise(convolutions[:-1]))
+        and is_as_in_the_example(found)
     )
+
+
+def is_as_in_the_example(found: list[Found], *, critic: bool = False) -> bool:
+    """Whether the modules of PyTorch's DCGAN, where they were saved whole, have the settings and
+    activations that a state dict does not show."""
+    return all(
+        module.said is None
+        or (
+            _has(
+                module.said,
+                {"eps": 1e-5} if module.kind == "batch-norm" else _SIDES[module is edge],
+            )
+            and _activations(module.said) in _expected(module, found, critic)
+        )
+        for edge in [found[-1 if critic else 0]]
+        for module in found
+    )
+
+
+_ALWAYS = {"output_padding": (0, 0), "dilation": (1, 1), "groups": 1, "padding_mode": "zeros"}
+_SIDES = {
+    True: {"stride": (1, 1), "padding": (0, 0), **_ALWAYS},  # of one pixel
+    False: {"stride": (2, 2), "padding": (1, 1), **_ALWAYS},
+}
+
+
+def _has(said: Said, settings: Mapping[str, Any]) -> bool:
+    return all(said.settings.get(name, value) == value for name, value in settings.items())
+
+
+def _activations(said: Said) -> list[Any]:
+    return [(each.kind, each.settings.get("negative_slope")) for each in said.behind]
+
+
+def _expected(module: Found, found: list[Found], critic: bool) -> list[list[Any]]:
+    if module is found[-1]:
+        return [[("Sigmoid", None)], []] if critic else [[("Tanh", None)]]
+    if module.kind == "batch-norm" or (critic and module is found[0]):
+        return [[("LeakyReLU", 0.2)] if critic else [("ReLU", None)]]
+    return [[]]

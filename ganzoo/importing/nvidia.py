@@ -3,7 +3,8 @@
 PyTorch (stylegan2-ada-pytorch, stylegan3): each module is a call of `_reconstruct_persistent_obj`,
 with one argument: the name of its class, the source code of that, which is never run here, and the
 attributes. TensorFlow (ProGAN, StyleGAN, StyleGAN2): a tuple G, D, Gs of objects `Network`, whose
-state has the settings that differ from the defaults, and the variables by name.
+state has the settings that differ from the defaults, and the variables by name. Of both, a network
+may be alone in its file.
 """
 
 from __future__ import annotations
@@ -179,12 +180,19 @@ class TFNetwork:
                 )
 
 
-def tf_networks(root: Any) -> tuple[TFNetwork, TFNetwork, TFNetwork] | None:
-    """G, D and Gs, the average of G, of a file of this form; None for others."""
+def tf_networks(root: Any) -> tuple[TFNetwork | None, TFNetwork | None, TFNetwork] | None:
+    """G, D and Gs, the average of G, of a file of this form, or one network that was pickled alone,
+    taken as Gs; None for others."""
+    if isinstance(root, Record):
+        alone = TFNetwork.of(root, "Gs")
+        return None if alone is None else (None, None, alone)
     if not (isinstance(root, (tuple, list)) and len(root) == 3):
         return None
     G, D, Gs = (TFNetwork.of(node, name) for node, name in zip(root, ("G", "D", "Gs")))
     return None if G is None or D is None or Gs is None else (G, D, Gs)
+
+
+ALONE = "The file has one network, and does not say whether it is the averaged one."
 
 
 def resolutions(names: Collection[str]) -> list[int]:
@@ -211,9 +219,10 @@ def growth_notes(network: TFNetwork) -> list[str]:
     ]
 
 
-def tf_account(networks: Iterable[TFNetwork]) -> Account:
+def tf_account(networks: Iterable[TFNetwork | None]) -> Account:
     """The variables of networks by "Gs.mapping/Dense0/weight", to be accounted for."""
-    return Account({f"{n.where}.{name}": v for n in networks for name, v in n.variables.items()})
+    present = [network for network in networks if network is not None]
+    return Account({f"{n.where}.{name}": v for n in present for name, v in n.variables.items()})
 
 
 # -- changes of tensors, and what they are called in notes -----------------------------------------

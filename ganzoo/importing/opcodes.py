@@ -133,6 +133,11 @@ _ARGUMENTS: dict[str, Callable[[Source], Any]] = {
 _OPERATIONS = {ord(code.code): code for code in pickletools.opcodes}
 
 
+def is_operation(code: bytes) -> bool:
+    """Whether a byte is an operation's."""
+    return bool(code) and code[0] in _OPERATIONS
+
+
 def operations(source: Source) -> Iterator[Operation]:
     """The operations up to the first STOP, which leaves `source` right behind it."""
     while True:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal
 
 from ganzoo import weights
 from ganzoo.errors import CheckpointError, GanzooError, InputError, NotFoundError
-from ganzoo.importing import torchfiles
+from ganzoo.importing import archives, torchfiles
 from ganzoo.importing.limits import LARGEST_FILE, Budget, Unreadable
-from ganzoo.importing.opcodes import Source
+from ganzoo.importing.opcodes import Source, is_operation
 from ganzoo.importing.pickles import Machine, check_tree
 from ganzoo.importing.storages import DTYPES, Block, Storage, tensor
 from ganzoo.importing.tree import Checkpoint
@@ -26,11 +27,13 @@ _OTHERS = {
     b"BZh": "compressed by bzip2: unpack it first",
     b"\xfd7zXZ\x00": "compressed by xz: unpack it first",
     b"7z\xbc\xaf\x27\x1c": "an archive of 7-Zip: unpack it first",
-    b"<!DOCTYPE": "a web page: the download failed",
-    b"<html": "a web page: the download failed",
     b"version https://git-lfs": "a pointer of Git LFS, not the file: fetch it with git lfs pull",
     b"\x89PNG": "an image",
+    b"PK\x05\x06": "an empty zip archive",
 }
+_PAGES = (b"<!doctype", b"<html", b"<?xml", b"<head")
+_ZIP = b"PK\x03\x04"
+_START, _END = 512, 22
 
 
 def read(path: str | Path) -> Checkpoint:
@@ -73,6 +76,10 @@ def _content(path: Path) -> bytearray:
             raise Unreadable(
                 f"it has {size:,} bytes, more than {LARGEST_FILE:,}", "is it the right file?"
             )
+        start = file.read(_START)
+        file.seek(max(0, size - _END))
+        _check_ends(start, file.read(_END))  # before gigabytes of anything are read
+        file.seek(0)
         data = bytearray(size)
         filled = file.readinto(data)
         if filled != size or file.read(1):
@@ -80,17 +87,29 @@ def _content(path: Path) -> bytearray:
     return data
 
 
-def _tree(data: bytearray, path: Path) -> tuple[Container, Any]:
-    if not data:
+def _check_ends(start: bytes, end: bytes) -> None:
+    """Refuse what shows in a file's first and last bytes."""
+    if not start:
         raise Unreadable("it is empty")
-    for start, what in _OTHERS.items():
-        if data.startswith(start):
+    for first, what in _OTHERS.items():
+        if start.startswith(first):
             raise Unreadable(f"it is {what}", "give a checkpoint of torch's, or a pickle")
-    budget = Budget(len(data))
-    if data.startswith(b"PK\x03\x04"):
-        return "torch-zip", torchfiles.read_zip(data, budget)
-    if data[257:262] == b"ustar":
+    if start.lstrip().lower().startswith(_PAGES):
+        raise Unreadable("it is a web page: the download failed", "get the file afresh")
+    if start[257:262] == b"ustar":
         raise Unreadable("it is a tar archive", "unpack it, and give the checkpoint in it")
+    if len(start) > 8 and not start.strip(b"\0"):
+        raise Unreadable("it starts with zeros only: it was never filled", "get the file afresh")
+    if start.startswith(_ZIP):
+        archives.check_end(end)
+    elif start[8:9] != b"{" and not is_operation(start[2:3] if start[:1] == b"\x80" else start[:1]):
+        raise Unreadable("it is no pickle, or damaged")
+
+
+def _tree(data: bytearray, path: Path) -> tuple[Container, Any]:
+    budget = Budget(len(data))
+    if data.startswith(_ZIP):
+        return "torch-zip", torchfiles.read_zip(data, budget)
     if data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data):
         return "safetensors", _safetensors(data, path, budget)
     source = Source(data)
@@ -106,10 +125,11 @@ def _safetensors(data: bytearray, path: Path, budget: Budget) -> dict[str, Any]:
     try:
         header = weights.read_header(path, largest=weights.LARGEST_STATE_HEADER)
     except GanzooError as error:
-        raise Unreadable(error.problem, error.remedy) from error
+        raise Unreadable(error.problem, "get the file afresh") from error
     block = Block(len(data), memoryview(data))
     out = {}
-    for name, (kind, shape, start) in header.items():
+    for name in sorted(header, key=_natural):  # the format has them by type and name
+        kind, shape, start = header[name]
         dtype = DTYPES[kind]
         storage = Storage(block, dtype, start, math.prod(shape) * dtype.itemsize)
         if storage.start + storage.size > len(data):  # the header was read from the disk again
@@ -117,3 +137,11 @@ def _safetensors(data: bytearray, path: Path, budget: Budget) -> dict[str, Any]:
         stride = tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
         out[name] = tensor(storage, 0, shape, stride, budget)
     return out
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """For sorting: "main.10" is behind "main.2"."""
+    return [
+        (len(part.lstrip("0")), part) if part.isdecimal() else (0, part)
+        for part in re.split(r"(\d+)", name)
+    ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections import OrderedDict
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +17,9 @@ from ganzoo_dcgan.importing.gan_zoo import GanZoo
 from torch import nn
 
 from ganzoo.errors import InputError
+from ganzoo.importing.converting import Conversion, convert
 from ganzoo.importing.tree import Record
-from tests.restated import built, checkpoint, randomised, same, same_scores
+from tests.restated import built, checkpoint, in_a_program, randomised, same, same_scores
 
 
 class ExampleGenerator(nn.Module):
@@ -58,14 +61,69 @@ class ExampleDiscriminator(nn.Module):
 def test_pytorchs_example_generates_the_same_images(ups: int, channels: int, prefix: str) -> None:
     theirs = randomised(ExampleGenerator(6, 2, channels, ups), ups, 0.3)
     state = OrderedDict((prefix + k, v) for k, v in theirs.state_dict().items())
-    importer = Example()
-    assert importer.recognises(checkpoint(state))
+    shape = (channels, 4 << ups, 4 << ups)
+    importer = Example(ExampleConfig(image_shape=shape if ups == 3 else None))
+    assert Example().recognises(checkpoint(state))
     converted = importer.convert(checkpoint(state))
     assert {fate.source for fate in converted.fates} == set(state)
     assert converted.discriminator is None
     G, z = built("generator", converted.generator), torch.randn(3, 6)
-    assert G.image_shape == (channels, 4 << ups, 4 << ups)
+    assert G.image_shape == shape
     same(G(z), theirs(z))
+
+
+def test_copies_for_28_pixels_have_the_same_tensors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_a_program(monkeypatch, ExampleGenerator)
+    theirs = ExampleGenerator(6, 2, 1, 3)
+    theirs.main[-2].padding = (3, 3)
+    theirs, z = randomised(theirs, 0, 0.3), torch.randn(3, 6)
+    state = theirs.state_dict()
+    with pytest.raises(InputError, match=r"32 pixels, or 28: give --set 'image_shape=\[1,32,32\]'"):
+        Example().convert(checkpoint(state))
+    with pytest.raises(InputError, match=r"of \[1, 32, 32\], not \[1, 28, 28\]: give --as plain"):
+        Example(ExampleConfig(image_shape=(1, 28, 28))).convert(checkpoint(state))
+    for root, settings in (
+        (theirs, []),
+        (state, ["paddings=[0,1,1,3]", "activation=relu", "output=tanh", "eps=1e-5"]),
+    ):
+        torch.save(root, tmp_path / "G.pt")
+        family = "plain" if settings else None
+        made = convert(tmp_path / "G.pt", family=family, settings=settings)
+        assert made.family == "plain" and made.generator.image_shape == (1, 28, 28)
+        same(made.generator(z), theirs(z))
+
+
+def test_a_module_that_was_saved_whole_is_taken_at_its_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_a_program(monkeypatch, ExampleGenerator, ExampleDiscriminator)
+
+    def saved(G: nn.Module, D: nn.Module | None = None) -> Conversion:
+        torch.save(G if D is None else {"netG": G, "netD": D}, tmp_path / "G.pt")
+        return convert(tmp_path / "G.pt")
+
+    theirs = randomised(ExampleGenerator(6, 2, 1, 3), 0, 0.3)  # 32 pixels, as the file says
+    critic = randomised(ExampleDiscriminator(1, 2, 3), 1, 0.3)
+    z, x = torch.randn(3, 6), torch.randn(4, 1, 32, 32)
+    made = saved(theirs, critic)
+    assert made.family == "dcgan-pytorch"
+    same(made.generator(z), theirs(z))
+    same_scores(made.discriminator(x).sigmoid(), critic(x))
+    critic.main[1].negative_slope = 0.1
+    assert saved(theirs, critic).discriminator is None  # ours has 0.2
+    for change in (
+        lambda G: setattr(G.main[1], "eps", 0.8),
+        lambda G: G.main.__setitem__(2, nn.LeakyReLU(0.3)),
+        lambda G: G.main.__setitem__(-1, nn.Sigmoid()),
+    ):
+        G = randomised(ExampleGenerator(6, 2, 1, 3), 0, 0.3)
+        change(G)
+        made = saved(G)
+        images = 2 * G(z) - 1 if isinstance(G.main[-1], nn.Sigmoid) else G(z)
+        assert made.family == "plain"
+        same(made.generator(z), images)
 
 
 @pytest.mark.parametrize("keys", [("netG", "netD"), ("generator_state_dict", "D_state_dict")])
@@ -86,7 +144,8 @@ def test_both_networks_of_one_file(keys: tuple[str, str]) -> None:
 
 def test_a_label_behind_z() -> None:
     theirs = randomised(ExampleGenerator(5 + 3, 2, 1, ups=3), 0, 0.3)
-    converted = Example(ExampleConfig(classes=3)).convert(checkpoint(theirs.state_dict()))
+    config = ExampleConfig(classes=3, image_shape=(1, 32, 32))
+    converted = Example(config).convert(checkpoint(theirs.state_dict()))
     G, z, labels = (
         built("generator", converted.generator),
         torch.randn(2, 5),
@@ -95,7 +154,7 @@ def test_a_label_behind_z() -> None:
     expected = theirs(torch.cat([z, nn.functional.one_hot(labels, 3)], dim=1))
     same(G(z, labels), expected)
     with pytest.raises(InputError, match="has 8 numbers"):
-        Example(ExampleConfig(classes=8)).convert(checkpoint(theirs.state_dict()))
+        Example(replace(config, classes=8)).convert(checkpoint(theirs.state_dict()))
 
 
 def test_other_stacks_are_not_taken_for_the_example() -> None:
@@ -110,6 +169,9 @@ def test_other_stacks_are_not_taken_for_the_example() -> None:
         None,
     ):
         assert not Example().recognises(checkpoint(state))
+    for state in ({"a": 1}, {"fc.weight": torch.zeros(2, 2)}):
+        with pytest.raises(InputError, match="none of PyTorch's DCGAN: try --as plain"):
+            Example().convert(checkpoint(state))
 
 
 class ZooGenerator(nn.Module):

@@ -96,6 +96,9 @@ def _module(layer: Layer, before: Shape, after: Shape) -> nn.Module:
     if layer.kind == "batch-norm":
         norm = nn.BatchNorm1d if len(before) == 1 else nn.BatchNorm2d
         return norm(width, eps=layer.eps)
+    if layer.kind in ("instance-norm", "layer-norm"):
+        groups = width if layer.kind == "instance-norm" else 1
+        return nn.GroupNorm(groups, width, eps=layer.eps)
     plain = {
         "reshape": lambda: nn.Unflatten(1, after),
         "flatten": nn.Flatten,

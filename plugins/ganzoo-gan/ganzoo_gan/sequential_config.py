@@ -21,12 +21,13 @@ class Layer:
 
     Attributes:
         kind: "reshape" makes `width` square maps of a vector, "flatten" a vector of maps,
-            "upsample" four pixels of each; the others are PyTorch's.
+            "upsample" four pixels of each; the others are PyTorch's ("layer-norm" is over all of an
+            image's numbers, with a gain and bias a channel).
         width: units, channels or maps, of a linear layer, a convolution or a reshape. A generator's
             linear layer of width 0 has as many units as the image has numbers.
         kernel, stride, padding, output_padding: of a convolution.
         bias: whether a linear layer or a convolution has one.
-        eps: of a batch norm.
+        eps: of a norm.
         slope: of a leaky ReLU, for what is below 0.
     """
 
@@ -35,6 +36,8 @@ class Layer:
         "conv",
         "conv-transpose",
         "batch-norm",
+        "instance-norm",
+        "layer-norm",
         "reshape",
         "flatten",
         "upsample",

@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, relu
 
 from ganzoo.errors import InputError
-from tests.restated import imported, randomised, same, same_scores
+from ganzoo.importing.converting import convert
+from tests.restated import imported, in_a_program, randomised, same, same_scores
 
 SAID = ("activation=relu", "output=tanh", "eps=1e-5")
+ORDINARY = ("transposed=[false,false,false]",)
 LEAKY = ("activation=leaky-relu", "slope=0.2", "output=tanh")
 
 
@@ -131,13 +134,61 @@ def test_what_makes_maps_of_a_vector_is_not_taken_for_an_activation(
     same(made.generator(z), G(z))
 
 
-def test_what_only_an_invisible_layer_enlarges_is_refused(tmp_path: Path) -> None:
-    G = nn.Sequential(
-        nn.Linear(7, 8 * 16), nn.Unflatten(1, (8, 4, 4)), nn.Upsample(scale_factor=2),
-        nn.Conv2d(8, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 3, padding=1), nn.Tanh(),
-    )  # fmt: skip
-    with pytest.raises(InputError, match="none of the generator's layers enlarges its maps"):
+@pytest.mark.parametrize("is_transposed", [False, True])
+def test_a_convolution_of_equal_sides_may_be_transposed(
+    tmp_path: Path, is_transposed: bool
+) -> None:
+    kind: Any = nn.ConvTranspose2d if is_transposed else nn.Conv2d
+    G = randomised(nn.Sequential(
+        nn.ConvTranspose2d(6, 8, 4), nn.ReLU(), kind(8, 8, 3, 1, 1), nn.ReLU(),
+        nn.ConvTranspose2d(8, 1, 4, 2, 1), nn.Tanh(),
+    ))  # fmt: skip
+    geometry = ("strides=[1,1,2]", "paddings=[0,1,1]")
+    with pytest.raises(
+        InputError, match="whether 2, of as many channels before as behind, is tran"
+    ):
+        imported(tmp_path, G.state_dict(), *SAID, *geometry)
+    said = f"transposed=[true,{str(is_transposed).lower()},true]"
+    z = torch.randn(3, 6)
+    made = imported(tmp_path, G.state_dict(), *SAID, *geometry, said)
+    same(made.generator(z), G(z[:, :, None, None]))
+
+
+@pytest.mark.parametrize("active", [False, True])
+def test_what_an_invisible_layer_enlarges_is_asked_for(tmp_path: Path, active: bool) -> None:
+    G = randomised(nn.Sequential(
+        nn.Linear(7, 8 * 16), *([nn.ReLU()] if active else []), nn.Unflatten(1, (8, 4, 4)),
+        nn.Upsample(scale_factor=2), nn.Conv2d(8, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(),
+        nn.Conv2d(4, 4, 3, padding=1), nn.ReLU(), nn.Upsample(scale_factor=2),
+        nn.Conv2d(4, 1, 3, padding=1), nn.Tanh(),
+    ))  # fmt: skip
+    with pytest.raises(InputError, match=r"--set 'upsample=\[2,2,2\]'"):
         imported(tmp_path, G.state_dict(), *SAID)
+    with pytest.raises(InputError, match=r"\d, of as many .* is transposed.*transposed=\[false,f"):
+        imported(tmp_path, G.state_dict(), *SAID)
+    with pytest.raises(InputError, match="upsample has 2 numbers for 3 convolutions"):
+        imported(tmp_path, G.state_dict(), *SAID, "upsample=[2,1]")
+    with pytest.raises(InputError, match="other numbers than 1 and 2"):
+        imported(tmp_path, G.state_dict(), *SAID, "upsample=[2,4,1]")
+    made = imported(tmp_path, G.state_dict(), *SAID, *ORDINARY, "upsample=[2,1,2]")
+    z = torch.randn(2, 7)
+    same(made.generator(z), G(z))
+
+
+def test_pytorch_gans_ebgan_has_no_norm_before_its_convolutions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_a_program(monkeypatch, Upsampling)
+    G = Upsampling(3)
+    del G.label_emb, G.conv_blocks[0]
+    G, z = randomised(G), torch.randn(2, 6)
+    state = {f"generator.{k}": v for k, v in G.state_dict().items()}
+    with pytest.raises(InputError, match="whether something without tensors enlarges its maps"):
+        imported(tmp_path, state, *LEAKY, "eps=0.8")
+    said = (*LEAKY, *ORDINARY, "eps=0.8", "upsample=[2,2,1]", "linear_activation=false")
+    for root in (state, G):
+        made = imported(tmp_path, root, *said)
+        same(made.generator(z), G.conv_blocks(G.l1(z).view(len(z), 128, 2, 2)))
 
 
 class Chain(nn.Module):
@@ -196,13 +247,114 @@ def test_blocks_within_blocks(tmp_path: Path, classes: int) -> None:
     same(made.generator(z, labels), G(inputs))
 
 
-def test_a_critic_of_instance_norms_is_not_dropped_silently(tmp_path: Path) -> None:
-    G = randomised(Blocks())
-    critic = nn.Sequential(
-        nn.Conv2d(3, 4, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(4, 8, 4, 2, 1, bias=False),
-        nn.InstanceNorm2d(8, affine=True), nn.LeakyReLU(0.2), nn.Conv2d(8, 1, 4),
+def test_activations_may_differ_from_place_to_place(tmp_path: Path) -> None:
+    """EmilienDupont's critic has a sigmoid among its LeakyReLUs, Zeleni9's GAN one behind its last
+    layer and before the tanh."""
+    G = randomised(nn.Sequential(
+        nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 16), nn.LeakyReLU(0.2),
+        nn.Tanh(),
+    ))  # fmt: skip
+    D = randomised(nn.Sequential(
+        nn.Linear(16, 8), nn.LeakyReLU(0.2), nn.Linear(8, 8), nn.Sigmoid(), nn.Linear(8, 1),
+    ), 1)  # fmt: skip
+    root = {"G": G.state_dict(), "D": D.state_dict()}
+    said = ("slope=0.2", 'output=["leaky-relu", "tanh"]', "discriminator_slope=0.2")
+    both = ('activation=["relu", "tanh"]', 'discriminator_activation=["leaky-relu", "sigmoid"]')
+    made = imported(tmp_path, root, *said, *both)
+    z, x = torch.randn(3, 6), torch.randn(3, 1, 4, 4)
+    same(made.generator(z).flatten(1), G(z))
+    same_scores(made.discriminator(x), D(x.flatten(1)).flatten())
+    with pytest.raises(InputError, match="activation has 1 names for 2 places"):
+        imported(tmp_path, root, *said, 'activation=["relu"]', both[1])
+    with pytest.raises(InputError, match="discriminator_activation has 3 names for 2 places"):
+        imported(tmp_path, root, *said, both[0], 'discriminator_activation=["relu","relu","relu"]')
+    with pytest.raises(InputError, match="a sigmoid follows its last layer, and not directly"):
+        imported(tmp_path, root, *both, "slope=0.2", 'output=["relu", "sigmoid"]')
+
+
+def critic(norm: Any, *more: nn.Module) -> nn.Sequential:
+    """As those of WGAN-GP."""
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv2d(4, 8, 4, 2, 1, bias=False), norm,
+        nn.LeakyReLU(0.2), *more, nn.Conv2d(8, 1, 4),
     )  # fmt: skip
-    root = {"gen": G.state_dict(), "critic": critic.state_dict()}
-    with pytest.raises(InputError, match="give --set discriminator=false"):
-        imported(tmp_path, root, *SAID)
+
+
+@pytest.mark.parametrize(
+    ("norm", "said"),
+    [
+        (nn.InstanceNorm2d(8, affine=True), "instance"),
+        (nn.GroupNorm(1, 8), "layer"),
+        (nn.InstanceNorm2d(8), "instance"),
+        (nn.Dropout2d(), "none"),
+    ],
+)
+def test_norms_without_statistics_are_asked_for(tmp_path: Path, norm: Any, said: str) -> None:
+    nets = randomised(Blocks()), randomised(critic(norm), 1, 0.5)
+    root = {"gen": nets[0].state_dict(), "critic": nets[1].state_dict()}
+    settings = (*SAID, "discriminator_slope=0.2")
+    with pytest.raises(InputError, match=r"give --set discriminator_norm=.*discriminator=false"):
+        imported(tmp_path, root, *settings)
     assert imported(tmp_path, root, *SAID, "discriminator=false").discriminator is None
+    made = imported(tmp_path, root, *settings, f"discriminator_norm={said}")
+    x = torch.randn(3, 3, 16, 16)
+    same_scores(made.discriminator(x), nets[1](x).flatten())
+    # whole, they say it themselves
+    made = imported(tmp_path, {"gen": nets[0].state_dict(), "critic": nets[1]}, *SAID)
+    same_scores(made.discriminator(x), nets[1](x).flatten())
+
+
+@pytest.mark.parametrize("paddings", [(3, 1, 1, 0), (1, 1, 1, 1)])
+def test_a_critic_of_28_pixels_is_asked_for_its_paddings(
+    tmp_path: Path, paddings: tuple[int, ...]
+) -> None:
+    G = randomised(Chain(6, 8, 784), 0, 0.3)
+    widths = itertools.pairwise((1, 2, 2, 2, 1))
+    layers = [nn.Conv2d(a, b, 4, 2, p) for (a, b), p in zip(widths, paddings, strict=True)]
+    D = randomised(
+        nn.Sequential(*itertools.chain(*((c, nn.LeakyReLU(0.2)) for c in layers))), 1, 0.5
+    )
+    D = D[:-1]
+    root, said = {"G": G.state_dict(), "D": D.state_dict()}, (*LEAKY, "discriminator_slope=0.2")
+    with pytest.raises(InputError, match="strides and paddings of its convolutions"):
+        imported(tmp_path, root, *said)
+    geometry = f"discriminator_paddings={list(paddings)}", "discriminator_strides=[2,2,2,2]"
+    x = torch.randn(3, 1, 28, 28)
+    same_scores(imported(tmp_path, root, *said, *geometry).discriminator(x), D(x).flatten())
+
+
+def test_a_pooling_that_shows_nowhere_is_not_left_out(tmp_path: Path) -> None:
+    G = randomised(Chain(6, 8, 64), 0, 0.3)
+    D = nn.Sequential(nn.Conv2d(1, 4, 4, 2, 1), nn.LeakyReLU(0.2), nn.AvgPool2d(4), nn.Flatten(),
+                      nn.Linear(4, 1))  # fmt: skip
+    root = {"G": G.state_dict(), "D": D.state_dict()}
+    with pytest.raises(InputError, match=r"4 does not take what is made before it.*or a pooling"):
+        imported(tmp_path, root, *LEAKY, "discriminator_slope=0.2", "discriminator_norm=none")
+
+
+def test_safetensors_files_have_their_tensors_by_name(tmp_path: Path) -> None:
+    def saved(module: nn.Module, *settings: str) -> Any:
+        save_file(module.state_dict(), tmp_path / "G.safetensors")
+        return convert(tmp_path / "G.safetensors", settings=settings)
+
+    steps = [8] * 11  # "10" is behind "2"
+    deep = randomised(Chain(6, *steps, 16), 0, 0.3)
+    z = torch.randn(3, 6)
+    same(saved(deep, *LEAKY).generator(z).flatten(1), deep(z).tanh())
+    theirs = Upsampling(3)
+    del theirs.label_emb
+    theirs = randomised(theirs)  # conv_blocks are before l1
+    same(saved(theirs).generator(z), theirs(z))
+    named = nn.ModuleDict({
+        "tconv1": nn.ConvTranspose2d(6, 8, 4), "bn1": nn.BatchNorm2d(8),
+        "tconv2": nn.ConvTranspose2d(8, 4, 4, 2, 1), "bn2": nn.BatchNorm2d(4),
+        "tconv3": nn.ConvTranspose2d(4, 3, 4, 2, 1),
+    })  # fmt: skip
+    first, norm1, second, norm2, third = randomised(named).values()
+    expected = third(norm2(second(norm1(first(z[:, :, None, None])).relu())).relu()).tanh()
+    same(saved(named, *SAID).generator(z), expected)
+    unclear = nn.ModuleDict({"a": nn.Linear(6, 6), "b": nn.Linear(6, 6), "c": nn.Linear(6, 9)})
+    with pytest.raises(
+        InputError, match="has no order, and the generator's modules fit in several"
+    ):
+        saved(unclear, *LEAKY)

@@ -15,7 +15,7 @@ from torch.nn.functional import one_hot
 from ganzoo.errors import ConfigError, InputError
 from ganzoo.importing.converting import convert
 from ganzoo.importing.reading import read
-from tests.restated import imported, randomised, same, same_scores
+from tests.restated import imported, in_a_program, randomised, same, same_scores
 
 HOBBY = nn.Sequential(
     nn.Linear(6, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Linear(12, 20), nn.ReLU(),
@@ -59,7 +59,9 @@ def test_a_sigmoid_is_brought_to_the_range_of_images(tmp_path: Path) -> None:
     made = imported(tmp_path, G.state_dict(), *settings)
     z = torch.randn(4, 5)
     same(made.generator(z).flatten(1), 2 * G(z) - 1)
-    assert "2 s - 1" in made.converted.notes[0]
+    taken, sigmoid = made.converted.notes
+    assert taken.endswith("taken to be: linear to 8, leaky-relu 0.1, linear to 9, tanh.")
+    assert "2 s - 1" in sigmoid
 
 
 def test_everything_that_lacks_is_asked_for_at_once(tmp_path: Path) -> None:
@@ -111,7 +113,10 @@ class Named(nn.Module):
 
 def test_a_network_of_named_layers(tmp_path: Path) -> None:
     G, z = randomised(Named()), torch.randn(3, 7)
-    made = imported(tmp_path, G.state_dict(), "activation=relu", "output=tanh", "eps=1e-5")
+    said = ("activation=relu", "output=tanh", "eps=1e-5")
+    with pytest.raises(InputError, match=r"before out\): give --set 'upsample=\[1,1,2\]'"):
+        imported(tmp_path, G.state_dict(), *said)
+    made = imported(tmp_path, G.state_dict(), *said, "upsample=[1,1,1]")
     same(made.generator(z), G(z))
 
 
@@ -219,12 +224,25 @@ def test_pytorch_gans_conditional_mlp_is_known_with_its_eps(tmp_path: Path) -> N
     same(made.generator(z, labels), G(z, labels))
 
 
+@pytest.mark.parametrize("eps", [0.8, 1e-5])
+def test_pytorch_gans_mlp_has_had_two_eps_under_the_same_names(tmp_path: Path, eps: float) -> None:
+    G, z = their_mlp(8, 64), torch.randn(5, 8)
+    for layer in G:
+        if isinstance(layer, nn.BatchNorm1d):
+            layer.eps = eps
+    G = randomised(G)
+    state = {f"model.{k}": v for k, v in G.state_dict().items()}
+    with pytest.raises(InputError, match="does not say the eps of its norms: give --set eps"):
+        imported(tmp_path, state)
+    same(imported(tmp_path, state, f"eps={eps}").generator(z).flatten(1), G(z))
+
+
 class TheirDCGAN(nn.Module):
-    def __init__(self, size: int, channels: int) -> None:
+    def __init__(self, size: int, channels: int, name: str) -> None:
         super().__init__()
         self.init_size = size // 4
         self.l1 = nn.Sequential(nn.Linear(6, 128 * self.init_size**2))
-        self.conv_blocks = nn.Sequential(
+        self.convolutions = nn.Sequential(
             nn.BatchNorm2d(128),
             nn.Upsample(scale_factor=2),
             nn.Conv2d(128, 128, 3, stride=1, padding=1),
@@ -237,18 +255,26 @@ class TheirDCGAN(nn.Module):
             nn.Conv2d(64, channels, 3, stride=1, padding=1),
             nn.Tanh(),
         )
+        self._modules[name] = self._modules.pop("convolutions")
 
     def forward(self, z: Tensor) -> Tensor:
-        x = self.l1(z)
-        return self.conv_blocks(x.view(len(x), 128, self.init_size, self.init_size))
+        x, (_, convolutions) = self.l1(z), self.children()
+        return convolutions(x.view(len(x), 128, self.init_size, self.init_size))
 
 
-@pytest.mark.parametrize(("size", "channels"), [(32, 1), (28, 3)])
-def test_pytorch_gans_dcgan(tmp_path: Path, size: int, channels: int) -> None:
-    G, z = randomised(TheirDCGAN(size, channels)), torch.randn(2, 6)
-    made = imported(tmp_path, G.state_dict())
-    assert made.generator.image_shape == (channels, size, size)
-    same(made.generator(z), G(z))
+@pytest.mark.parametrize(
+    ("size", "channels", "name"),
+    [(32, 1, "conv_blocks"), (28, 3, "conv_blocks"), (32, 1, "conv_model")],
+)
+def test_pytorch_gans_dcgan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, channels: int, name: str
+) -> None:
+    in_a_program(monkeypatch, TheirDCGAN)
+    G, z = randomised(TheirDCGAN(size, channels, name)), torch.randn(2, 6)
+    for root in (G.state_dict(), G):
+        made = imported(tmp_path, root)
+        assert made.generator.image_shape == (channels, size, size)
+        same(made.generator(z), G(z))
 
 
 # -- labels, discriminators ------------------------------------------------------------------------
@@ -274,6 +300,24 @@ def test_a_label_that_is_multiplied_with_z(tmp_path: Path) -> None:
     made = imported(tmp_path, root, "activation=relu", "output=none")
     z, y = torch.randn(3, 5), torch.arange(3)
     same(made.generator(z, y).flatten(1), body(z * embedding(y)))
+
+
+class Parts(nn.Module):
+    """A generator with a part that is called as whole generators are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(3, 4)
+        self.gen = nn.Sequential(nn.Linear(5 + 4, 8), nn.ReLU(), nn.Linear(8, 9))
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_part_called_generator_is_not_the_whole_of_it(tmp_path: Path, beside: bool) -> None:
+    G, z, y = randomised(Parts()), torch.randn(3, 5), torch.arange(3)
+    root = {"fixed_noise": z, "G": G.state_dict()} if beside else G.state_dict()
+    made = imported(tmp_path, root, "activation=relu", "output=none", "labels=last")
+    same(made.generator(z, y).flatten(1), G.gen(torch.cat([z, G.embed(y)], 1)))
+    assert [f.source for f in made.converted.fates if not f.target] == ["fixed_noise"] * beside
 
 
 def test_a_convolutional_discriminator(tmp_path: Path) -> None:
@@ -312,6 +356,24 @@ def test_a_discriminator_alone_is_told_from_a_generator(tmp_path: Path) -> None:
     for D in (convolutions, linear):
         with pytest.raises(InputError, match="has a discriminator, and no generator"):
             imported(tmp_path, D.state_dict())
+
+
+@pytest.mark.parametrize("size", [32, 28])
+def test_an_image_of_32_pixels_may_have_been_cut_to_28(tmp_path: Path, size: int) -> None:
+    last = nn.ConvTranspose2d(4, 1, 4, 2, 1 if size == 32 else 3)
+    G = nn.Sequential(
+        nn.ConvTranspose2d(6, 8, 4), nn.ReLU(), nn.ConvTranspose2d(8, 8, 4, 2, 1), nn.ReLU(),
+        nn.ConvTranspose2d(8, 4, 4, 2, 1), nn.ReLU(), last, nn.Tanh(),
+    )  # fmt: skip
+    G, z = randomised(G, 0, 0.3), torch.randn(3, 6)
+    said = ("activation=relu", "output=tanh")
+    with pytest.raises(InputError, match=r"\[1,32,32\]' \(or for 28 --set 'paddings=\[0,1,1,3\]'"):
+        imported(tmp_path, G.state_dict(), *said)
+    with pytest.raises(InputError, match=r"make images of \[1, 32, 32\], not of \[1, 28, 28\]"):
+        imported(tmp_path, G.state_dict(), *said, "image_shape=[1,28,28]")
+    answer = "image_shape=[1,32,32]" if size == 32 else "paddings=[0,1,1,3]"
+    made = imported(tmp_path, G.state_dict(), *said, answer)
+    same(made.generator(z), G(z[:, :, None, None]))
 
 
 def test_branches_and_other_layers_are_not_taken_for_plain(tmp_path: Path) -> None:

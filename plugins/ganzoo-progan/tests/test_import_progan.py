@@ -203,6 +203,14 @@ def test_the_averaged_generator_is_taken_and_every_variable_accounted_for(tmp_pa
     assert not any(fate.target for fate in found.fates if fate.source.startswith("G."))
 
 
+def test_a_network_alone_is_taken_as_the_generator(tmp_path: Path) -> None:
+    theirs, z = generator([3, 2]), torch.randn(2, 6)
+    found = imported(tmp_path, theirs)
+    assert found.discriminator is None and "has one network" in found.notes[0]
+    expected = run_generator(Run(theirs), z.double(), None, 2)
+    same(built("generator", found.generator)(z), expected)
+
+
 def test_the_command_makes_a_model_folder(tmp_path: Path) -> None:
     content, out = tiny(), tmp_path / "faces"
     path = tmp_path / "network-final.pkl"

@@ -152,6 +152,17 @@ def test_the_averaged_generator_is_taken_and_every_tensor_accounted_for(tmp_path
     assert "float16" in " ".join(found.notes)
 
 
+def test_a_network_alone_is_taken_as_the_generator(tmp_path: Path) -> None:
+    theirs, z = generator(widths=[4, 3]), torch.randn(2, 6)
+    found = imported(tmp_path, theirs)
+    assert found.discriminator is None and "has one network" in found.notes[0]
+    assert all(fate.target or fate.note for fate in found.fates)
+    w = run_mapping(theirs.mapping, z.double(), None)[:, None].repeat(1, 4, 1)
+    expected = run_synthesis(theirs.synthesis, w, "const")
+    images = built("generator", found.generator)(z)
+    torch.testing.assert_close(images.double(), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_without_noise_maps_images_are_the_same(tmp_path: Path) -> None:
     content = snapshot()
     for block in content["G_ema"].synthesis.state["_modules"].values():
@@ -347,7 +358,8 @@ def test_what_ours_is_not_is_refused(tmp_path: Path, change: Any, problem: str) 
 def test_other_pickles_are_not_recognised(tmp_path: Path) -> None:
     importer = plugins.load().parts.get("importer", "stylegan-nvidia").build()
     path = tmp_path / "other.pkl"
-    for content in ({}, [], {"G_ema": {"a": torch.zeros(1)}}, {"D": discriminator(widths=[4, 3])}):
+    for content in ({}, [], {"G_ema": {"a": torch.zeros(1)}}, {"D": discriminator(widths=[4, 3])},
+                    discriminator(widths=[4, 3])):  # fmt: skip
         path.write_bytes(pickle.dumps(content))
         assert not importer.recognises(read(path))
     path.write_bytes(pickle.dumps({"D": discriminator(widths=[4, 3])}))

@@ -320,6 +320,16 @@ def test_the_averaged_generator_is_taken_and_every_variable_accounted_for(tmp_pa
     assert not any(fate.target for fate in found.fates if fate.source.startswith("G."))
 
 
+@pytest.mark.parametrize("ada", [False, True])
+def test_a_network_alone_is_taken_as_the_generator(tmp_path: Path, ada: bool) -> None:
+    theirs, z = stylegan2([4, 3], ada=ada), torch.randn(2, 6)
+    found, both = (imported(tmp_path, c) for c in (theirs, (theirs, critic2([4, 3]), theirs)))
+    assert found.discriminator is None and "has one network" in found.notes[0]
+    assert found.program == f"NVlabs/stylegan2{'-ada' if ada else ''}" and found.license
+    assert all(fate.target or fate.note for fate in found.fates)
+    same(built("generator", found.generator)(z), built("generator", both.generator)(z))
+
+
 def test_the_command_makes_a_model_folder(tmp_path: Path) -> None:
     content, out = tiny(), tmp_path / "cars"
     path = tmp_path / "network-final.pkl"

@@ -239,6 +239,15 @@ def test_the_averaged_generator_is_taken_and_every_variable_accounted_for(tmp_pa
     assert not any(fate.target for fate in found.fates if fate.source.startswith("G."))
 
 
+def test_a_network_alone_is_taken_as_the_generator(tmp_path: Path) -> None:
+    theirs, z = stylegan([3, 2]), torch.randn(2, 6)
+    found = imported(tmp_path, theirs)
+    assert found.discriminator is None and "has one network" in found.notes[0]
+    run = Run(theirs)
+    ws = run_mapping(run, z.double(), None)[:, None].repeat(1, 4, 1)
+    same(built("generator", found.generator)(z), run_stylegan(run, ws, 2, "auto", "const"))
+
+
 def test_the_command_makes_a_model_folder(tmp_path: Path) -> None:
     content, out = tiny(), tmp_path / "faces"
     path = tmp_path / "network-final.pkl"

@@ -108,6 +108,7 @@ def is_critic(found: list[Found], *, numbers: int = 1) -> bool:
         len(convolutions) == len(norms) + 2 >= 3
         and len(found) == len(convolutions) + len(norms)
         and all(module.weight[2] == 4 for module in convolutions)
+        and all(module.stats for module in norms)
         and convolutions[-1].weight[0] == numbers
     )
 

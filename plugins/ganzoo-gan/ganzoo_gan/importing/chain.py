@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
+from itertools import permutations
 from typing import Any
 
 from ganzoo.errors import InputError
@@ -20,6 +22,9 @@ class Questions:
     def add(self, what: str, remedy: str) -> None:
         self._lacking[what] = remedy
 
+    def __bool__(self) -> bool:
+        return bool(self._lacking)
+
     def ask(self, otherwise: str = "") -> None:
         """
         Raises:
@@ -35,17 +40,36 @@ class Questions:
 
 @dataclass
 class Stack:
-    """A network of ours: its config, and the place in it of each module of theirs."""
+    """A network of ours: its config, and the place in it of each module of theirs. `halved`: the
+    module whose sigmoid became a tanh; `filled`: the places of norms without gain and bias, with
+    their channels."""
 
     settings: dict[str, Any] = field(default_factory=dict)
     layers: list[Layer] = field(default_factory=list)
     places: dict[Found, int] = field(default_factory=dict)
     embedding: Found | None = None
+    halved: Found | None = None
+    filled: dict[int, int] = field(default_factory=dict)
 
     def add(self, layer: Layer, module: Found | None = None) -> None:
         if module is not None:
             self.places[module] = len(self.layers)
         self.layers.append(layer)
+
+    def described(self) -> str:
+        """Its layers in a line: some of what they are was inferred, and people are to see it."""
+        return ", ".join(_DESCRIBED.get(e.kind, "{0.kind}").format(e) for e in self.layers)
+
+
+_CONVOLUTION = "{0.kind} {0.kernel}x{0.kernel} to {0.width} (stride {0.stride}, padding {0.padding}"
+_DESCRIBED = {
+    "linear": "linear to {0.width}",
+    "reshape": "maps",
+    "conv": f"{_CONVOLUTION})",
+    "conv-transpose": f"{_CONVOLUTION}, {{0.output_padding}})",
+    "leaky-relu": "leaky-relu {0.slope:g}",
+    "batch-norm": "batch-norm {0.eps:g}",
+}
 
 
 def is_chain(found: list[Found]) -> bool:
@@ -77,6 +101,29 @@ def is_chain(found: list[Found]) -> bool:
         if not fits:
             return False
     return True
+
+
+def in_order(found: list[Found]) -> list[list[Found]]:
+    """Every order that makes a chain of modules whose file has them by their names, as safetensors
+    has: those that differ by a number only stay in the order of the numbers, or all are in it, each
+    norm behind the other of its number."""
+    groups: dict[str, list[Found]] = {}
+    for module in found:
+        groups.setdefault(re.split(r"\d", module.name)[0], []).append(module)
+    if len(groups) > _MOST_GROUPS:
+        return []
+    orders = [
+        [module for group in order for module in group] for order in permutations(groups.values())
+    ]
+    numbers = {module: re.findall(r"\d+", module.name)[:1] for module in found}
+    if len(groups) > 1 and all(numbers.values()):
+        orders.append(
+            sorted(found, key=lambda m: (int(numbers[m][0][-9:]), m.kind == "batch-norm"))
+        )
+    return [order for order in orders if is_chain(order)]
+
+
+_MOST_GROUPS = 6
 
 
 def is_critic(found: list[Found]) -> bool:

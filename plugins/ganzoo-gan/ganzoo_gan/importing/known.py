@@ -1,12 +1,14 @@
 """Programs whose plain networks are known by their names, widths and gaps.
 
 eriklindernoren/PyTorch-GAN (and its many descendants) writes `BatchNorm2d(c, 0.8)`: that is an eps
-of 0.8, which no state dict shows.
+of 0.8, which no state dict shows. Its MLPs without labels do so or not: WGAN-GP and BGAN had
+PyTorch's default at first, under the same names, so that their eps is asked for.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from ganzoo.importing.layers import Found
 from ganzoo_gan.importing.config import PlainConfig
@@ -14,7 +16,9 @@ from ganzoo_gan.importing.config import PlainConfig
 PYTORCH_GAN = "eriklindernoren/PyTorch-GAN"
 _MLP = [f"model.{k}" for k in (0, 2, 3, 5, 6, 8, 9, 11)]
 _MLP_WIDTHS = [128, 256, 256, 512, 512, 1024, 1024]
-_DCGAN = ["l1.0", *(f"conv_blocks.{k}" for k in (0, 2, 3, 6, 7, 9))]
+_DCGANS = [
+    ["l1.0", *(f"{name}.{k}" for k in (0, 2, 3, 6, 7, 9))] for name in ("conv_blocks", "conv_model")
+]  # of 2018
 
 
 def is_mlp(found: list[Found]) -> bool:
@@ -27,7 +31,7 @@ def is_upsampling_dcgan(found: list[Found]) -> bool:
     """Of its DCGAN, ACGAN, SGAN and others: a linear layer, and convolutions of 3x3 of what was
     upsampled."""
     body = [module for module in found if module.kind != "embedding"]
-    return [f.name for f in body] == _DCGAN and all(
+    return [f.name for f in body] in _DCGANS and all(
         f.weight[2:] == (3, 3) for f in body if f.kind == "conv"
     )
 
@@ -40,19 +44,18 @@ def settings(found: list[Found], asked: PlainConfig) -> tuple[PlainConfig, list[
     """What is known of the networks where the user does not say other, and a note that says so."""
     if not (is_mlp(found) or is_upsampling_dcgan(found)):
         return asked, []
-    facts = {
-        "activation": "leaky-relu",
-        "slope": 0.2,
-        "output": "tanh",
-        "eps": 0.8,
-        **({"labels": "first"} if is_mlp(found) else {}),
-        "discriminator_slope": 0.2,
-        "discriminator_labels": "last",
-    }
+    facts: dict[str, Any] = {"activation": "leaky-relu", "slope": 0.2, "output": "tanh"}
+    facts |= {"discriminator_slope": 0.2, "discriminator_labels": "last"}
+    facts |= {"norm": "none", "discriminator_norm": "none"}  # but batch norms
+    if is_mlp(found):
+        facts["labels"] = "first"
+    knows_eps = is_upsampling_dcgan(found) or any(f.kind == "embedding" for f in found)
+    if knows_eps:
+        facts["eps"] = 0.8
     taken = {name: value for name, value in facts.items() if getattr(asked, name) is None}
     note = (
         "Names and widths are those of PyTorch-GAN, and so is what the file does not say: LeakyReLU"
-        " 0.2, tanh, and batch norms with an eps of 0.8"
+        f" 0.2, tanh{', and batch norms with an eps of 0.8' if knows_eps else ''}"
     )
     changed = sorted(facts.keys() - taken.keys())
     return replace(asked, **taken), [f"{note}; as was asked, not its {', '.join(changed)}."

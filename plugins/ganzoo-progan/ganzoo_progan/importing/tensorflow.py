@@ -12,6 +12,7 @@ from ganzoo.errors import InputError
 from ganzoo.importing.importer import Converted, Importer, Network
 from ganzoo.importing.modules import Account, Moves
 from ganzoo.importing.nvidia import (
+    ALONE,
     FLIPPED,
     TRANSPOSED,
     TFNetwork,
@@ -42,7 +43,7 @@ _FIXED: dict[str, Collection[Any]] = {
 
 
 class TensorFlowImporter(Importer):
-    """(G, D, Gs), of which Gs and D are taken."""
+    """(G, D, Gs), of which Gs and D are taken, or Gs alone."""
 
     def recognises(self, checkpoint: Checkpoint) -> bool:
         found = tf_networks(checkpoint.root)
@@ -58,12 +59,13 @@ class TensorFlowImporter(Importer):
             )
         found = tf_networks(checkpoint.root)
         if found is None:
-            raise InputError("the file is no tuple of networks G, D, Gs", "it cannot be imported")
+            raise InputError("the file has no networks of TensorFlow", "it cannot be imported")
         _, D, Gs = found
         account = tf_account(found)
-        generator, discriminator = _generator(account, Gs), _discriminator(account, D)
+        generator = _generator(account, Gs)
+        discriminator = None if D is None else _discriminator(account, D)
         account.drop("G.", "not averaged")
-        notes = tuple(growth_notes(Gs))
+        notes = (*([ALONE] if D is None else []), *growth_notes(Gs))
         return Converted(PROGRAM, generator, discriminator, account.fates(), LICENSE, notes=notes)
 
 

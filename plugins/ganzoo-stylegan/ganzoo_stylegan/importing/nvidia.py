@@ -15,8 +15,8 @@ from ganzoo.errors import InputError
 from ganzoo.importing import tree
 from ganzoo.importing.importer import Converted, Importer, Network
 from ganzoo.importing.modules import Account, Moves
-from ganzoo.importing.nvidia import Module, entries
-from ganzoo.importing.tree import Checkpoint, label, shown
+from ganzoo.importing.nvidia import ALONE, Module, entries
+from ganzoo.importing.tree import Checkpoint, Record, label, shown
 from ganzoo_stylegan.importing import keywords, stylegan2, stylegan3
 
 ADA, STYLEGAN3 = "NVlabs/stylegan2-ada-pytorch", "NVlabs/stylegan3"
@@ -37,7 +37,7 @@ CHANGED = "a changed network cannot be imported"
 
 
 class NvidiaImporter(Importer):
-    """{"G_ema", "G", "D", …}, of which G_ema alone is enough."""
+    """{"G_ema", "G", "D", …}, of which G_ema alone is enough, or a generator by itself."""
 
     def recognises(self, checkpoint: Checkpoint) -> bool:
         return _chosen(_networks(checkpoint.root)) is not None
@@ -53,6 +53,8 @@ class NvidiaImporter(Importer):
         G, D = found[name], found.get("D")
         program = _program(G)
         notes = [] if name == "G_ema" else ["The file has no averaged generator: this is G."]
+        if isinstance(checkpoint.root, Record):
+            notes = [ALONE]
         account = _account(checkpoint.root, found)
         own = account.network("generator", f"{name}.")
         if _is_stylegan3(G):
@@ -74,7 +76,7 @@ class NvidiaImporter(Importer):
             )
         taken = {name: G} if D is None or discriminator is None else {name: G, "D": D}
         notes += keywords.notes(taken)
-        for key in entries(checkpoint.root):
+        for key in _parts(checkpoint.root):
             if key not in (name, "D") or key not in found:
                 why = "training only" if key in found else "of no network"
                 account.drop(f"{label(key)}.", why)
@@ -85,15 +87,21 @@ class NvidiaImporter(Importer):
         )
 
 
+def _parts(root: Any) -> Mapping[Any, Any]:
+    """What a file has, by name: a network that is alone in it is a generator."""
+    alone = isinstance(root, Record) and root.name == "_reconstruct_persistent_obj"
+    return {"G": root} if alone else entries(root)
+
+
 def _networks(root: Any) -> dict[str, Module]:
-    modules = {label(key): Module.of(node) for key, node in entries(root).items()}
+    modules = {label(key): Module.of(node) for key, node in _parts(root).items()}
     return {key: module for key, module in modules.items() if module is not None}
 
 
 def _account(root: Any, networks: Mapping[str, Module]) -> Account:
     """All tensors of a file, those of networks by the names of their modules."""
     found = {}
-    for key, node in entries(root).items():
+    for key, node in _parts(root).items():
         module = networks.get(label(key))
         names = tree.tensors(node) if module is None else module.tensors().items()
         found |= {f"{label(key)}.{name}": tensor for name, tensor in names}

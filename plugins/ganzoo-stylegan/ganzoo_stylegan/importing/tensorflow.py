@@ -16,6 +16,7 @@ from ganzoo.errors import InputError
 from ganzoo.importing.importer import Converted, Importer, Network
 from ganzoo.importing.modules import Account, Change, Moves
 from ganzoo.importing.nvidia import (
+    ALONE,
     FLIPPED,
     TRANSPOSED,
     TFNetwork,
@@ -41,7 +42,7 @@ LICENSES = {
 
 
 class TensorFlowImporter(Importer):
-    """(G, D, Gs), of which Gs and D are taken."""
+    """(G, D, Gs), of which Gs and D are taken, or Gs alone."""
 
     config: TensorFlowConfig
 
@@ -54,21 +55,25 @@ class TensorFlowImporter(Importer):
     def convert(self, checkpoint: Checkpoint) -> Converted:
         found = tf_networks(checkpoint.root)
         if found is None:
-            raise InputError("the file is no tuple of networks G, D, Gs", "it cannot be imported")
+            raise InputError("the file has no networks of TensorFlow", "it cannot be imported")
         _, D, Gs = found
-        account = tf_account(found)
+        account, discriminator = tf_account(found), None
         if "G_style" in Gs.functions:
             program = STYLEGAN
             generator = stylegan.generator(account, Gs)
-            discriminator = stylegan.discriminator(account, D)
+            if D is not None:
+                discriminator = stylegan.discriminator(account, D)
         else:
-            program = ADA if "D_main" in D.functions else STYLEGAN2
+            is_ada = "G_synthesis" in Gs.functions if D is None else "D_main" in D.functions
+            program = ADA if is_ada else STYLEGAN2
             generator = _generator(account, Gs)
-            discriminator = _discriminator(account, D, self.config)
+            if D is not None:
+                discriminator = _discriminator(account, D, self.config)
         account.drop("G.", "not averaged")
-        notes = ["The program truncates w by default; here it is asked for (truncation)."]
+        notes = [] if D is not None else [ALONE]
+        notes += ["The program truncates w by default; here it is asked for (truncation)."]
         if "dlatent_avg" not in Gs.variables:
-            notes = ["The file has no average w: truncation draws towards zero."]
+            notes[-1] = "The file has no average w: truncation draws towards zero."
         notes += growth_notes(Gs)
         license, url = LICENSES[program]
         return Converted(

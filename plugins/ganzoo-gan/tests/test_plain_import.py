@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -275,6 +276,32 @@ def test_pytorch_gans_dcgan(
         made = imported(tmp_path, root)
         assert made.generator.image_shape == (channels, size, size)
         same(made.generator(z), G(z))
+
+
+class TheirDCGANCritic(nn.Module):
+    """Each norm stands behind the activation."""
+
+    def __init__(self, kernel: int = 3) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for a, b in itertools.pairwise((1, 16, 32, 64, 128)):
+            layers += [nn.Conv2d(a, b, kernel, 2, 1), nn.LeakyReLU(0.2), nn.Dropout2d(0.25)]
+            layers += [nn.BatchNorm2d(b, 0.8)] if a > 1 else []
+        self.model = nn.Sequential(*layers)
+        self.adv_layer = nn.Sequential(nn.Linear(128 * 2 * 2, 1), nn.Sigmoid())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.adv_layer(self.model(x).flatten(1)).flatten()
+
+
+def test_pytorch_gans_dcgan_with_its_critic(tmp_path: Path) -> None:
+    G, D = randomised(TheirDCGAN(32, 1, "conv_blocks")), randomised(TheirDCGANCritic(), 1, 0.2)
+    root = {"generator": G.state_dict(), "discriminator": D.state_dict()}
+    made, z = imported(tmp_path, root), torch.randn(3, 6)
+    same_scores(made.discriminator(made.generator(z)).sigmoid(), D(G(z)))
+    root["discriminator"] = TheirDCGANCritic(kernel=5).state_dict()  # nobody's: padding unknown
+    with pytest.raises(InputError, match="discriminator_paddings"):
+        imported(tmp_path, root)
 
 
 # -- labels, discriminators ------------------------------------------------------------------------

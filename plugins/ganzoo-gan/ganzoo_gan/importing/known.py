@@ -19,6 +19,7 @@ _MLP_WIDTHS = [128, 256, 256, 512, 512, 1024, 1024]
 _DCGANS = [
     ["l1.0", *(f"{name}.{k}" for k in (0, 2, 3, 6, 7, 9))] for name in ("conv_blocks", "conv_model")
 ]  # of 2018
+_CRITIC = [*(f"model.{k}" for k in (0, 3, 6, 7, 10, 11, 14)), "adv_layer.0"]
 
 
 def is_mlp(found: list[Found]) -> bool:
@@ -33,6 +34,22 @@ def is_upsampling_dcgan(found: list[Found]) -> bool:
     body = [module for module in found if module.kind != "embedding"]
     return [f.name for f in body] in _DCGANS and all(
         f.weight[2:] == (3, 3) for f in body if f.kind == "conv"
+    )
+
+
+def critic_settings(
+    found: list[Found], critic: list[Found] | None, asked: PlainConfig
+) -> PlainConfig:
+    """What is known of the critic beside its DCGAN: each convolution, of 3x3, halves the size."""
+    convolutions = [f for f in critic or [] if f.kind == "conv"]
+    is_theirs = [f.name for f in critic or []] == _CRITIC and is_upsampling_dcgan(found)
+    if not is_theirs or any(f.weight[2:] != (3, 3) for f in convolutions):
+        return asked
+    count = len(convolutions)
+    return replace(
+        asked,
+        discriminator_strides=asked.discriminator_strides or (2,) * count,
+        discriminator_paddings=asked.discriminator_paddings or (1,) * count,
     )
 
 

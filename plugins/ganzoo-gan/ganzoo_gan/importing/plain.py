@@ -79,6 +79,7 @@ class Plain(Importer):
         if "discriminator" in where and config.discriminator:
             D = account.network("discriminator", where["discriminator"], without=WRAPPERS)
             critics = _modules(checkpoint, "discriminator", where["discriminator"])
+            config = known.critic_settings(found, critics, config)
             shape = list(made.settings["image_shape"])
             discriminator, described = _critic(D, critics, config, shape)
             notes.append(f"The discriminator was taken to be: {described}.")

@@ -32,11 +32,6 @@ _MAGIC = {
     b"GIF89a": ".gif",
 }
 _LARGEST = 256 << 20  # bytes of a file whose manifest is checked
-_GENERATED = {
-    "trainedAlgorithmicMedia",
-    "compositeWithTrainedAlgorithmicMedia",
-    "algorithmicMedia",
-}
 
 
 @dataclass(frozen=True)
@@ -127,14 +122,13 @@ def _xmp_layer(found: marks.Found) -> Layer:
             return Layer("xmp", BROKEN, "ganzoo's record is here, and its XMP packet is gone")
         return Layer("xmp", ABSENT, "no XMP packet")
     if xml is None:
-        named = any(word in found.packet for word in ("ganzoo", *_GENERATED))
-        if named or found.record is not None:
+        if marks.names_generator(found.packet) or found.record is not None:
             return Layer("xmp", BROKEN, "the XMP packet is damaged, and a generator is named")
         return Layer("xmp", ABSENT, "an XMP packet that cannot be read")
     facts = dict(_xmp_facts(xml))
     kind = facts.get("DigitalSourceType", "").rpartition("/")[2]
     by = facts.get("AISystemUsed") or facts.get("CreatorTool") or ""
-    if kind in _GENERATED:
+    if kind in marks.GENERATED:
         return Layer("xmp", MARKED, f"{kind}{f', by {by}' if by else ''}")
     if facts.get("CreatorTool", "").startswith("ganzoo ") or found.record is not None:
         return Layer("xmp", BROKEN, "the XMP packet is ganzoo's, without the source type")

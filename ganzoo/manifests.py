@@ -33,7 +33,6 @@ MIME = {
 _KEY, _CHAIN, _ROOT = "c2pa-key.pem", "c2pa-chain.pem", "c2pa-root.pem"
 _YEARS = 10  # without a time stamp, a signature is not valid for longer than its certificate
 _LABEL = "org.ganzoo.generation"
-_GENERATORS = ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia")
 
 
 # -- keys ----------------------------------------------------------------------------------------
@@ -291,7 +290,7 @@ def _names_generator(manifest: Mapping[str, Any]) -> bool:
         if str(assertion.get("label", "")).startswith("c2pa.actions")
         for action in assertion.get("data", {}).get("actions", ())
     }
-    return not types.isdisjoint(_GENERATORS)
+    return not types.isdisjoint(marks.GENERATED)
 
 
 # -- the library ---------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ manifest shows that the file is still as its signer left it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,16 +116,15 @@ def _plain(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _xmp_layer(found: marks.Found) -> Layer:
-    xml = found.xml
     if found.packet is None:
         if found.record is not None:
             return Layer("xmp", BROKEN, "ganzoo's record is here, and its XMP packet is gone")
         return Layer("xmp", ABSENT, "no XMP packet")
-    if xml is None:
+    if found.xml is None:
         if marks.names_generator(found.packet) or found.record is not None:
             return Layer("xmp", BROKEN, "the XMP packet is damaged, and a generator is named")
         return Layer("xmp", ABSENT, "an XMP packet that cannot be read")
-    facts = dict(_xmp_facts(xml))
+    facts = found.properties
     kind = facts.get("DigitalSourceType", "").rpartition("/")[2]
     by = facts.get("AISystemUsed") or facts.get("CreatorTool") or ""
     if kind in marks.GENERATED:
@@ -135,28 +134,12 @@ def _xmp_layer(found: marks.Found) -> Layer:
     return Layer("xmp", ABSENT, "an XMP packet that names no generator")
 
 
-def _xmp_facts(xml: Any) -> Iterator[tuple[str, str]]:
-    """The properties of a packet that matter, as elements or attributes, with or without a list."""
-    wanted = ("DigitalSourceType", "AISystemUsed", "CreatorTool")
-    for element in xml.iter():
-        name = str(element.tag).rpartition("}")[2]
-        if name in wanted:
-            values = ["".join(element.itertext()), *element.attrib.values()]
-            value = next((text for value in values if (text := value.strip())), "")
-            yield name, printable(value, longest=200)
-        for key, value in element.attrib.items():
-            if (name := key.rpartition("}")[2]) in wanted:
-                yield name, printable(value.strip(), longest=200)
-
-
 def _record_layer(found: marks.Found) -> Layer:
     record = found.parsed_record
     if record is None:
         if found.record is not None:
             return Layer("record", BROKEN, "ganzoo's record is damaged")
-        xml = found.xml
-        tool = "" if xml is None else dict(_xmp_facts(xml)).get("CreatorTool", "")
-        if tool.startswith("ganzoo "):
+        if found.properties.get("CreatorTool", "").startswith("ganzoo "):
             return Layer("record", BROKEN, "the XMP packet is ganzoo's, and its record is gone")
         return Layer("record", ABSENT, "no record of ganzoo")
     shown = ("model", "plugin", "seed", "seeds", "label", "labels", "truncation", "source")

@@ -13,6 +13,7 @@ it, as the XMP standard foresees. Both are claims: whoever can write a file can 
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import mmap
@@ -29,7 +30,7 @@ import numpy as np
 
 from ganzoo import __version__
 from ganzoo.contact_sheet import fitting
-from ganzoo.errors import InputError
+from ganzoo.errors import InputError, printable
 
 TOOL = f"ganzoo {__version__}"
 SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
@@ -164,7 +165,7 @@ class Found:
     packet: str | None = None
     record: str | None = None
 
-    @property
+    @functools.cached_property
     def xml(self) -> ElementTree.Element | None:
         """The packet, parsed; None where there is none, it is damaged or may define entities."""
         if self.packet is None or "<!DOCTYPE" in self.packet or "<!ENTITY" in self.packet:
@@ -173,6 +174,22 @@ class Found:
             return ElementTree.fromstring(self.packet)
         except (ElementTree.ParseError, ValueError):  # half a surrogate pair is a ValueError
             return None
+
+    @functools.cached_property
+    def properties(self) -> dict[str, str]:
+        """Of those in the packet the ones that say what made the file, be they elements or
+        attributes, with or without a list: name -> text that may be printed."""
+        wanted = ("DigitalSourceType", "AISystemUsed", "CreatorTool")
+        found: dict[str, str] = {}
+        for element in () if self.xml is None else self.xml.iter():
+            name = str(element.tag).rpartition("}")[2]
+            if name in wanted:
+                values = ["".join(element.itertext()), *element.attrib.values()]
+                found[name] = next((text for value in values if (text := value.strip())), "")
+            for key, value in element.attrib.items():
+                if (name := key.rpartition("}")[2]) in wanted:
+                    found[name] = value.strip()
+        return {name: printable(value, longest=200) for name, value in found.items()}
 
     @property
     def parsed_record(self) -> dict[str, Any] | None:

@@ -78,7 +78,7 @@ def _found(level: str, reason: str) -> Iterator[str]:
 def data(candidate: Candidate) -> Iterator[str]:
     """The training data are named so that others can find the same, or declared as private."""
     known = candidate.config.dataset
-    if not known.name:
+    if not known.name.strip():
         yield f"no data set is declared; {_SAY} DIR dataset=NAME, or dataset=private"
     elif known.name == PRIVATE:
         used = candidate.training.get("data")

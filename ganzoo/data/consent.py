@@ -104,15 +104,19 @@ def _in_xmp(packet: bytes) -> str:
 
 
 def _in_c2pa(manifests: bytes) -> str:
-    for label in _TRAINING_MINING.finditer(manifests):
+    at = 0
+    while label := _TRAINING_MINING.search(manifests, at):
+        at = label.end()
         # behind its label a JUMBF box has its content, in a box of its own: length, type, content
-        kind = re.compile(rb"cbor|json").search(manifests, label.end(), label.end() + 128)
-        if kind is None or kind.start() < label.end() + 4:
+        kind = re.compile(rb"cbor|json").search(manifests, at, at + 128)
+        if kind is None or kind.start() < at + 4:
             continue
         size = int.from_bytes(manifests[kind.start() - 4 : kind.start()], "big")
-        for use in _USE.finditer(manifests, kind.end(), kind.start() - 4 + size):
+        end = kind.start() - 4 + size
+        for use in _USE.finditer(manifests, kind.end(), end):
             if use[2] != b"allowed":
                 return f"{label[1].decode()}.training-mining {use[1].decode()} {use[2].decode()}"
+        at = max(at, end)  # a label within was looked at as well, and is not once more
     return ""
 
 

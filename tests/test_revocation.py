@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import shutil
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -321,6 +323,34 @@ def test_a_failed_refresh_refuses_new_downloads_and_nothing_else(
     found = ganzoo.verify(folder)
     said = "not brought up to date: the revocation list cannot be had from"
     assert found.ok and said in found.revocations
+
+
+@pytest.mark.parametrize("sent", [b"HTTP/1.1 200 OK\r\nX-Wait: ", b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_an_answer_that_never_ends_is_given_up(
+    tmp_path: Path, key: Path, follow: Any, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    """Be it in the headers or in the body, a byte at a time."""
+    monkeypatch.setattr("ganzoo.revocation.fetching.LONGEST_WAIT", 1.5)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def trickle() -> None:
+            with listening.accept()[0] as connection, contextlib.suppress(OSError):
+                connection.sendall(sent)
+                while not given_up.wait(0.25):
+                    connection.sendall(b"x")
+
+        given_up = threading.Event()
+        server = threading.Thread(target=trickle, daemon=True)
+        server.start()
+        follow(f"http://127.0.0.1:{listening.getsockname()[1]}/list.json", key)
+        started = time.monotonic()
+        with pytest.raises(RevocationsError, match="it takes longer than 2 s") as caught:
+            revocation.refresh()
+        took = time.monotonic() - started
+        given_up.set()
+        server.join()
+    one_line(caught.value)
+    assert took < 6
 
 
 def test_an_hf_list_that_is_cached_is_no_fresh_one(

@@ -178,6 +178,15 @@ def last_image(folder: Path) -> None:
     layout.write_sums(folder)
 
 
+def enormous(folder: Path) -> None:
+    """More pixels than anyone decodes, in a few kilobytes."""
+    path = folder / "samples.png"
+    record = provenance.read_record(path)
+    assert record is not None
+    provenance.save_image(np.zeros((9_500, 9_500, 1), np.uint8), path, record=record)
+    layout.write_sums(folder)
+
+
 def mark_as_comment(folder: Path) -> None:
     """The words of the mark where no program looks for them."""
     path = folder / "samples.png"
@@ -334,6 +343,7 @@ MUTANTS: list[tuple[str, str, Change]] = [
     ("samples", "not marked as generated", repicture(mark=False)),
     ("samples", "does not show the images", repicture(dim=True)),
     ("samples", "does not show the images", last_image),
+    ("samples", "exceeds limit", enormous),
     ("samples", "not marked as generated", mark_as_comment),
     ("secrets", "token or private key", edit("training.json", "note", to=TOKEN)),
     ("secrets", "token or private key", keep("-----BEGIN RSA PRIVATE KEY-----")),

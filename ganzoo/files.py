@@ -138,6 +138,12 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_bytes(text.encode())
 
 
+def write_secret(path: Path, data: bytes) -> None:
+    """Write a new file that only its owner may read; one that exists is a `FileExistsError`."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file, hex."""
     import hashlib  # with OpenSSL it takes 5 ms, which a listing does without

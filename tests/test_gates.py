@@ -553,6 +553,15 @@ def test_an_override_leaves_a_trace(folder: Path) -> None:
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+def test_findings_keep_the_order_of_the_gates(folder: Path) -> None:
+    every(remove("audit.json"), edit(CONFIG, "license", to="unknown"))(folder)
+    reasons = {"audit": REASON, "metrics": REASON}
+    with gates.examined(folder, overrides=reasons, quick=True) as (_, report):
+        order = [gate.name for gate in gates.GATES]
+        found = [order.index(finding.gate) for finding in report.findings]
+    assert found == sorted(found) and len(set(found)) > 3
+
+
 def test_an_override_of_the_metrics_spares_the_time(
     folder: Path, measured_again: list[Path]
 ) -> None:

@@ -511,6 +511,7 @@ HASH = "a" * 64
         (b"[]", "no JSON object"),
         (b"[" * 100_000, "recursion"),
         (b"\xff\xfe{", "utf-8"),
+        ({"entries": [{"weights_sha256": HASH, "reason": "\ud800"}]}, "surrogates not allowed"),
         ({"format": 2}, "its format is 2, this ganzoo reads 1"),
         ({"serial": -1}, "serial = -1 is out of range"),
         ({"serial": True}, "wrong type"),
@@ -559,6 +560,16 @@ def test_a_list_is_made_signed_followed_and_shown(
     # another entry makes the signature one of another list, which is not to be served by mistake
     run("revocations", "add", file, "b" * 64, "--reason", "too")
     assert not (tmp_path / "list.json.sig").exists()
+
+
+@pytest.mark.parametrize(
+    ("days_ago", "age"),
+    [(0, "today's"), (-0.5, "today's"), (1.5, "1 day old"), (40, "40 days old"),
+     (-3, "dated in the future")],
+)  # fmt: skip
+def test_the_age_of_a_list(days_ago: float, age: str) -> None:
+    issued = (datetime.now(UTC) - timedelta(days=days_ago)).isoformat()
+    assert revocation.RevocationList(1, 1, issued).age == age
 
 
 def test_the_same_weights_stand_in_a_list_once(tmp_path: Path) -> None:

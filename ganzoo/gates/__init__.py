@@ -190,6 +190,8 @@ def examined(
             Finding(name, "warn", "the override was not needed, and is not recorded")
             for name in overrides.keys() - kept.keys()
         ]
+        order = [gate.name for gate in GATES]
+        findings.sort(key=lambda finding: order.index(finding.gate))
         yield ready, Report(source, tuple(findings), kept)
 
 

@@ -173,14 +173,22 @@ def _manifest_layer(path: Path, trust: str | Path | None) -> Layer:
 
 def _anchors(trust: str | Path | None) -> bytes:
     """The certificates to trust: those that were named, which must be there, or one's own."""
+    from cryptography.x509 import load_pem_x509_certificates
+
     path = manifests.Keys(manifests.keys_folder()).root if trust is None else Path(trust)
     try:
-        return path.read_bytes()
+        anchors = path.read_bytes()
+        load_pem_x509_certificates(anchors)  # of a damaged one c2pa says that the image is
+        return anchors
     except OSError as error:
         if trust is None:
             return b""
         raise InputError(
             f"cannot read {path}: {error.strerror}", "name a certificate in PEM"
+        ) from error
+    except ValueError as error:
+        raise InputError(
+            f"{path} holds no certificate in PEM, or a damaged one", "name another with --trust"
         ) from error
 
 

@@ -206,6 +206,11 @@ def test_manifests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Ada, who is known here" in ganzoo.inspect(path, trust=keys.root).layers[2].detail
     with pytest.raises(InputError, match="name a certificate"):
         ganzoo.inspect(path, trust=tmp_path / "nowhere.pem")
+    root = keys.root.read_bytes()
+    for damaged in (b"", b"junk", root[:200], keys.key.read_bytes(), root.replace(b"A", b"B")):
+        (tmp_path / "damaged.pem").write_bytes(damaged)  # which says nothing of the image
+        with pytest.raises(InputError, match="holds no certificate in PEM, or a damaged one"):
+            ganzoo.inspect(path, trust=tmp_path / "damaged.pem")
     data = bytearray(path.read_bytes())
     data[data.index(b"IDAT") + 100] ^= 1
     (tmp_path / "y.png").write_bytes(data)

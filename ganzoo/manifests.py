@@ -98,9 +98,8 @@ def make_keys(folder: str | Path | None = None, *, name: str = "ganzoo user") ->
     private = key.private_bytes(
         pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    with files.writable(keys.folder, keys.key):
-        if folder is None:
-            keys.folder.chmod(0o700)
+    with files.writable(keys.folder.parent, keys.key):
+        keys.folder.mkdir(mode=0o700, exist_ok=True)  # one that exists stays as it is
         with files.replacing(keys.root) as temporary:
             temporary.write_bytes(root.public_bytes(pem))
         with files.replacing(keys.chain) as temporary:

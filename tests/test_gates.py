@@ -461,6 +461,8 @@ def test_data_that_are_not_here_are_named(
             "classes": {"tvd": 0.2, "null": 0.02}})),
         ("metrics", "measured on 500 images", measured_on(500)),
         ("card", "how much energy", lambda folder: None),
+        ("data", "credits nobody for the data set 'faces'", edit(
+            CONFIG, "dataset", "name", to="faces")),
         ("card", "how to cite", lambda folder: None),
         ("compatibility", "share-alike", lambda folder: None),
         ("compatibility", "without a commit", edit("training.json", "init", to={

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,7 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import ganzoo
-from ganzoo import files, layout, plugins, revocation
+from ganzoo import catalogue, curation, files, layout, plugins, registry, revocation
 from ganzoo.cli import main
 from ganzoo.errors import (
     CheckpointError,
@@ -276,6 +277,26 @@ def test_revoked_weights_are_not_even_downloaded(
             use()
     answer = run("download", f"hf://{REPO}")
     assert answer.exit_code == 1 and REASON in answer.stderr
+    assert fetched(server) == []
+
+
+def test_a_registry_takes_no_revoked_weights(
+    folder: Path, tmp_path: Path, key: Path, place: Place, server: Hub, follow: Any
+) -> None:
+    """`registry add` and `registry check` download as any other command does."""
+    commit = push(server, folder)
+    follow(put(place, issue(tmp_path / "list.json", key)), key)
+    revocation.refresh()
+    entry = revocation.Entry(weights(folder), REASON)
+    put(place, issue(tmp_path / "list.json", key, entry, serial=2))
+    server.requests.clear()
+    with pytest.raises(RevokedError, match=REASON):
+        curation.make_entry(REPO)
+    entry_here = catalogue.ModelEntry.from_folder(folder)
+    pinned = replace(entry_here, repo=REPO, revision=commit, path=None)
+    registry.put(pinned, tmp_path / "registry.toml")
+    (checked,) = curation.check_registry(tmp_path / "registry.toml")
+    assert REASON in checked.problems[0]
     assert fetched(server) == []
 
 

@@ -307,7 +307,7 @@ def sample_problems(folder: Path, generator: Generator, *, whole: bool = False) 
     if seeds is not None:
         n = int(seeds[1]) + 1
         shown = contact_sheet.images_of(
-            inspection.read_pixels(path),
+            inspection.read_pixels(path, formats=("PNG",)),
             n=n,
             image_shape=generator.image_shape,
             first=n if whole else first,

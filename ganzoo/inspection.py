@@ -222,7 +222,11 @@ def _suffix(path: Path) -> str:
     return next((suffix for magic, suffix in _MAGIC.items() if head.startswith(magic)), "")
 
 
-def read_pixels(path: Path) -> np.ndarray:
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+"""Of pictures that are decoded: Pillow hands some others to another program."""
+
+
+def read_pixels(path: Path, *, formats: tuple[str, ...] = FORMATS) -> np.ndarray:
     """The pixels of a picture of anyone's, uint8 (H, W, C), with the channels that it has; of an
     animation the first. Errors as in `decoded`."""
 
@@ -232,10 +236,12 @@ def read_pixels(path: Path) -> np.ndarray:
         found = np.asarray(picture.convert(modes.get(picture.mode, fallback)))
         return found.reshape(*found.shape[:2], -1)
 
-    return decoded(path, pixels)
+    return decoded(path, pixels, formats=formats)
 
 
-def decoded(path: Path, make: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
+def decoded(
+    path: Path, make: Callable[[Image.Image], np.ndarray], *, formats: tuple[str, ...] = FORMATS
+) -> np.ndarray:
     """What `make` makes of a picture of anyone's; of an animation it gets the first.
 
     Raises:
@@ -249,10 +255,10 @@ def decoded(path: Path, make: Callable[[Image.Image], np.ndarray]) -> np.ndarray
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=["PNG", "JPEG", "WEBP", "GIF"]) as opened:
+            with Image.open(path, formats=formats) as opened:
                 return make(opened)
     except UnidentifiedImageError as error:
-        raise InputError(f"{path} is no picture", "name a PNG, JPEG, WebP or GIF file") from error
+        raise InputError(f"{path} is no picture", f"name a {' or '.join(formats)} file") from error
     except Exception as error:  # the decoder raises many kinds of them
         if isinstance(error, (MemoryError, GanzooError)):
             raise

@@ -178,6 +178,17 @@ def last_image(folder: Path) -> None:
     layout.write_sums(folder)
 
 
+def webp_by_name_png(folder: Path) -> None:
+    path = folder / "samples.png"
+    record = provenance.read_record(path)
+    assert record is not None
+    with Image.open(path) as opened:
+        pixels = np.atleast_3d(np.asarray(opened))
+    provenance.save_image(pixels, folder / "x.webp", record=record)
+    (folder / "x.webp").rename(path)
+    layout.write_sums(folder)
+
+
 def enormous(folder: Path) -> None:
     """More pixels than anyone decodes, in a few kilobytes."""
     path = folder / "samples.png"
@@ -344,6 +355,7 @@ MUTANTS: list[tuple[str, str, Change]] = [
     ("samples", "does not show the images", repicture(dim=True)),
     ("samples", "does not show the images", last_image),
     ("samples", "exceeds limit", enormous),
+    ("samples", "is no picture: name a PNG file", webp_by_name_png),
     ("samples", "not marked as generated", mark_as_comment),
     ("secrets", "token or private key", edit("training.json", "note", to=TOKEN)),
     ("secrets", "token or private key", keep("-----BEGIN RSA PRIVATE KEY-----")),

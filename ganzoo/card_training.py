@@ -105,6 +105,8 @@ def _marked(training: Facts) -> str:
 def data_name(source: str) -> str:
     """A data set that others can find too: no local path, no split, no settings."""
     kind, _, rest = source.partition(":")
+    if source.startswith(("/", ".", "~")):
+        return ""
     if not rest:
         return re.split("[@?]", source)[0]
     return re.split("[@?]", rest)[0] if kind == "hf" else ""

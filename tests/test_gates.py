@@ -313,6 +313,8 @@ MUTANTS: list[tuple[str, str, Change]] = [
     ("data", "no data set is declared", edit(CONFIG, "dataset", "name", to="")),
     ("data", "no data set is declared", edit(CONFIG, "dataset", "name", to=" ")),
     ("data", "a place on one machine", edit(CONFIG, "dataset", "name", to="folder:faces")),
+    ("data", "a place on one machine", edit(CONFIG, "dataset", "name", to="/data/faces")),
+    ("data", "a place on one machine", edit(CONFIG, "dataset", "name", to="~/faces")),
     ("data", "without digest or commit", edit(CONFIG, "dataset", "digest", to="")),
     ("data", "by what right", edit(CONFIG, "dataset", "name", to="private")),
     ("data", "their number is not said", every(

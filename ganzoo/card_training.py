@@ -59,7 +59,7 @@ def data(model: Facts, training: Facts, name: str) -> str:
             f"{number} images were used{'; of so few, a model may copy some' * bool(few)}."
         )
     lines.append(_marked(training))
-    if credit := model.text("dataset", "credit") or _credit_of(name):
+    if credit := model.text("dataset", "credit") or credit_of(name):
         lines.append(f"{prose(credit.rstrip('.'))}.")
     elif model.text("dataset", "name"):
         lines.append(
@@ -79,7 +79,7 @@ def data(model: Facts, training: Facts, name: str) -> str:
     return " ".join(filter(None, lines))
 
 
-def _credit_of(name: str) -> str:
+def credit_of(name: str) -> str:
     """Whom to credit for a data set that ganzoo or an installed plugin knows."""
     from ganzoo.data import data_sources
 
@@ -105,6 +105,8 @@ def _marked(training: Facts) -> str:
 def data_name(source: str) -> str:
     """A data set that others can find too: no local path, no split, no settings."""
     kind, _, rest = source.partition(":")
+    if source.startswith(("/", ".", "~")):
+        return ""
     if not rest:
         return re.split("[@?]", source)[0]
     return re.split("[@?]", rest)[0] if kind == "hf" else ""

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ganzoo import files, layout, plugins, revocation, weights
 from ganzoo.configs import config_from_dict, config_to_dict
-from ganzoo.errors import CheckpointError, GanzooError, NotFoundError, PluginError, printable
+from ganzoo.errors import CheckpointError, GanzooError, NotFoundError, PluginError
 from ganzoo.parts import Part, resolve
 from ganzoo.torch_defaults import usual_defaults
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
     from ganzoo.images import Images
@@ -293,59 +292,40 @@ def verify(folder: str | Path) -> list[str]:
     return problems
 
 
-def sample_problems(folder: Path, generator: Generator) -> list[str]:
-    """What is wrong with the images that it makes, of the first seeds, against samples.png."""
+def sample_problems(folder: Path, generator: Generator, *, whole: bool = False) -> list[str]:
+    """What is wrong with the images that it makes, against samples.png: with those of the first
+    seeds, which takes little time and memory, or with all that are shown there."""
     import numpy as np
 
-    from ganzoo import contact_sheet, provenance
+    from ganzoo import contact_sheet, inspection, marks
 
-    images = _some_images(generator)
+    first = min(8, max(1, (1 << 22) // math.prod(generator.image_shape)))
+    path = folder / "samples.png"
+    record = marks.read_record(path) if path.is_file() else None
+    seeds = re.fullmatch(r"0-(\d{1,4})", str((record or {}).get("seeds")))
+    shown = None
+    if seeds is not None:
+        n = int(seeds[1]) + 1
+        shown = contact_sheet.images_of(
+            inspection.read_pixels(path, formats=("PNG",)),
+            n=n,
+            image_shape=generator.image_shape,
+            first=n if whole else first,
+        )
+    images = _some_images(generator, first if shown is None else len(shown))
     if not bool(images.isfinite().all()):
         return [f"{folder}: the images are not finite"]
-    path = folder / "samples.png"
-    record = provenance.read_record(path) if path.is_file() else None
-    seeds = re.fullmatch(r"0-(\d{1,4})", str((record or {}).get("seeds")))
     if seeds is None:
         return []
-    sheet = _sheet(path)
-    if sheet is None:
-        return []
-    n = int(seeds[1]) + 1
-    made = images.to_uint8()[:n]
-    shown = contact_sheet.images_of(sheet, n=n, image_shape=generator.image_shape, first=len(made))
-    if shown is not None and len(shown) == len(made):
-        near = np.abs(shown.astype(int) - made) <= 1  # another device may round otherwise
-        if near.mean() >= 0.99:
+    if shown is not None:
+        near = np.abs(shown.astype(int) - images.to_uint8()) <= 1  # devices round differently
+        if near.mean(axis=(1, 2, 3)).min() >= 0.99:
             return []
     return [f"{path} does not show the images that these weights make"]
 
 
-def _sheet(path: Path) -> np.ndarray | None:
-    """The pixels (H, W, C) of a PNG file of anyone's; None where they are too many. A file of
-    another format may be one that Pillow hands to another program."""
-    import warnings
-
-    import numpy as np
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=["PNG"]) as opened:
-                pixels = np.asarray(opened)
-        return pixels.reshape(*pixels.shape[:2], -1)
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        return None
-    except Exception as error:  # the decoder raises many kinds of them
-        if isinstance(error, MemoryError):
-            raise
-        what = printable(str(error), longest=200)
-        raise CheckpointError(f"{path} cannot be read: {what}", "get the folder afresh") from error
-
-
-def _some_images(generator: Generator) -> Images:
+def _some_images(generator: Generator, n: int) -> Images:
     """Those of the first seeds."""
-    n = min(8, max(1, (1 << 22) // math.prod(generator.image_shape)))  # large ones take memory
     try:
         return generator.sample(n)
     except (RuntimeError, ValueError, ArithmeticError, LookupError) as error:

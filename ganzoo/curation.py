@@ -6,7 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ganzoo import catalogue, checkpoint, folder_registry, gates, hub, layout, metadata, registry
+from ganzoo import (
+    catalogue,
+    checkpoint,
+    folder_registry,
+    gates,
+    hub,
+    layout,
+    metadata,
+    registry,
+    revocation,
+)
 from ganzoo.catalogue import ModelEntry
 from ganzoo.errors import CheckpointError, GanzooError
 
@@ -23,7 +33,7 @@ def make_entry(address: str, *, name: str | None = None) -> ModelEntry:
         HubError: it cannot be reached.
     """
     address = address if address.startswith("hf://") else f"hf://{address}"
-    fetched = hub.fetch(address)
+    fetched = hub.fetch(address, before_download=revocation.before_download)
     folder = fetched.folder
     entry = replace(
         ModelEntry.from_folder(folder),
@@ -88,7 +98,9 @@ def _problems(entry: ModelEntry) -> Iterator[str]:
             yield "it is neither bundled nor pinned: repo, revision and files are needed"
             return
         ref = hub.HubRef(entry.repo, entry.revision, entry.subfolder)
-        folder = hub.fetch(ref, files_sha256=pinned).folder
+        folder = hub.fetch(
+            ref, files_sha256=pinned, before_download=revocation.before_download
+        ).folder
     yield from checkpoint.verify(folder)
     here = ModelEntry.from_folder(folder)
     for key in ("arch", "plugin", "dataset", "resolution", "channels", "classes", "overrides"):

@@ -138,6 +138,18 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_bytes(text.encode())
 
 
+def write_secret(path: Path, data: bytes) -> None:
+    """Write a new file that only its owner may read, whole or not at all; one that exists is a
+    `FileExistsError`."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+    except BaseException:
+        path.unlink()
+        raise
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file, hex."""
     import hashlib  # with OpenSSL it takes 5 ms, which a listing does without

@@ -52,14 +52,15 @@ class Images(Tensor):
 
         if not len(self):
             raise InputError("there are no images to save", "sample 1 or more")
-        record = {k: v for k, v in self.record.items() if k != "config"} | {"seeds": self.seeds}
+        record = {k: v for k, v in self.record.items() if k != "config"}
         if self.labels is not None:
             same = len(set(self.labels)) == 1
             record |= {"label": self.labels[0]} if same else {"labels": self.labels}
         pixels = self.to_uint8()
         if len(pixels) == 1:
-            provenance.save_image(pixels[0], path, record=record)
+            provenance.save_image(pixels[0], path, record={**record, "seed": self.seeds[0]})
         else:
+            record |= {"seeds": self.seeds}
             provenance.save_grid(pixels, path, record=record, columns=columns)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Images:

@@ -8,7 +8,7 @@ manifest shows that the file is still as its signer left it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,11 +32,6 @@ _MAGIC = {
     b"GIF89a": ".gif",
 }
 _LARGEST = 256 << 20  # bytes of a file whose manifest is checked
-_GENERATED = {
-    "trainedAlgorithmicMedia",
-    "compositeWithTrainedAlgorithmicMedia",
-    "algorithmicMedia",
-}
 
 
 @dataclass(frozen=True)
@@ -121,38 +116,22 @@ def _plain(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _xmp_layer(found: marks.Found) -> Layer:
-    xml = found.xml
     if found.packet is None:
         if found.record is not None:
             return Layer("xmp", BROKEN, "ganzoo's record is here, and its XMP packet is gone")
         return Layer("xmp", ABSENT, "no XMP packet")
-    if xml is None:
-        named = any(word in found.packet for word in ("ganzoo", *_GENERATED))
-        if named or found.record is not None:
+    if found.xml is None:
+        if marks.names_generator(found.packet) or found.record is not None:
             return Layer("xmp", BROKEN, "the XMP packet is damaged, and a generator is named")
         return Layer("xmp", ABSENT, "an XMP packet that cannot be read")
-    facts = dict(_xmp_facts(xml))
+    facts = found.properties
     kind = facts.get("DigitalSourceType", "").rpartition("/")[2]
     by = facts.get("AISystemUsed") or facts.get("CreatorTool") or ""
-    if kind in _GENERATED:
+    if kind in marks.GENERATED:
         return Layer("xmp", MARKED, f"{kind}{f', by {by}' if by else ''}")
     if facts.get("CreatorTool", "").startswith("ganzoo ") or found.record is not None:
         return Layer("xmp", BROKEN, "the XMP packet is ganzoo's, without the source type")
     return Layer("xmp", ABSENT, "an XMP packet that names no generator")
-
-
-def _xmp_facts(xml: Any) -> Iterator[tuple[str, str]]:
-    """The properties of a packet that matter, as elements or attributes, with or without a list."""
-    wanted = ("DigitalSourceType", "AISystemUsed", "CreatorTool")
-    for element in xml.iter():
-        name = str(element.tag).rpartition("}")[2]
-        if name in wanted:
-            values = ["".join(element.itertext()), *element.attrib.values()]
-            value = next((text for value in values if (text := value.strip())), "")
-            yield name, printable(value, longest=200)
-        for key, value in element.attrib.items():
-            if (name := key.rpartition("}")[2]) in wanted:
-                yield name, printable(value.strip(), longest=200)
 
 
 def _record_layer(found: marks.Found) -> Layer:
@@ -160,9 +139,7 @@ def _record_layer(found: marks.Found) -> Layer:
     if record is None:
         if found.record is not None:
             return Layer("record", BROKEN, "ganzoo's record is damaged")
-        xml = found.xml
-        tool = "" if xml is None else dict(_xmp_facts(xml)).get("CreatorTool", "")
-        if tool.startswith("ganzoo "):
+        if found.properties.get("CreatorTool", "").startswith("ganzoo "):
             return Layer("record", BROKEN, "the XMP packet is ganzoo's, and its record is gone")
         return Layer("record", ABSENT, "no record of ganzoo")
     shown = ("model", "plugin", "seed", "seeds", "label", "labels", "truncation", "source")
@@ -196,14 +173,22 @@ def _manifest_layer(path: Path, trust: str | Path | None) -> Layer:
 
 def _anchors(trust: str | Path | None) -> bytes:
     """The certificates to trust: those that were named, which must be there, or one's own."""
+    from cryptography.x509 import load_pem_x509_certificates
+
     path = manifests.Keys(manifests.keys_folder()).root if trust is None else Path(trust)
     try:
-        return path.read_bytes()
+        anchors = path.read_bytes()
+        load_pem_x509_certificates(anchors)  # of a damaged one c2pa says that the image is
+        return anchors
     except OSError as error:
         if trust is None:
             return b""
         raise InputError(
             f"cannot read {path}: {error.strerror}", "name a certificate in PEM"
+        ) from error
+    except ValueError as error:
+        raise InputError(
+            f"{path} holds no certificate in PEM, or a damaged one", "name another with --trust"
         ) from error
 
 
@@ -237,7 +222,11 @@ def _suffix(path: Path) -> str:
     return next((suffix for magic, suffix in _MAGIC.items() if head.startswith(magic)), "")
 
 
-def read_pixels(path: Path) -> np.ndarray:
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+"""Of pictures that are decoded: Pillow hands some others to another program."""
+
+
+def read_pixels(path: Path, *, formats: tuple[str, ...] = FORMATS) -> np.ndarray:
     """The pixels of a picture of anyone's, uint8 (H, W, C), with the channels that it has; of an
     animation the first. Errors as in `decoded`."""
 
@@ -247,10 +236,12 @@ def read_pixels(path: Path) -> np.ndarray:
         found = np.asarray(picture.convert(modes.get(picture.mode, fallback)))
         return found.reshape(*found.shape[:2], -1)
 
-    return decoded(path, pixels)
+    return decoded(path, pixels, formats=formats)
 
 
-def decoded(path: Path, make: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
+def decoded(
+    path: Path, make: Callable[[Image.Image], np.ndarray], *, formats: tuple[str, ...] = FORMATS
+) -> np.ndarray:
     """What `make` makes of a picture of anyone's; of an animation it gets the first.
 
     Raises:
@@ -264,10 +255,10 @@ def decoded(path: Path, make: Callable[[Image.Image], np.ndarray]) -> np.ndarray
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=["PNG", "JPEG", "WEBP", "GIF"]) as opened:
+            with Image.open(path, formats=formats) as opened:
                 return make(opened)
     except UnidentifiedImageError as error:
-        raise InputError(f"{path} is no picture", "name a PNG, JPEG, WebP or GIF file") from error
+        raise InputError(f"{path} is no picture", f"name a {' or '.join(formats)} file") from error
     except Exception as error:  # the decoder raises many kinds of them
         if isinstance(error, (MemoryError, GanzooError)):
             raise

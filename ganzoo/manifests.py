@@ -17,10 +17,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganzoo import __version__, files, marks
 from ganzoo.errors import GanzooError, InputError, printable
+
+if TYPE_CHECKING:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec
 
 MIME = {
     ".png": "image/png",
@@ -33,7 +37,6 @@ MIME = {
 _KEY, _CHAIN, _ROOT = "c2pa-key.pem", "c2pa-chain.pem", "c2pa-root.pem"
 _YEARS = 10  # without a time stamp, a signature is not valid for longer than its certificate
 _LABEL = "org.ganzoo.generation"
-_GENERATORS = ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia")
 
 
 # -- keys ----------------------------------------------------------------------------------------
@@ -79,10 +82,8 @@ def make_keys(folder: str | Path | None = None, *, name: str = "ganzoo user") ->
         name: stands in the certificate, and so in each file that is signed: everyone can read it.
     """
     _library()
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
     keys = Keys(keys_folder() if folder is None else Path(folder))
     for path in (keys.key, keys.chain, keys.root):
@@ -90,65 +91,69 @@ def make_keys(folder: str | Path | None = None, *, name: str = "ganzoo user") ->
             raise InputError(f"{path} exists, and a key is never overwritten", "use another --dir")
     if not name.strip() or not name.isprintable() or len(name) > 64:
         raise InputError(f"the name {name!r}", "use 1 to 64 printable characters")
-    start = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=5)
-
-    def certificate(title: str, key: ec.EllipticCurvePrivateKey, by: x509.Certificate | None,
-                    by_key: ec.EllipticCurvePrivateKey) -> x509.Certificate:  # fmt: skip
-        subject = x509.Name(
-            [
-                x509.NameAttribute(NameOID.ORGANIZATION_NAME, name),
-                x509.NameAttribute(NameOID.COMMON_NAME, title),
-            ]
-        )
-        usage = dict.fromkeys(
-            ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
-             "encipher_only", "decipher_only"), False,
-        )  # fmt: skip
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(subject if by is None else by.subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(start)
-            .not_valid_after(start + datetime.timedelta(days=round(365.25 * _YEARS)))
-            .add_extension(
-                x509.BasicConstraints(ca=by is None, path_length=0 if by is None else None),
-                critical=True,
-            )
-            .add_extension(
-                x509.KeyUsage(digital_signature=by is not None, key_cert_sign=by is None,
-                              crl_sign=by is None, **usage),
-                critical=True,
-            )
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(by_key.public_key()), False
-            )
-        )  # fmt: skip
-        if by is not None:  # the use that c2pa-rs asks for, with document signing
-            purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION])
-            builder = builder.add_extension(purpose, critical=False)
-        return builder.sign(by_key, hashes.SHA256())
-
     root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    root = certificate("ganzoo root", root_key, None, root_key)
-    leaf = certificate("ganzoo", key, root, root_key)
+    root = _certificate((name, "ganzoo root"), root_key, None, root_key)
+    leaf = _certificate((name, "ganzoo"), key, root, root_key)
     pem = serialization.Encoding.PEM
     private = key.private_bytes(
         pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    with files.writable(keys.folder, keys.key):
-        if folder is None:
-            keys.folder.chmod(0o700)
+    with files.writable(keys.folder.parent, keys.key):
+        keys.folder.mkdir(mode=0o700, exist_ok=True)  # one that exists stays as it is
         with files.replacing(keys.root) as temporary:
             temporary.write_bytes(root.public_bytes(pem))
         with files.replacing(keys.chain) as temporary:
             temporary.write_bytes(leaf.public_bytes(pem) + root.public_bytes(pem))
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        with open(os.open(keys.key, flags, 0o600), "wb") as file:
-            file.write(private)
+        files.write_secret(keys.key, private)
     return keys
+
+
+def _certificate(
+    name: tuple[str, str],
+    key: ec.EllipticCurvePrivateKey,
+    issuer: x509.Certificate | None,
+    issuer_key: ec.EllipticCurvePrivateKey,
+) -> x509.Certificate:
+    """A certificate of a key, with what c2pa-rs asks of it; without an issuer, that of a root.
+    `name` is the organisation and the common name."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+    is_root = issuer is None
+    subject = x509.Name(
+        map(x509.NameAttribute, (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME), name)
+    )
+    unused = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+              "encipher_only", "decipher_only")  # fmt: skip
+    usage = x509.KeyUsage(
+        digital_signature=not is_root,
+        key_cert_sign=is_root,
+        crl_sign=is_root,
+        **dict.fromkeys(unused, False),
+    )
+    start = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=5)
+    public = key.public_key()
+    extensions: list[tuple[x509.ExtensionType, bool]] = [  # and whether it is critical
+        (x509.BasicConstraints(ca=is_root, path_length=0 if is_root else None), True),
+        (usage, True),
+        (x509.SubjectKeyIdentifier.from_public_key(public), False),
+        (x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), False),
+    ]
+    if not is_root:  # the use that goes with document signing
+        extensions.append((x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), False))
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject if issuer is None else issuer.subject)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start + datetime.timedelta(days=round(365.25 * _YEARS)))
+    )
+    for extension, critical in extensions:
+        builder = builder.add_extension(extension, critical)
+    return builder.sign(issuer_key, hashes.SHA256())
 
 
 # -- signing -------------------------------------------------------------------------------------
@@ -291,7 +296,7 @@ def _names_generator(manifest: Mapping[str, Any]) -> bool:
         if str(assertion.get("label", "")).startswith("c2pa.actions")
         for action in assertion.get("data", {}).get("actions", ())
     }
-    return not types.isdisjoint(_GENERATORS)
+    return not types.isdisjoint(marks.GENERATED)
 
 
 # -- the library ---------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ it, as the XMP standard foresees. Both are claims: whoever can write a file can 
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import mmap
@@ -29,7 +30,7 @@ import numpy as np
 
 from ganzoo import __version__
 from ganzoo.contact_sheet import fitting
-from ganzoo.errors import InputError
+from ganzoo.errors import InputError, printable
 
 TOOL = f"ganzoo {__version__}"
 SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
@@ -40,6 +41,13 @@ _RECORD_BYTES = 384  # of the record's JSON, and
 _VALUE_BYTES = 128  # of one value in it, so that the whole mark stays below 1.5 KB
 _LARGEST_PACKET = 1 << 20  # that is looked at: other programs write long ones
 _MOST_CHUNKS = 10_000  # of a PNG
+_MOST_PACKETS = 64  # of another file: a photograph may hold pictures with packets of their own
+GENERATED = (
+    "trainedAlgorithmicMedia",
+    "compositeWithTrainedAlgorithmicMedia",
+    "algorithmicMedia",
+)
+"""Of IPTC's source types those of what a generator made, or a part of it."""
 _FIRST = ("model", "weights_sha256", "plugin", "seed", "seeds", "label", "truncation", "source")
 """What a record keeps first where there is no space for all of it."""
 _CUT = {"cut": True}
@@ -149,14 +157,15 @@ class Found:
     """What stands in a file, as it stands there: nothing of it is checked.
 
     Attributes:
-        packet: the last XMP packet, be it whole or not; None where there is none.
+        packet: the XMP packet, be it whole or not; of several the last that names a generator, or
+            the last. None where there is none.
         record: the text that is to be ganzoo's record; None where there is none.
     """
 
     packet: str | None = None
     record: str | None = None
 
-    @property
+    @functools.cached_property
     def xml(self) -> ElementTree.Element | None:
         """The packet, parsed; None where there is none, it is damaged or may define entities."""
         if self.packet is None or "<!DOCTYPE" in self.packet or "<!ENTITY" in self.packet:
@@ -165,6 +174,22 @@ class Found:
             return ElementTree.fromstring(self.packet)
         except (ElementTree.ParseError, ValueError):  # half a surrogate pair is a ValueError
             return None
+
+    @functools.cached_property
+    def properties(self) -> dict[str, str]:
+        """Of those in the packet the ones that say what made the file, be they elements or
+        attributes, with or without a list: name -> text that may be printed."""
+        wanted = ("DigitalSourceType", "AISystemUsed", "CreatorTool")
+        found: dict[str, str] = {}
+        for element in () if self.xml is None else self.xml.iter():
+            name = str(element.tag).rpartition("}")[2]
+            if name in wanted:
+                values = ["".join(element.itertext()), *element.attrib.values()]
+                found[name] = next((text for value in values if (text := value.strip())), "")
+            for key, value in element.attrib.items():
+                if (name := key.rpartition("}")[2]) in wanted:
+                    found[name] = value.strip()
+        return {name: printable(value, longest=200) for name, value in found.items()}
 
     @property
     def parsed_record(self) -> dict[str, Any] | None:
@@ -188,16 +213,22 @@ def find(path: str | Path) -> Found:
             raise InputError(f"{path} is no file", "name an image")
         with open(path, "rb") as file:
             if file.read(8) == b"\x89PNG\r\n\x1a\n":
-                return _in_png(file)
-            if file.seek(0, io.SEEK_END) == 0:
-                return Found()
-            text = _scanned(file.fileno())
+                found = _in_png(file)
+            elif file.seek(0, io.SEEK_END) == 0:
+                found = Found()
+            else:
+                found = Found(_scanned(file.fileno()))
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise InputError(f"cannot read {path}: {why}", "check the path") from error
-    found = Found(text)
-    xml = found.xml
-    return found if xml is None else Found(text, xml.findtext(f".//{{{NAMESPACE}}}Record"))
+    if found.record is not None or (xml := found.xml) is None:
+        return found
+    return Found(found.packet, _record_in(xml))
+
+
+def names_generator(packet: str) -> bool:
+    """Whether a packet, be it whole or not, has a word in it that marks what a generator made."""
+    return any(word in packet for word in ("ganzoo", *GENERATED))
 
 
 def read_record(path: str | Path) -> dict[str, Any] | None:
@@ -205,40 +236,76 @@ def read_record(path: str | Path) -> dict[str, Any] | None:
     return find(path).parsed_record
 
 
+def _record_in(xml: ElementTree.Element) -> str | None:
+    """The record in a packet: an element, or an attribute, which other programs make of it."""
+    name = f"{{{NAMESPACE}}}Record"
+    for element in xml.iter():
+        if element.tag == name:
+            return element.text or ""
+        if name in element.attrib:
+            return element.attrib[name]
+    return None
+
+
 def _in_png(file: io.BufferedReader) -> Found:
-    """The text chunks of a PNG that matter, found by walking its chunks."""
+    """What the text chunks of a PNG say, found by walking its chunks."""
     texts: dict[bytes, str] = {}
     for _ in range(_MOST_CHUNKS):
         head = file.read(8)
-        length = int.from_bytes(head[:4], "big")
-        if len(head) < 8 or head[4:] == b"IEND":
+        length, kind = int.from_bytes(head[:4], "big"), head[4:]
+        if len(head) < 8 or kind == b"IEND":
             break
-        if head[4:] == b"iTXt" and length <= _LARGEST_PACKET:
-            keyword, _, rest = file.read(length).partition(b"\0")
-            if keyword in (b"ganzoo", b"XML:com.adobe.xmp"):
-                texts[keyword] = _international(rest)
-            length = 0
-        file.seek(length + 4, io.SEEK_CUR)
-    return Found(texts.get(b"XML:com.adobe.xmp"), texts.get(b"ganzoo"))
+        end = file.tell() + length + 4
+        if kind in PNG_TEXTS:
+            chunk = file.read(min(length, _LARGEST_PACKET))
+            keyword, text = png_text(kind, chunk, most=_LARGEST_PACKET)
+            if keyword in (b"ganzoo", PNG_XMP):
+                texts[keyword] = text.decode(errors="replace")
+        file.seek(end)
+    return Found(texts.get(PNG_XMP), texts.get(b"ganzoo"))
 
 
-def _international(chunk: bytes) -> str:
-    """The text of an iTXt chunk after its keyword; "" where it is damaged."""
-    compressed, data = chunk[:1] == b"\1", chunk[2:].split(b"\0", 2)[-1]
-    if compressed:
+PNG_TEXTS, PNG_XMP = (b"iTXt", b"zTXt", b"tEXt"), b"XML:com.adobe.xmp"
+
+
+def png_text(kind: bytes, chunk: bytes, *, most: int) -> tuple[bytes, bytes]:
+    """The keyword and the text of a chunk of one of the `PNG_TEXTS`, the text unpacked up to `most`
+    bytes, and b"" where it is damaged. What ImageMagick makes of a packet, hexadecimal under
+    another keyword, comes as the packet."""
+    keyword, _, text = chunk.partition(b"\0")
+    packed = kind == b"zTXt"
+    if kind == b"iTXt":
+        packed, text = text[:1] == b"\1", text[2:].split(b"\0", 2)[-1]
+    elif packed:
+        text = text[1:]
+    if packed:
         try:
-            data = zlib.decompressobj().decompress(data, _LARGEST_PACKET)
+            text = zlib.decompressobj().decompress(text, most)
         except zlib.error:
-            data = b""
-    return data.decode(errors="replace")
+            text = b""
+    if keyword != b"Raw profile type xmp":
+        return keyword, text
+    digits = re.sub(rb"[^0-9a-fA-F]", b"", text.split(b"\n", 3)[-1])
+    return PNG_XMP, bytes.fromhex(digits[: len(digits) // 2 * 2].decode())
 
 
 def _scanned(descriptor: int) -> str | None:
-    """The last XMP packet in a file, or what is left of it, found by scanning for it."""
+    """The last XMP packet in a file that names a generator, else the last, or what is left of it;
+    found by scanning."""
+    last = None
     with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as data:
-        end = data.rfind(b"</x:xmpmeta>")
-        whole = data.rfind(b"<x:xmpmeta", max(0, end - _LARGEST_PACKET), max(0, end))
-        if whole >= 0:
-            return data[whole : end + 12].decode(errors="replace")
+        end = len(data)
+        for _ in range(_MOST_PACKETS):
+            end = data.rfind(b"</x:xmpmeta>", 0, end)
+            if end < 0:
+                break
+            start = data.rfind(b"<x:xmpmeta", max(0, end - _LARGEST_PACKET), end)
+            if start >= 0:
+                packet = data[start : end + 12].decode(errors="replace")
+                if names_generator(packet):
+                    return packet
+                last = last or packet
+        if last is not None:
+            return last
         start = data.rfind(b"<x:xmpmeta")
         return None if start < 0 else data[start : start + (1 << 16)].decode(errors="replace")

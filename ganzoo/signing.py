@@ -224,9 +224,7 @@ def new_key(path: str | Path, *, passphrase: str | None = None) -> Path:
     with files.writable(path.parent, path):
         with files.replacing(public_path) as temporary:  # first: without the other it is harmless
             temporary.write_bytes(_pem(key.public_key()))
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        with open(os.open(path, flags, 0o600), "wb") as file:
-            file.write(private)
+        files.write_secret(path, private)
     return public_path
 
 

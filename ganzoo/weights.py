@@ -122,13 +122,18 @@ def read_header(path: Path, *, largest: int = LARGEST_HEADER) -> Header:
 
     try:
         header = json.loads(
-            raw, object_pairs_hook=unique, parse_int=whole, parse_float=whole, parse_constant=whole
+            raw.decode(),  # of bytes it would take UTF-16 too, and half a surrogate pair
+            object_pairs_hook=unique,
+            parse_int=whole,
+            parse_float=whole,
+            parse_constant=whole,
         )
         if not raw.startswith(b"{") or not isinstance(header, dict):
             raise fail("its header is no JSON object")
         metadata = header.pop("__metadata__", {})
         if len(metadata) > _MOST_METADATA or not all(type(v) is str for v in metadata.values()):
             raise fail("its metadata")
+        "".join([*metadata, *metadata.values()]).encode()  # half a pair may be escaped as well
         out = {}
         spans = []
         for name, entry in header.items():

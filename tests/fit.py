@@ -82,7 +82,8 @@ def measured(folder: Path) -> Path:
     weights = files.sha256(folder / "model.safetensors")
     put(folder, "metrics.json", {PROTOCOL: metric(weights)})
     put(folder, "audit.json", audit(weights))
-    files.write_text(folder / "audit.html", "<!doctype html><title>Audit</title><p>Nothing found.")
+    page = f"<!doctype html><title>Audit</title><p>Nothing found in {weights}."
+    files.write_text(folder / "audit.html", page)
     return sealed(folder)
 
 

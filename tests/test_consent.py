@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import struct
+import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -229,6 +230,13 @@ def test_a_bomb_in_a_text_is_not_unpacked_further() -> None:
     bomb = zlib.compress(bytes(64 << 20))
     data = png_with(chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + bomb))
     assert against_training(data) == ""
+
+
+def test_labels_that_each_promise_the_rest_of_the_file_take_no_time() -> None:
+    label = b"c2pa.training-mining\0" + b"\x7f\xff\xff\xffcbor" + b"ai_training"
+    started = time.monotonic()
+    assert against_training(png_with(chunk(b"caBX", label * 20_000))) == ""
+    assert time.monotonic() - started < 5  # it was minutes
 
 
 # -- data sets -------------------------------------------------------------------------------------

@@ -203,3 +203,15 @@ def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
     assert files.cache_folder() == Path("/xdg/ganzoo")
     monkeypatch.setenv("GANZOO_CACHE", "")
     assert files.cache_folder() == Path("/xdg/ganzoo")
+
+
+def test_a_secret_is_the_owners_whole_and_never_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "key.pem"
+    with pytest.raises(TypeError):  # as any error while it is written
+        files.write_secret(path, "no bytes")  # type: ignore[arg-type]
+    assert not path.exists()
+    files.write_secret(path, b"secret")
+    assert path.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(FileExistsError):
+        files.write_secret(path, b"another")
+    assert path.read_bytes() == b"secret"

@@ -23,7 +23,7 @@ from PIL import Image, PngImagePlugin
 from safetensors.torch import load_file, save_file
 
 import ganzoo
-from ganzoo import card, files, gates, hookimpl, layout, metadata, plugins, provenance
+from ganzoo import card, files, gates, hookimpl, layout, marks, metadata, plugins, provenance
 from ganzoo.errors import CheckpointError, InputError
 from ganzoo.evaluation import results
 from ganzoo.evaluation.evaluating import Result
@@ -39,7 +39,7 @@ Change = Callable[[Path], object]
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    training = {"data": {"source": "mnist", "n": 60_000}, "init": None, "energy_kwh": 0.1}
+    training = {"data": {"source": "mnist", "n": 60_000}, "init": None}
     return fit.model(tmp_path_factory.mktemp("good") / "model", training=training)
 
 
@@ -154,7 +154,59 @@ def text_chunk(folder: Path) -> None:
 def embed(folder: Path) -> None:
     """The picture of the folder, in the report of its audit."""
     picture = base64.b64encode((folder / "samples.png").read_bytes()).decode()
-    write("audit.html", f'<img src="data:image/png;base64,{picture}">')(folder)
+    page(f'<img src="data:image/png;base64,{picture}">')(folder)
+
+
+def page(html: str) -> Change:
+    """What else stands in the report of its audit."""
+
+    def change(folder: Path) -> None:
+        write("audit.html", f"{(folder / 'audit.html').read_text()}{html}")(folder)
+
+    return change
+
+
+def last_image(folder: Path) -> None:
+    """Another picture in the last place of the sheet."""
+    path = folder / "samples.png"
+    record = provenance.read_record(path)
+    assert record is not None
+    with Image.open(path) as opened:
+        pixels = np.asarray(opened).copy()
+    pixels[-60:, -60:] += 60  # a quarter of it: less than a hundredth of the whole sheet
+    provenance.save_image(pixels.reshape(*pixels.shape[:2], -1), path, record=record)
+    layout.write_sums(folder)
+
+
+def webp_by_name_png(folder: Path) -> None:
+    path = folder / "samples.png"
+    record = provenance.read_record(path)
+    assert record is not None
+    with Image.open(path) as opened:
+        pixels = np.atleast_3d(np.asarray(opened))
+    provenance.save_image(pixels, folder / "x.webp", record=record)
+    (folder / "x.webp").rename(path)
+    layout.write_sums(folder)
+
+
+def enormous(folder: Path) -> None:
+    """More pixels than anyone decodes, in a few kilobytes."""
+    path = folder / "samples.png"
+    record = provenance.read_record(path)
+    assert record is not None
+    provenance.save_image(np.zeros((9_500, 9_500, 1), np.uint8), path, record=record)
+    layout.write_sums(folder)
+
+
+def mark_as_comment(folder: Path) -> None:
+    """The words of the mark where no program looks for them."""
+    path = folder / "samples.png"
+    with Image.open(path) as opened:
+        chunks = PngImagePlugin.PngInfo()
+        chunks.add_itxt("ganzoo", opened.info["ganzoo"])
+        chunks.add_text("Comment", f"{marks.SOURCE_TYPES}trainedAlgorithmicMedia")
+        opened.save(path, pnginfo=chunks)
+    layout.write_sums(folder)
 
 
 def keep(text: str) -> Change:
@@ -220,6 +272,7 @@ MUTANTS: list[tuple[str, str, Change]] = [
     ("format", "README.md is a link", lambda folder: (
         (folder / "README.md").rename(folder.parent / "elsewhere"),
         (folder / "README.md").symlink_to(folder.parent / "elsewhere"))),
+    ("format", "audit.html is larger than 32 MiB", page(" " * (32 << 20))),
     ("hashes", "changed or damaged", flip("model.safetensors")),
     ("hashes", "changed or damaged", flip("samples.png")),
     ("hashes", "is missing", remove("audit.html", sums=False)),
@@ -258,7 +311,10 @@ MUTANTS: list[tuple[str, str, Change]] = [
     ("compatibility", "'no licence', whose terms", edit("training.json", "init", to={
         key: value for key, value in BASE.items() if key != "license"})),
     ("data", "no data set is declared", edit(CONFIG, "dataset", "name", to="")),
+    ("data", "no data set is declared", edit(CONFIG, "dataset", "name", to=" ")),
     ("data", "a place on one machine", edit(CONFIG, "dataset", "name", to="folder:faces")),
+    ("data", "a place on one machine", edit(CONFIG, "dataset", "name", to="/data/faces")),
+    ("data", "a place on one machine", edit(CONFIG, "dataset", "name", to="~/faces")),
     ("data", "without digest or commit", edit(CONFIG, "dataset", "digest", to="")),
     ("data", "by what right", edit(CONFIG, "dataset", "name", to="private")),
     ("data", "their number is not said", every(
@@ -269,6 +325,7 @@ MUTANTS: list[tuple[str, str, Change]] = [
     ("audience", "unsuited for some", edit(CONFIG, "not_for_all_audiences", to=None)),
     ("card", "'TODO' waits", keep("TODO: say more")),
     ("card", "waits to be filled in", keep("[More Information Needed]")),
+    ("card", "waits to be filled in", keep("[ your name ]")),
     ("card", "'Lorem ipsum' waits", keep("Lorem ipsum dolor")),
     ("card", "lacks the section 'Limitations'", signed("^## Limitations", "## Other")),
     ("card", "'Out of scope' has 7 characters",
@@ -292,19 +349,25 @@ MUTANTS: list[tuple[str, str, Change]] = [
     ("audit", "audit.html, the report", remove("audit.html")),
     ("audit", "shows training images",
      write("audit.html", f"<head>{layout.SHOWS_TRAINING_IMAGES.decode()}")),
+    ("audit", "audit.html is about other weights", write("audit.html", "<p>Nothing found.")),
     ("samples", "is missing", remove("samples.png")),
     ("samples", "by other weights", repicture(record={"weights_sha256": "0" * 64})),
     ("samples", "does not name the seeds", repicture(record={"seeds": [3, 1]})),
     ("samples", "not marked as generated", repicture(mark=False)),
     ("samples", "does not show the images", repicture(dim=True)),
+    ("samples", "does not show the images", last_image),
+    ("samples", "exceeds limit", enormous),
+    ("samples", "is no picture: name a PNG file", webp_by_name_png),
+    ("samples", "not marked as generated", mark_as_comment),
     ("secrets", "token or private key", edit("training.json", "note", to=TOKEN)),
     ("secrets", "token or private key", keep("-----BEGIN RSA PRIVATE KEY-----")),
     ("secrets", "token or private key", weights(lambda t: None, note=TOKEN)),
     ("secrets", "a person's folder", edit("training.json", "at", to="/home/someone/faces")),
     ("secrets", "a person's folder", edit("training.json", "at", to="C:\\Users\\someone")),
+    ("secrets", "a person's folder", edit("training.json", "at", to="c:\\users\\someone")),
     ("secrets", "a person's folder", text_chunk),
     ("secrets", "jo@firm.org", keep("Ask jo@firm.org about it.")),
-    ("secrets", "jo@firm.org", write("audit.html", "<p>jo@firm.org")),
+    ("secrets", "jo@firm.org", page("<p>jo@firm.org")),
     ("secrets", "audit.html holds the path", lambda folder: (
         text_chunk(folder), embed(folder), repicture()(folder))),
     ("secrets", "jo@firm.org", lambda folder: write("audit.json", (
@@ -358,7 +421,7 @@ GOOD: list[dict[str, Any]] = [
     {"dataset": f"hf:someone/faces@{'b' * 40}", "dataset_digest": "", "shows_people": True},
     {"dataset_credit": "Jo, jo@firm.org", "summary": "Digits, from noise: 100 % of them."},
     {"critic": True, "name": ""},
-    {"training": {"data": {"source": "folder:/home/jo/faces?crop=1", "n": 9}, "energy_kwh": 1}},
+    {"training": {"data": {"source": "folder:/home/jo/faces?crop=1", "n": 9}}},
     {"training": {"recipe": {"data": {"source": "mnist"}}, "versions": {"torch": "2.6.0"}}},
 ]  # fmt: skip
 
@@ -411,7 +474,9 @@ def test_data_that_are_not_here_are_named(
         ("audit", "TVD 0.200, by chance up to 0.020", edit("audit.json", "coverage", to={
             "classes": {"tvd": 0.2, "null": 0.02}})),
         ("metrics", "measured on 500 images", measured_on(500)),
-        ("card", "how much energy", edit("training.json", "energy_kwh", to=...)),
+        ("card", "how much energy", lambda folder: None),
+        ("data", "credits nobody for the data set 'faces'", edit(
+            CONFIG, "dataset", "name", to="faces")),
         ("card", "how to cite", lambda folder: None),
         ("compatibility", "share-alike", lambda folder: None),
         ("compatibility", "without a commit", edit("training.json", "init", to={
@@ -426,6 +491,14 @@ def test_what_is_warned_of(folder: Path, gate: str, text: str, change: Change) -
     assert text in " ".join(finding.message for finding in warned)
     notes = publish(folder, "me/mine", dry_run=True).notes
     assert {finding.message for finding in warned} <= set(notes)
+
+
+def test_energy_that_the_card_says_is_not_missed(tmp_path: Path) -> None:
+    """Be it recorded, or estimated for a run of before it was."""
+    run = {"wall_seconds": 3600, "hardware": {"device": "cpu", "threads": 2}}
+    folder = fit.model(tmp_path / "model", training=run)
+    assert "| Energy | about 20 Wh" in (folder / "README.md").read_text()
+    assert not any("energy" in finding.message for finding in gates.lint(folder).findings)
 
 
 def test_what_weights_are_warned_of(tmp_path: Path) -> None:
@@ -496,6 +569,15 @@ def test_an_override_leaves_a_trace(folder: Path) -> None:
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+def test_findings_keep_the_order_of_the_gates(folder: Path) -> None:
+    every(remove("audit.json"), edit(CONFIG, "license", to="unknown"))(folder)
+    reasons = {"audit": REASON, "metrics": REASON}
+    with gates.examined(folder, overrides=reasons, quick=True) as (_, report):
+        order = [gate.name for gate in gates.GATES]
+        found = [order.index(finding.gate) for finding in report.findings]
+    assert found == sorted(found) and len(set(found)) > 3
+
+
 def test_an_override_of_the_metrics_spares_the_time(
     folder: Path, measured_again: list[Path]
 ) -> None:
@@ -533,6 +615,14 @@ def test_a_reason_is_a_text_like_any_other(folder: Path, gate: str, reason: str)
     remove("audit.json")(folder)
     with pytest.raises(CheckpointError, match=rf"\({gate}\): "):
         publish(folder, "me/mine", dry_run=True, overrides={"audit": reason})
+
+
+def test_a_reason_overrides_no_gate_that_it_offends(folder: Path) -> None:
+    """For that would be recorded nowhere."""
+    remove("audit.json")(folder)
+    reasons = {"audit": "TODO: find a reason", "card": REASON}
+    with pytest.raises(CheckpointError, match=r"\(card\): README.md, line \d+: 'TODO' waits"):
+        publish(folder, "me/mine", dry_run=True, overrides=reasons)
 
 
 def test_a_signed_folder_cannot_tell_of_overrides(folder: Path) -> None:

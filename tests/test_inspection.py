@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import textwrap
 import zlib
 from pathlib import Path
 from typing import Any
@@ -102,6 +104,57 @@ def test_half_a_mark_of_a_png_is_broken(tmp_path: Path) -> None:
         assert (found.status, statuses(found)[layer]) == (BROKEN, BROKEN)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_a_record_that_became_an_attribute_is_read(tmp_path: Path, suffix: str) -> None:
+    """As exiv2 and Adobe's library write a packet again, in which they changed something else."""
+    record = json.dumps(RECORD).replace('"', "&quot;")
+    packet = FOREIGN.format(
+        f'xmlns:g="urn:ganzoo#" e:DigitalSourceType="{URI}trainedAlgorithmicMedia"'
+        f' g:Record="{record}">'
+    )
+    path = tmp_path / f"x{suffix}"
+    if suffix == ".png":
+        info = PngImagePlugin.PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", packet)
+        Image.fromarray(image()).save(path, pnginfo=info)
+    else:
+        Image.fromarray(image()).save(path, xmp=packet.encode())
+    found = ganzoo.inspect(path)
+    assert (found.status, found.record) == (MARKED, RECORD)
+
+
+def test_what_imagemagick_makes_of_a_packet_is_read(tmp_path: Path) -> None:
+    provenance.save_image(image(), tmp_path / "x.jpg", record=RECORD)
+    with Image.open(tmp_path / "x.jpg") as opened:
+        packet = opened.info["xmp"]
+        info = PngImagePlugin.PngInfo()
+        lines = "\n".join(textwrap.wrap(packet.hex(), 72))
+        info.add_text("Raw profile type xmp", f"\nxmp\n{len(packet):8}\n{lines}\n", zip=True)
+        opened.save(tmp_path / "x.png", pnginfo=info)
+    found = ganzoo.inspect(tmp_path / "x.png")
+    assert (found.status, found.record) == (MARKED, RECORD)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
+def test_a_packet_of_another_picture_in_the_file_hides_no_mark(tmp_path: Path, suffix: str) -> None:
+    """As behind a photograph with a gain map, which has a packet of its own."""
+    path = tmp_path / f"x{suffix}"
+    provenance.save_image(image(), path, record=RECORD)
+    other = FOREIGN.format('xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/">').encode()
+    path.write_bytes(path.read_bytes() + 3 * other)
+    found = ganzoo.inspect(path)
+    assert (found.status, found.record) == (MARKED, RECORD)
+
+
+def test_a_record_that_is_too_long_is_broken(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt("ganzoo", json.dumps({**RECORD, "note": "x" * (50 << 20)}))
+    Image.fromarray(image()).save(path, pnginfo=info)
+    found = ganzoo.inspect(path, invisible=False)
+    assert (found.status, statuses(found)["record"], found.record) == (BROKEN, BROKEN, {})
+
+
 @pytest.mark.parametrize(
     ("properties", "status"),
     [
@@ -153,6 +206,11 @@ def test_manifests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Ada, who is known here" in ganzoo.inspect(path, trust=keys.root).layers[2].detail
     with pytest.raises(InputError, match="name a certificate"):
         ganzoo.inspect(path, trust=tmp_path / "nowhere.pem")
+    root = keys.root.read_bytes()
+    for damaged in (b"", b"junk", root[:200], keys.key.read_bytes(), root.replace(b"A", b"B")):
+        (tmp_path / "damaged.pem").write_bytes(damaged)  # which says nothing of the image
+        with pytest.raises(InputError, match="holds no certificate in PEM, or a damaged one"):
+            ganzoo.inspect(path, trust=tmp_path / "damaged.pem")
     data = bytearray(path.read_bytes())
     data[data.index(b"IDAT") + 100] ^= 1
     (tmp_path / "y.png").write_bytes(data)

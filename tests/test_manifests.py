@@ -89,6 +89,12 @@ def test_where_keys_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     made = manifests.make_keys()
     assert made.folder == tmp_path / "config/ganzoo/keys"
     assert made.folder.stat().st_mode & 0o777 == 0o700
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o755)
+    monkeypatch.setenv("GANZOO_KEYS", str(shared))
+    manifests.make_keys()
+    assert shared.stat().st_mode & 0o777 == 0o755  # it is the user's, and may hold more
     manifests.Signing()
     monkeypatch.setenv("GANZOO_KEYS", str(tmp_path / "other"))
     assert manifests.keys_folder() == tmp_path / "other"

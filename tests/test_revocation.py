@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import shutil
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,7 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import ganzoo
-from ganzoo import files, layout, plugins, revocation
+from ganzoo import catalogue, curation, files, layout, plugins, registry, revocation
 from ganzoo.cli import main
 from ganzoo.errors import (
     CheckpointError,
@@ -277,6 +280,26 @@ def test_revoked_weights_are_not_even_downloaded(
     assert fetched(server) == []
 
 
+def test_a_registry_takes_no_revoked_weights(
+    folder: Path, tmp_path: Path, key: Path, place: Place, server: Hub, follow: Any
+) -> None:
+    """`registry add` and `registry check` download as any other command does."""
+    commit = push(server, folder)
+    follow(put(place, issue(tmp_path / "list.json", key)), key)
+    revocation.refresh()
+    entry = revocation.Entry(weights(folder), REASON)
+    put(place, issue(tmp_path / "list.json", key, entry, serial=2))
+    server.requests.clear()
+    with pytest.raises(RevokedError, match=REASON):
+        curation.make_entry(REPO)
+    entry_here = catalogue.ModelEntry.from_folder(folder)
+    pinned = replace(entry_here, repo=REPO, revision=commit, path=None)
+    registry.put(pinned, tmp_path / "registry.toml")
+    (checked,) = curation.check_registry(tmp_path / "registry.toml")
+    assert REASON in checked.problems[0]
+    assert fetched(server) == []
+
+
 def test_a_model_that_is_revoked_once_it_is_cached(
     folder: Path, tmp_path: Path, key: Path, place: Place, server: Hub, follow: Any
 ) -> None:
@@ -321,6 +344,34 @@ def test_a_failed_refresh_refuses_new_downloads_and_nothing_else(
     found = ganzoo.verify(folder)
     said = "not brought up to date: the revocation list cannot be had from"
     assert found.ok and said in found.revocations
+
+
+@pytest.mark.parametrize("sent", [b"HTTP/1.1 200 OK\r\nX-Wait: ", b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_an_answer_that_never_ends_is_given_up(
+    tmp_path: Path, key: Path, follow: Any, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    """Be it in the headers or in the body, a byte at a time."""
+    monkeypatch.setattr("ganzoo.revocation.fetching.LONGEST_WAIT", 1.5)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def trickle() -> None:
+            with listening.accept()[0] as connection, contextlib.suppress(OSError):
+                connection.sendall(sent)
+                while not given_up.wait(0.25):
+                    connection.sendall(b"x")
+
+        given_up = threading.Event()
+        server = threading.Thread(target=trickle, daemon=True)
+        server.start()
+        follow(f"http://127.0.0.1:{listening.getsockname()[1]}/list.json", key)
+        started = time.monotonic()
+        with pytest.raises(RevocationsError, match="it takes longer than 2 s") as caught:
+            revocation.refresh()
+        took = time.monotonic() - started
+        given_up.set()
+        server.join()
+    one_line(caught.value)
+    assert took < 6
 
 
 def test_an_hf_list_that_is_cached_is_no_fresh_one(
@@ -481,6 +532,7 @@ HASH = "a" * 64
         (b"[]", "no JSON object"),
         (b"[" * 100_000, "recursion"),
         (b"\xff\xfe{", "utf-8"),
+        ({"entries": [{"weights_sha256": HASH, "reason": "\ud800"}]}, "surrogates not allowed"),
         ({"format": 2}, "its format is 2, this ganzoo reads 1"),
         ({"serial": -1}, "serial = -1 is out of range"),
         ({"serial": True}, "wrong type"),
@@ -529,6 +581,16 @@ def test_a_list_is_made_signed_followed_and_shown(
     # another entry makes the signature one of another list, which is not to be served by mistake
     run("revocations", "add", file, "b" * 64, "--reason", "too")
     assert not (tmp_path / "list.json.sig").exists()
+
+
+@pytest.mark.parametrize(
+    ("days_ago", "age"),
+    [(0, "today's"), (-0.5, "today's"), (1.5, "1 day old"), (40, "40 days old"),
+     (-3, "dated in the future")],
+)  # fmt: skip
+def test_the_age_of_a_list(days_ago: float, age: str) -> None:
+    issued = (datetime.now(UTC) - timedelta(days=days_ago)).isoformat()
+    assert revocation.RevocationList(1, 1, issued).age == age
 
 
 def test_the_same_weights_stand_in_a_list_once(tmp_path: Path) -> None:

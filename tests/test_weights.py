@@ -110,6 +110,13 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "a zip file behind": lambda: safetensors({"a": entry()}, FOUR + b"PK\x05\x06" + bytes(18)),
     "too few bytes": lambda: safetensors({"a": entry()}, bytes(3)),
     "no UTF-8": lambda: safetensors(b'{"\xff":1}'),
+    "UTF-16": lambda: safetensors(json.dumps({"a": entry()}).encode("utf-16-le"), FOUR),
+    "half a surrogate pair": lambda: safetensors(
+        b'{"__metadata__":{"a":"\xed\xa0\x80"},"a":%b}' % text_of(entry()), FOUR
+    ),
+    "half a surrogate pair, escaped": lambda: safetensors(
+        {"__metadata__": {"a": "\ud800"}, "a": entry()}, FOUR
+    ),
 }  # fmt: skip
 
 

@@ -14,10 +14,10 @@ elsewhere, a site's robots.txt) and those that were stripped: that none is found
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from ganzoo import marks
 from ganzoo.data.images import Consent, some
 from ganzoo.data.spec import DataRequest
 from ganzoo.errors import DataError, InputError, nearest
@@ -104,15 +104,19 @@ def _in_xmp(packet: bytes) -> str:
 
 
 def _in_c2pa(manifests: bytes) -> str:
-    for label in _TRAINING_MINING.finditer(manifests):
+    at = 0
+    while label := _TRAINING_MINING.search(manifests, at):
+        at = label.end()
         # behind its label a JUMBF box has its content, in a box of its own: length, type, content
-        kind = re.compile(rb"cbor|json").search(manifests, label.end(), label.end() + 128)
-        if kind is None or kind.start() < label.end() + 4:
+        kind = re.compile(rb"cbor|json").search(manifests, at, at + 128)
+        if kind is None or kind.start() < at + 4:
             continue
         size = int.from_bytes(manifests[kind.start() - 4 : kind.start()], "big")
-        for use in _USE.finditer(manifests, kind.end(), kind.start() - 4 + size):
+        end = kind.start() - 4 + size
+        for use in _USE.finditer(manifests, kind.end(), end):
             if use[2] != b"allowed":
                 return f"{label[1].decode()}.training-mining {use[1].decode()} {use[2].decode()}"
+        at = max(at, end)  # a label within was looked at as well, and is not once more
     return ""
 
 
@@ -168,20 +172,8 @@ def _in_png(data: bytes) -> Iterator[tuple[str, bytes]]:
         size, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         if name == b"caBX":
             yield "c2pa", data[at + 8 : at + 8 + size]
-        elif name in (b"iTXt", b"zTXt", b"tEXt"):
-            keyword, _, text = data[at + 8 : at + 8 + size].partition(b"\0")
-            if keyword == b"XML:com.adobe.xmp" and name == b"iTXt":
-                packed, text = text[:1] == b"\1", text[2:].split(b"\0", 2)[-1]
-                yield "xmp", _unpacked(text) if packed else text
-            elif keyword == b"Raw profile type xmp":  # ImageMagick's: in hexadecimal
-                text = _unpacked(text[1:]) if name == b"zTXt" else text
-                digits = re.sub(rb"[^0-9a-fA-F]", b"", text.split(b"\n", 3)[-1])
-                yield "xmp", bytes.fromhex(digits[: len(digits) // 2 * 2].decode())
+        elif name in marks.PNG_TEXTS:
+            keyword, text = marks.png_text(name, data[at + 8 : at + 8 + size], most=_MOST_XMP)
+            if keyword == marks.PNG_XMP:
+                yield "xmp", text
         at += 12 + size
-
-
-def _unpacked(packed: bytes) -> bytes:
-    try:
-        return zlib.decompressobj().decompress(packed, _MOST_XMP)
-    except zlib.error:
-        return b""

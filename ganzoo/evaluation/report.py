@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ganzoo import __version__, files, layout, provenance
+from ganzoo import __version__, files, layout, marks, provenance
 from ganzoo.evaluation.auditing import Audit
 from ganzoo.evaluation.copying import SpaceResult
 from ganzoo.evaluation.support import Support
@@ -145,10 +145,11 @@ def _space(name: str, space: SpaceResult) -> Iterator[tuple[str, ...]]:
 def _suspects(found: Audit, training_images: bool) -> str:
     assert found.samples is not None and found.originals is not None
     samples, caption = _picture(found.samples), _WITHOUT
+    record = {"model": found.model, "weights_sha256": found.weights_sha256, "audit": "suspects"}
     if training_images:
+        record[marks.COMPOSITE] = "with training images"
         pairs = np.stack([samples, _picture(found.originals)], axis=1)
         samples, caption = pairs.reshape(-1, *pairs.shape[2:]), _WITH
-    record = {"model": found.model, "weights_sha256": found.weights_sha256, "audit": "suspects"}
     png = provenance.encode_grid(samples, record=record, columns=min(8, len(samples)))
     data = base64.b64encode(png).decode()
     caption = f"The {len(found.samples)} most copy-like samples{caption}"

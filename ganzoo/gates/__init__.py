@@ -185,11 +185,13 @@ def examined(
             for gate in GATES:  # the reasons are texts like any other
                 if gate.name in ("card", "secrets"):
                     findings = [finding for finding in findings if finding.gate != gate.name]
-                    findings += _asked(gate, Candidate(ready, source), overrides.get(gate.name))
+                    findings += _asked(gate, Candidate(ready, source), kept.get(gate.name))
         findings += [
             Finding(name, "warn", "the override was not needed, and is not recorded")
             for name in overrides.keys() - kept.keys()
         ]
+        order = [gate.name for gate in GATES]
+        findings.sort(key=lambda finding: order.index(finding.gate))
         yield ready, Report(source, tuple(findings), kept)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from ganzoo import checkpoint, layout, metadata, provenance
+from ganzoo import checkpoint, layout, marks, metadata
 from ganzoo.evaluation.protocol import Protocol
 from ganzoo.gates.candidate import Candidate, Warn
 from ganzoo.gates.rights import is_stated
@@ -19,7 +19,7 @@ LONG = {"Limitations": 200, "Out of scope": 200}
 FEW_IMAGES = 10_000
 
 _PLACEHOLDER = re.compile(
-    r"\[(?:more information needed|insert|your|add|fill)\b[^\]\n]{0,80}\](?!\()"
+    r"\[\s*(?:more information needed|insert|your|add|fill)\b[^\]\n]{0,80}\](?!\()"
     r"|\blorem ipsum\b|\b(?:TODO|TBD|FIXME)\b|\{\{[^}\n]{0,80}\}\}",
     re.IGNORECASE,
 )
@@ -50,7 +50,7 @@ def card(candidate: Candidate) -> Iterator[str]:
     for match in _PLACEHOLDER.finditer(text):
         line = text.count("\n", 0, match.start()) + 1
         yield f"README.md, line {line}: {match[0]!r} waits to be filled in"
-    if not any(key.startswith(("energy", "co2")) for key in _keys(candidate.training)):
+    if not re.search(r"\d (k?Wh|k?g(?: of)? CO2)\b", text):
         yield Warn("how much energy the training took is not said")
     if not re.search(r"^## Citation$|doi\.org/|arxiv\.org/", text, re.MULTILINE | re.IGNORECASE):
         yield Warn("the card does not say how to cite the model (no section Citation, no DOI)")
@@ -61,14 +61,6 @@ def _sections(text: str) -> dict[str, str]:
     text = re.sub(r"<!--.*?(-->|\Z)", "", text, flags=re.DOTALL)
     parts = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
     return {title.strip(): body.strip() for title, body in zip(parts[1::2], parts[2::2])}
-
-
-def _keys(record: Mapping[str, Any]) -> Iterator[str]:
-    """The keys of a record and of the records in it, of which there are two levels."""
-    for key, value in record.items():
-        yield key
-        if isinstance(value, dict):
-            yield from value
 
 
 # -- metrics ---------------------------------------------------------------------------------------
@@ -158,8 +150,10 @@ def audit(candidate: Candidate) -> Iterator[str]:
     page = candidate.folder / "audit.html"
     if not page.is_file():
         yield "audit.html, the report of the audit, is missing; write it with: ganzoo audit"
-    elif layout.SHOWS_TRAINING_IMAGES in page.read_bytes():
+    elif layout.SHOWS_TRAINING_IMAGES in (html := page.read_bytes()):
         yield "audit.html shows training images; write the folder's own page with: ganzoo audit"
+    elif candidate.weights.encode() not in html:
+        yield "audit.html is about other weights; write the page of these with: ganzoo audit"
     for tvd, chance in _class_shares(found.get("coverage")):
         if tvd > chance:
             yield Warn(
@@ -178,9 +172,6 @@ def _class_shares(coverage: Any) -> Iterator[tuple[float, float]]:
                 yield tvd, chance
 
 
-_MARK = b"http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-
-
 # -- samples ---------------------------------------------------------------------------------------
 
 
@@ -190,14 +181,15 @@ def samples(candidate: Candidate) -> Iterator[str]:
     if not path.is_file():
         yield "samples.png is missing; save the model anew"
         return
-    if _MARK not in path.read_bytes():
+    found = marks.find(path)
+    if found.properties.get("DigitalSourceType") != f"{marks.SOURCE_TYPES}trainedAlgorithmicMedia":
         yield "samples.png is not marked as generated; save the model anew"
         return
-    record = provenance.read_record(path) or {}
+    record = found.parsed_record or {}
     if record.get("weights_sha256") != candidate.weights:
         yield "samples.png says that it was made by other weights; save the model anew"
     elif not re.fullmatch(r"0-\d{1,4}", str(record.get("seeds"))):
         yield "samples.png does not name the seeds 0 to n, so that it cannot be made again"
     else:
         generator = checkpoint.load_generator(candidate.folder, hashes=candidate.hashes)
-        yield from checkpoint.sample_problems(candidate.folder, generator)
+        yield from checkpoint.sample_problems(candidate.folder, generator, whole=True)

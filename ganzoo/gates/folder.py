@@ -15,7 +15,7 @@ from ganzoo.errors import ConfigError, GanzooError
 from ganzoo.gates.candidate import Candidate, Warn
 
 LARGEST = 5 << 30
-"""Bytes of one file that the Hub takes without further arrangement."""
+"""Bytes of a weight file that the Hub takes without further arrangement."""
 JSON_FILES = ("training.json", "metrics.json", "audit.json")
 
 
@@ -28,8 +28,13 @@ def format(candidate: Candidate) -> Iterator[str]:
             yield f"{path.name} can run code when it is opened; only safetensors may hold weights"
         elif path.name not in layout.FILES or not path.is_file():
             yield f"{path.name} is no file of a model folder; move it out"
-        elif path.stat().st_size > LARGEST:
-            yield f"{path.name} is larger than {LARGEST >> 30} GiB"
+        elif path.stat().st_size > (largest := _largest(path.name)):
+            yield f"{path.name} is larger than {largest >> 20:,} MiB"
+
+
+def _largest(name: str) -> int:
+    """Bytes that a file may have: with more, the Hub refuses it, or whoever fetches the model."""
+    return LARGEST if name in layout.WEIGHTS.values() else layout.LARGEST_RECORD
 
 
 def hashes(candidate: Candidate) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ganzoo import card_training
 from ganzoo.gates.candidate import Candidate, Warn
 from ganzoo.gates.licences import judge
 from ganzoo.layout import ModelConfig
@@ -78,7 +79,7 @@ def _found(level: str, reason: str) -> Iterator[str]:
 def data(candidate: Candidate) -> Iterator[str]:
     """The training data are named so that others can find the same, or declared as private."""
     known = candidate.config.dataset
-    if not known.name:
+    if not known.name.strip():
         yield f"no data set is declared; {_SAY} DIR dataset=NAME, or dataset=private"
     elif known.name == PRIVATE:
         used = candidate.training.get("data")
@@ -101,6 +102,10 @@ def data(candidate: Candidate) -> Iterator[str]:
         yield (
             f"the data set {known.name!r} is named without digest or commit, so that nobody knows"
             f" which state of it; {_SAY} DIR dataset_digest=…"
+        )
+    elif not known.credit and not card_training.credit_of(card_training.data_name(known.name)):
+        yield Warn(
+            f"the card credits nobody for the data set {known.name!r}; {_SAY} DIR dataset_credit=…"
         )
 
 

@@ -26,7 +26,7 @@ _PATTERNS = {
     ),
     "the path of a person's folder": re.compile(
         r"(?<![\w.])/(?:home|Users)/[^/\s\"'<>`)]+|(?<![\w.])/root/\w|/mnt/\w/Users/\w"
-        r"|[A-Za-z]:[\\/]+(?:Users|Documents and Settings)[\\/]+\w"
+        r"|[A-Za-z]:[\\/]+(?i:Users|Documents and Settings)[\\/]+\w"
     ),
 }
 _ADDRESS = re.compile(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import time
+import queue
+import threading
 from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -89,23 +90,38 @@ def _read(path: Path) -> bytes:
 
 
 def _get(url: str) -> bytes:
-    """The body of an answer, of limited size and in limited time."""
+    """The body of an answer, in limited time: the timeout of a socket is for each of its packets,
+    and a server may send one byte after another."""
+    answers: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(_body(url))
+        except Exception as error:  # which is to be raised where it was asked
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=LONGEST_WAIT)
+    except queue.Empty:
+        raise OSError(f"it takes longer than {LONGEST_WAIT:.0f} s") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _body(url: str) -> bytes:
+    """The body of an answer, of limited size."""
     from http.client import HTTPException
     from urllib.error import HTTPError
     from urllib.request import Request, urlopen
 
     from ganzoo import __version__
 
-    until = time.monotonic() + LONGEST_WAIT
-    data = bytearray()
+    request = Request(url, headers={"User-Agent": f"ganzoo/{__version__}"})
     try:
-        with urlopen(
-            Request(url, headers={"User-Agent": f"ganzoo/{__version__}"}), timeout=LONGEST_WAIT / 3
-        ) as answer:
-            while len(data) <= layout.LARGEST_TEXT and (piece := answer.read1(1 << 16)):
-                data += piece
-                if time.monotonic() > until:
-                    raise OSError(f"it takes longer than {LONGEST_WAIT:.0f} s")
+        with urlopen(request, timeout=LONGEST_WAIT / 3) as answer:
+            data: bytes = answer.read(layout.LARGEST_TEXT + 1)
             if answer.length:  # what is still to come of what was promised
                 raise OSError("the answer was cut off, or is too large")
     except HTTPError as error:
@@ -113,7 +129,7 @@ def _get(url: str) -> bytes:
         raise OSError(f"{error.code} {error.reason}") from None
     except HTTPException as error:
         raise OSError(f"{type(error).__name__}: {error}") from error
-    return bytes(data)
+    return data
 
 
 def beside(place: str) -> str:

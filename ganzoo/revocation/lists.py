@@ -51,8 +51,10 @@ class RevocationList:
 
     @property
     def age(self) -> str:
-        """`today's`, `1 day old`, `12 days old`."""
+        """`today's`, `1 day old`, `12 days old`; or that a clock is wrong, its issuer's or ours."""
         days = (datetime.now(UTC) - datetime.fromisoformat(self.issued)).days
+        if days < -1:
+            return "dated in the future"
         return "today's" if days < 1 else f"{days} day{'s' if days > 1 else ''} old"
 
     def to_json(self) -> bytes:
@@ -71,6 +73,7 @@ def parse(data: bytes, where: str) -> RevocationList:
         document = json.loads(data.decode())  # of bytes it would take UTF-16 too
         if not isinstance(document, dict):
             raise ValueError("it holds no JSON object")
+        json.dumps(document, ensure_ascii=False).encode()  # half a surrogate pair is no text
         if document.get("format") != FORMAT:
             raise ValueError(
                 f"its format is {document.get('format')!r}, this ganzoo reads {FORMAT}"

@@ -134,6 +134,13 @@ def test_the_sheet_of_a_model_folder_is_made_again(ganzoo, model):
     assert ganzoo("reproduce", model / "samples.png").stdout.split("\t")[1] == "identical"
 
 
+@pytest.mark.parametrize("n", [1, 3])
+def test_what_python_saves_is_made_again(ganzoo, model, tmp_path, n):
+    checkpoint.load_generator(model).sample(n, seed=4, labels=1).save(tmp_path / "a.png")
+    result = ganzoo("reproduce", tmp_path / "a.png", "--model", model)
+    assert result.stdout.split("\t")[1] == "identical"
+
+
 def test_a_changed_image_differs(ganzoo, model, tmp_path):
     path = tmp_path / "a.png"
     ganzoo("generate", "tiny.shapes", "-n", 1, "-o", path)

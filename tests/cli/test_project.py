@@ -89,7 +89,7 @@ def test_how_close_it_came(ganzoo, picture, tmp_path):
     [
         (["nothing.png"], "there is no picture nothing.png"),
         (["folder"], "folder is a folder: name one picture"),
-        (["text.png"], "text.png is no picture: name a PNG, JPEG, WebP or GIF file"),
+        (["text.png"], "text.png is no picture: name a PNG or JPEG or WEBP or GIF file"),
         (["cut.png"], "cut.png cannot be decoded"),
         (["huge.png"], "huge.png cannot be decoded"),
         (["strip.png"], "a picture of 200 x 4 pixels"),

@@ -262,6 +262,8 @@ def test_only_the_auditors_page_shows_training_images(
         path = tmp_path / f"{shown}.png"
         path.write_bytes(picture)
         assert provenance.read_record(path)["weights_sha256"] == found.weights_sha256
+        # training images are none that a generator made
+        assert (b"/compositeWithTrainedAlgorithmicMedia<" in picture) == shown
         sheets[shown] = path
     assert found.samples is not None
     samples = found.samples.permute(0, 2, 3, 1).numpy()

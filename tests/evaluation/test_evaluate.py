@@ -94,6 +94,9 @@ def test_real_statistics_come_from_the_cache_and_damage_is_noticed(
     kept.write_bytes(data)
     assert evaluate(folder, repeats=1) == first
     assert files.sha256(kept)[:32] == kept.stem.rpartition("-")[2]
+    kept.write_bytes(b"no tensors, under their own hash")
+    kept.rename(kept.with_name(kept.name[:33] + files.sha256(kept)[:32] + ".safetensors"))
+    assert evaluate(folder, repeats=1) == first
 
 
 def test_the_subset_of_real_images_is_a_fixed_draw() -> None:

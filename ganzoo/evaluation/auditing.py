@@ -36,7 +36,7 @@ from ganzoo.evaluation.reading import Reading, feature_rows, read_by_classifier,
 from ganzoo.evaluation.real import subset_of
 from ganzoo.evaluation.results import training_data, update
 from ganzoo.evaluation.support import Support, support
-from ganzoo.evaluation.verdict import NEVER_EXAMINED, verdict_of
+from ganzoo.evaluation.verdict import NEVER_EXAMINED, of_other_images, verdict_of
 from ganzoo.evaluation.workers import Workers
 from ganzoo.torch_defaults import usual_defaults
 
@@ -207,11 +207,12 @@ class _Auditor:
         copying = self._copying()
         coverage, labels, quality = self._coverage()
         membership = self._membership(folder)
+        verdict, reasons = verdict_of(copying, coverage, labels, quality, membership, self.classes)
         config: layout.ModelConfig | None = self.generator.record.get("config")
         trained_on = config.dataset.digest if config else ""
         if trained_on and trained_on != self.train.digest:
             self.missing.append("the images that the model was trained on: these are others")
-        verdict, reasons = verdict_of(copying, coverage, labels, quality, membership, self.classes)
+            verdict, reasons = of_other_images(verdict, reasons)
         suspects = self._suspects(copying)
         return Audit(
             model=self.generator.name,
@@ -333,11 +334,11 @@ class _Auditor:
             near = self.space.train[self.train.labels == c]
             mine = self.space.generated[asked == c][:MOST_PER_CLASS]
             theirs = self.space.held_out[held_out == c][:MOST_PER_CLASS]
+            if min(len(mine), len(theirs)) < 2 or not len(near):
+                self.missing.append(f"quality per class: too few images of {self.classes[c]}")
+                return None
             generated.append(nearest(mine, near).distances[:, 0])
             real.append(nearest(theirs, near).distances[:, 0])
-        if min(map(len, [*generated, *real])) < 2:
-            self.missing.append("quality per class: a class has fewer than two images")
-            return None
         return class_gap(generated, real)
 
     # -- membership ------------------------------------------------------------------------------

@@ -49,3 +49,11 @@ def verdict_of(
         notes.append(membership.warning)
     verdict = "warn" if copying.verdict == "pass" and notes else copying.verdict
     return verdict, (*copying.reasons, *notes)
+
+
+def of_other_images(verdict: str, reasons: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """The verdict of an audit with other images than the training images: copies of them fail too,
+    but nothing is passed."""
+    if verdict == "fail":
+        return verdict, tuple(reasons)
+    return "unaudited", ("these are not the images that the model was trained on", *reasons)

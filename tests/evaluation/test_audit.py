@@ -120,9 +120,17 @@ def test_training_images_are_not_held_out(run: Path) -> None:
         ganzoo.audit(run, holdout=TRAIN, n=200)
 
 
-def test_other_images_than_the_models_own_are_named(run: Path) -> None:
-    found = ganzoo.audit(run, data=f"{TRAIN}&seed=3", holdout=OTHERS, n=200)
+def test_by_other_images_than_the_models_own_nothing_is_passed(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copier that is audited with its training images held out looks honest."""
+    others = f"{TRAIN}&seed=3"
+    found = audit_of(run, pixels(TRAIN), monkeypatch, data=others, holdout=TRAIN)
+    assert found.verdict == "unaudited"
+    assert found.reasons[0] == "these are not the images that the model was trained on"
     assert any("these are others" in item for item in found.not_examined)
+    found = audit_of(run, pixels(others)[:50], monkeypatch, data=others)
+    assert found.verdict == "fail"
 
 
 def test_a_missing_class_is_named_through_a_classifier(
@@ -216,6 +224,14 @@ def test_the_classes_of_a_conditional_model_are_compared(
     found = ganzoo.audit(made, n=200, features="pixels")
     assert found.labels is not None and found.quality is None
     assert any(item.startswith("quality per class") for item in found.not_examined)
+
+
+def test_more_classes_than_samples_are_no_error(run: Path, tmp_path: Path) -> None:
+    recipe = tiny.recipe("cgan", data={"source": TRAIN}, kimg=0.016)
+    made = training.train(recipe, tmp_path / "run")
+    found = ganzoo.audit(made, holdout=OTHERS, n=3, features="pixels")
+    assert found.quality is None
+    assert "quality per class: too few images of circle" in found.not_examined
 
 
 # -- what is written -------------------------------------------------------------------------------

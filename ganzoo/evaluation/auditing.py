@@ -143,6 +143,8 @@ def audit(
     """
     from ganzoo.loading import load, locate
 
+    if n < 2:
+        raise InputError(f"an audit of {n} samples", "use 100 at least, better 10,000")
     workers = Workers(device)
     if workers.world > 1:
         raise InputError("an audit runs in one process", "start it without accelerate launch")
@@ -239,7 +241,7 @@ class _Auditor:
             "seed": self.seed,
             "train": split_of(self.train.source, self.train.digest, trained_on),
             "train_digest": self.train.digest,
-            "spaces": ["pixels-v1", self.extractor.name],
+            "spaces": list(dict.fromkeys(["pixels-v1", self.extractor.name])),
             "features_sha256": self.extractor.sha256,
         }
         if self.held_out is not None:

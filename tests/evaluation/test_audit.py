@@ -120,6 +120,11 @@ def test_training_images_are_not_held_out(run: Path) -> None:
         ganzoo.audit(run, holdout=TRAIN, n=200)
 
 
+def test_an_audit_needs_samples(run: Path) -> None:
+    with pytest.raises(InputError, match="an audit of 0 samples"):
+        ganzoo.audit(run, holdout=OTHERS, n=0)
+
+
 def test_by_other_images_than_the_models_own_nothing_is_passed(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,6 +224,11 @@ def test_the_classes_of_a_conditional_model_are_compared(
     assert len(found.quality.values) == 4
     page = report.render(found)
     assert "Are all classes made equally well?" in page and "triangle" in page
+    own = f"{found.labels.classes[2][3]:.1%}"
+    right, low, high = (f"{share:.1%}" for share in found.labels.classes[2][:3])
+    row = f"<td>triangle</td><td>{own}</td><td>{right}</td><td>{low} – {high}</td>"
+    assert row in page
+    assert "<td>spaces</td><td>pixels-v1</td>" in page  # one, if both are the same
 
     monkeypatch.setattr(auditing, "other_split", lambda spec: None)
     found = ganzoo.audit(made, n=200, features="pixels")
@@ -232,6 +242,9 @@ def test_more_classes_than_samples_are_no_error(run: Path, tmp_path: Path) -> No
     found = ganzoo.audit(made, holdout=OTHERS, n=3, features="pixels")
     assert found.quality is None
     assert "quality per class: too few images of circle" in found.not_examined
+    assert found.labels is not None and np.isnan(found.labels.classes[3][0])
+    page = report.render(found)
+    assert "<td>–</td><td>–</td>" in page and "nan" not in page
 
 
 # -- what is written -------------------------------------------------------------------------------

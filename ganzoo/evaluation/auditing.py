@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,27 +81,11 @@ class Audit:
     not_examined: tuple[str, ...] = ()
     samples: Tensor | None = field(default=None, repr=False, compare=False)
     originals: Tensor | None = field(default=None, repr=False, compare=False)
-    suspects: tuple[Suspect, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As audit.json has it."""
-        found = {
-            "format": FORMAT,
-            "model": self.model,
-            "weights_sha256": self.weights_sha256,
-            "verdict": self.verdict,
-            "reasons": list(self.reasons),
-            "protocol": dict(self.protocol),
-            "copying": self.copying,
-            "coverage": self.coverage,
-            "support": self.support,
-            "labels": self.labels,
-            "quality": self.quality,
-            "membership": self.membership,
-            "classes": list(self.classes),
-            "not_examined": list(self.not_examined),
-        }
-        plain: dict[str, Any] = _plain(found)
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.repr}
+        plain: dict[str, Any] = _plain({"format": FORMAT, **found})
         for space in plain["copying"]["spaces"].values():
             del space["suspects"]  # rows of the training set; the report shows them
         return plain
@@ -230,7 +214,6 @@ class _Auditor:
             membership=membership,
             classes=self.classes,
             not_examined=(*self.missing, *NEVER_EXAMINED),
-            suspects=suspects,
             samples=self.samples[[s.generated for s in suspects]] if suspects else None,
             originals=self._originals(suspects) if suspects else None,
         )

@@ -187,7 +187,8 @@ def _coverage(found: Audit) -> Iterator[str]:
             f"<p>The shares of the classes in its samples, {corrected}, {verb} {due}"
             f" beyond chance: their distance (TVD) is {coverage.tvd:.3f}; of 100"
             f" models with the right shares, 99 show less than {coverage.null:.3f}"
-            f" (p = {coverage.p:.2g}). Classes seen: {coverage.modes} of"
+            f" (p = {coverage.p:.2g}; by a chi-square test, which sees rare classes better,"
+            f" {coverage.chi_square_p:.2g}). Classes seen: {coverage.modes} of"
             f" {len(coverage.expected)}.</p>"
         )
         yield _bars(found.classes, coverage.shares, coverage.expected)

@@ -8,13 +8,7 @@ from typing import Any
 
 import click
 
-from ganzoo.cli.output import (
-    is_main_process,
-    json_option,
-    note,
-    print_facts,
-    print_json,
-)
+from ganzoo.cli.output import is_main_process, json_option, note, print_facts, print_json
 from ganzoo.energy import as_text
 from ganzoo.errors import InputError
 

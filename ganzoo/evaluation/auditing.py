@@ -84,7 +84,7 @@ class Audit:
 
     def to_dict(self) -> dict[str, Any]:
         """As audit.json has it."""
-        found = {f.name: getattr(self, f.name) for f in fields(self) if f.repr}
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.repr}  # no images
         plain: dict[str, Any] = _plain({"format": FORMAT, **found})
         for space in plain["copying"]["spaces"].values():
             del space["suspects"]  # rows of the training set; the report shows them

@@ -26,7 +26,9 @@ class AuditFailed(GanzooError):
 @click.option("--labels", help="A classifier of your own, for groups other than the data's.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the first image (0).")
 @click.option("--device", help="cpu, cuda, …; by default a GPU where there is one.")
-@click.option("-o", "--report", type=click.Path(path_type=Path), help="The page to write.")
+@click.option(
+    "-o", "--report", type=click.Path(dir_okay=False, path_type=Path), help="The page to write."
+)
 @click.option("--no-write", is_flag=True, help="Do not write into the model's folder and card.")
 @json_option
 def audit(

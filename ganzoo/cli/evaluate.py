@@ -8,7 +8,14 @@ from typing import Any
 
 import click
 
-from ganzoo.cli.output import json_option, model_argument, note, print_json, print_rows
+from ganzoo.cli.output import (
+    is_main_process,
+    json_option,
+    model_argument,
+    note,
+    print_json,
+    print_rows,
+)
 from ganzoo.errors import CheckpointError, InputError
 
 
@@ -118,13 +125,6 @@ def keep(model: str, results: list[Any]) -> None:
 def number(value: float, std: float | None) -> str:
     """A value as it is read: four digits, and its deviation where there is one."""
     return f"{value:.4g}" if std is None else f"{value:.4g} ± {std:.2g}"
-
-
-def is_main_process() -> bool:
-    """Whether to answer: of several processes, one does."""
-    from accelerate import PartialState
-
-    return bool(PartialState().is_main_process)
 
 
 @click.command()

@@ -116,6 +116,13 @@ def as_text(value: Any) -> str:
     return printable(" ".join(str(value).split()))
 
 
+def is_main_process() -> bool:
+    """Whether to answer: of several processes, one does."""
+    from accelerate import PartialState
+
+    return bool(PartialState().is_main_process)
+
+
 def note(message: str) -> None:
     """Tell the user something that is no data: on stderr."""
     click.echo(message, err=True)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ganzoo.cli.asked import refuse_beside
-from ganzoo.cli.output import json_option, note, print_facts, print_json
+from ganzoo.cli.output import is_main_process, json_option, note, print_facts, print_json
 from ganzoo.energy import as_text
 from ganzoo.errors import InputError
 
@@ -120,13 +120,6 @@ def train(
         from ganzoo.loading import as_argument
 
         note(f"try: ganzoo generate {as_argument(out)} -n 64 -o grid.png")
-
-
-def is_main_process() -> bool:
-    """Whether to answer: of several processes, one does."""
-    from accelerate import PartialState
-
-    return bool(PartialState().is_main_process)
 
 
 def readable(report: dict[str, Any]) -> dict[str, Any]:

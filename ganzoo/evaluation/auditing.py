@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ from ganzoo.evaluation.reading import Reading, feature_rows, read_by_classifier,
 from ganzoo.evaluation.real import subset_of
 from ganzoo.evaluation.results import training_data, update
 from ganzoo.evaluation.support import Support, support
-from ganzoo.evaluation.verdict import NEVER_EXAMINED, verdict_of
+from ganzoo.evaluation.verdict import NEVER_EXAMINED, of_other_images, verdict_of
 from ganzoo.evaluation.workers import Workers
 from ganzoo.torch_defaults import usual_defaults
 
@@ -81,27 +81,11 @@ class Audit:
     not_examined: tuple[str, ...] = ()
     samples: Tensor | None = field(default=None, repr=False, compare=False)
     originals: Tensor | None = field(default=None, repr=False, compare=False)
-    suspects: tuple[Suspect, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As audit.json has it."""
-        found = {
-            "format": FORMAT,
-            "model": self.model,
-            "weights_sha256": self.weights_sha256,
-            "verdict": self.verdict,
-            "reasons": list(self.reasons),
-            "protocol": dict(self.protocol),
-            "copying": self.copying,
-            "coverage": self.coverage,
-            "support": self.support,
-            "labels": self.labels,
-            "quality": self.quality,
-            "membership": self.membership,
-            "classes": list(self.classes),
-            "not_examined": list(self.not_examined),
-        }
-        plain: dict[str, Any] = _plain(found)
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.repr}  # no images
+        plain: dict[str, Any] = _plain({"format": FORMAT, **found})
         for space in plain["copying"]["spaces"].values():
             del space["suspects"]  # rows of the training set; the report shows them
         return plain
@@ -143,6 +127,8 @@ def audit(
     """
     from ganzoo.loading import load, locate
 
+    if n < 2:
+        raise InputError(f"an audit of {n} samples", "use 100 at least, better 10,000")
     workers = Workers(device)
     if workers.world > 1:
         raise InputError("an audit runs in one process", "start it without accelerate launch")
@@ -207,11 +193,12 @@ class _Auditor:
         copying = self._copying()
         coverage, labels, quality = self._coverage()
         membership = self._membership(folder)
+        verdict, reasons = verdict_of(copying, coverage, labels, quality, membership, self.classes)
         config: layout.ModelConfig | None = self.generator.record.get("config")
         trained_on = config.dataset.digest if config else ""
         if trained_on and trained_on != self.train.digest:
             self.missing.append("the images that the model was trained on: these are others")
-        verdict, reasons = verdict_of(copying, coverage, labels, quality, membership, self.classes)
+            verdict, reasons = of_other_images(verdict, reasons)
         suspects = self._suspects(copying)
         return Audit(
             model=self.generator.name,
@@ -227,7 +214,6 @@ class _Auditor:
             membership=membership,
             classes=self.classes,
             not_examined=(*self.missing, *NEVER_EXAMINED),
-            suspects=suspects,
             samples=self.samples[[s.generated for s in suspects]] if suspects else None,
             originals=self._originals(suspects) if suspects else None,
         )
@@ -238,7 +224,7 @@ class _Auditor:
             "seed": self.seed,
             "train": split_of(self.train.source, self.train.digest, trained_on),
             "train_digest": self.train.digest,
-            "spaces": ["pixels-v1", self.extractor.name],
+            "spaces": list(dict.fromkeys(["pixels-v1", self.extractor.name])),
             "features_sha256": self.extractor.sha256,
         }
         if self.held_out is not None:
@@ -333,11 +319,11 @@ class _Auditor:
             near = self.space.train[self.train.labels == c]
             mine = self.space.generated[asked == c][:MOST_PER_CLASS]
             theirs = self.space.held_out[held_out == c][:MOST_PER_CLASS]
+            if min(len(mine), len(theirs)) < 2 or not len(near):
+                self.missing.append(f"quality per class: too few images of {self.classes[c]}")
+                return None
             generated.append(nearest(mine, near).distances[:, 0])
             real.append(nearest(theirs, near).distances[:, 0])
-        if min(map(len, [*generated, *real])) < 2:
-            self.missing.append("quality per class: a class has fewer than two images")
-            return None
         return class_gap(generated, real)
 
     # -- membership ------------------------------------------------------------------------------

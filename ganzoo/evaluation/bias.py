@@ -56,8 +56,9 @@ class ClassShares:
 
     @property
     def biased(self) -> bool:
-        """Whether the shares differ by more than chance and the classifier explain."""
-        return self.p < SIGNIFICANCE
+        """Whether the shares differ by more than chance and the classifier explain: by the TVD,
+        or by the chi-square, which sees a rare class go."""
+        return min(self.p, self.chi_square_p) < SIGNIFICANCE / 2
 
 
 @dataclass(frozen=True)

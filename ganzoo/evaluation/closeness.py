@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +63,7 @@ def _spacing(pool: np.ndarray, n: int, visited: np.ndarray, radius: float) -> np
 def distinct(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The rows without exact duplicates, and which rows they are."""
     rows = np.ascontiguousarray(features)
-    first = {row.tobytes(): i for i, row in reversed(list(enumerate(rows)))}
+    first = {hashlib.sha256(rows[i]).digest(): i for i in reversed(range(len(rows)))}
     kept = np.sort(np.fromiter(first.values(), dtype=np.int64))
     return (features if len(kept) == len(features) else features[kept]), kept
 

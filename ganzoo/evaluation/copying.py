@@ -15,17 +15,16 @@ variance; z* = C_T / sqrt(sum of squared weights) has. It finds diffuse overfitt
 copy, all are drawn towards the training images.
 
 *Control.* Both tests also answer to a generator that is only smoother or less diverse than the
-data: it is nearer to every real image. (Gaussian features in 64 dimensions, generator of 0.95 the
-spread: 1.8 % flagged at 1 %, z* = -28.) So a half of P is put in the place of T and the other half
-compared with Q, both ways. A copier is near to T and not to P; a smooth generator to both. An
-alarm fails only if the flagged share's lower bound is over twice alpha and twice the control's
-share, or the nearness 0.05 beyond the control's: halves are smaller than T, and held-out images
-may differ a little from the training images (MNIST's are of other writers). Otherwise it warns.
+data, and so nearer to every real image (of 0.95 the spread, in 64 normal features: 1.8 % flagged at
+1 %, z* = -28). So a half of P is put in the place of T and the other half compared with Q, both
+ways: a copier is near to T, a smooth generator to both. An alarm fails only if the flagged share's
+lower bound is over twice alpha and twice the control's share, or the nearness 0.05 beyond the
+control's; otherwise it warns. The margins are there because halves are smaller than T, and held-out
+images differ a little from training images (MNIST's are of other writers).
 
-Thresholds: z* < -3.7 has a chance of 1.1e-4 of an honest model, and p < 1e-6 for each level next to
-none. 1e-4 would do if P were of T's distribution; it never quite is: MNIST's honest samples, of
-other writers than P's, failed in 2 of 200 audits. Of 1 % copies at 5,000, p is about 1e-9. See
-`scripts/audit_power.py`.
+Thresholds: an honest model has z* < -3.7 with a chance of 1.1e-4, and p < 1e-6 next to never. 1e-4
+would do if P were of T's distribution, but MNIST's honest samples, of other writers than P's, fail
+it in 2 of 200 audits. Of 1 % copies at 5,000, p is about 1e-9. See `scripts/audit_power.py`.
 
 Samples that repeat each other (nearly: within 5 % of the usual distance between P and T) are one
 observation, so that a collapsed generator is not accused for where its one image happens to be;
@@ -37,7 +36,7 @@ What it cannot see: copies up to a change that both feature spaces find large (a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -59,8 +58,6 @@ LEAST = 100  # and without which nothing is said
 CELLS = 8
 DUPLICATE = 0.05  # of the median distance between P and T: within it, two are one image
 SOME = 0.01  # a share of images that is worth a word
-
-Verdict = Literal["pass", "warn", "fail", "unaudited"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +84,6 @@ class Suspect:
     generated: int
     train: int
     flipped: bool
-    distance: float
     ratio: float
 
 
@@ -183,8 +179,8 @@ class SpaceResult:
 
     @property
     def copying(self) -> bool:
-        tests = [self.nearness.copying, *(rate.copying for rate in self.rates)]
-        return self.reproducing or any(tests)
+        alarms = (self.nearness.copying, *(rate.copying for rate in self.rates))
+        return self.reproducing or any(alarms)
 
     @property
     def reproducing(self) -> bool:
@@ -197,7 +193,7 @@ class SpaceResult:
 class CopyingAudit:
     """The verdict, why in words, and each space's result (none if unaudited)."""
 
-    verdict: Verdict
+    verdict: Literal["pass", "warn", "fail", "unaudited"]
     reasons: tuple[str, ...]
     spaces: Mapping[str, SpaceResult]
 
@@ -223,10 +219,12 @@ def audit_copying(
         raise InputError("no features to audit", "give those of two extractors")
     for name, space in spaces.items():
         if space.held_out is None:
-            return _unaudited("no held-out images: copying cannot be told from learning")
+            reason = "no held-out images: copying cannot be told from learning"
+            return CopyingAudit("unaudited", (reason,), {})
         for kind, array in (("held-out", space.held_out), ("generated", space.generated)):
             if len(array) < LEAST:
-                return _unaudited(f"{len(array)} {kind} images in {name}: at least {LEAST}")
+                reason = f"{len(array)} {kind} images in {name}: at least {LEAST}"
+                return CopyingAudit("unaudited", (reason,), {})
     results = {name: _audit_space(space, seed, suspects) for name, space in spaces.items()}
     reasons = [why for name, result in results.items() for why in _failures(name, result)]
     if reasons:
@@ -244,58 +242,43 @@ def audit_copying(
     return CopyingAudit("pass", (reason,), results)
 
 
-def _unaudited(reason: str) -> CopyingAudit:
-    return CopyingAudit("unaudited", (reason,), {})
-
-
-def _failures(name: str, result: SpaceResult) -> list[str]:
-    different = "different " if result.repeated else ""
-    found = [
-        f"{name}: {rate.share:.2%} of {different}samples ({rate.lower:.2%} to {rate.upper:.2%}) "
-        f"are closer to a training image than {1 - rate.alpha:.1%} of held-out images are "
-        f"(p {_small(rate.p)}), "
-        f"near {rate.sources} different training images; {rate.control:.2%} by the control"
-        for rate in result.rates
-        if rate.copying
-    ][:1]
+def _failures(name: str, result: SpaceResult) -> Iterator[str]:
     if result.reproducing:
-        found.insert(0, f"{name}: {result.copies} samples are training images")
-    if (near := result.nearness).copying:
-        found.append(
-            f"{name}: samples lie nearer to training images than held-out images do "
-            f"(z* = {near.z:.1f}, AUC {near.auc:.2f}; {near.control:.2f} by the control): overfit"
+        yield f"{name}: {result.copies} samples are training images"
+    if rate := next((rate for rate in result.rates if rate.copying), None):
+        different = "different " if result.repeated else ""
+        p = f"= {rate.p:.0e}" if rate.p > 1e-99 else "< 1e-99"
+        yield (
+            f"{name}: {rate.share:.2%} of {different}samples ({rate.lower:.2%} to {rate.upper:.2%})"
+            f" are closer to a training image than {1 - rate.alpha:.1%} of held-out images are"
+            f" (p {p}), near {rate.sources} different training images; {rate.control:.2%} by the"
+            " control"
         )
-    return found
+    if (near := result.nearness).copying:
+        yield (
+            f"{name}: samples lie nearer to training images than held-out images do"
+            f" (z* = {near.z:.1f}, AUC {near.auc:.2f}; {near.control:.2f} by the control): overfit"
+        )
 
 
-def _small(p: float) -> str:
-    return f"= {p:.0e}" if p > 1e-99 else "< 1e-99"
-
-
-def _warnings(name: str, result: SpaceResult) -> list[str]:
-    found = []
+def _warnings(name: str, result: SpaceResult) -> Iterator[str]:
     if result.nearness.alarm or any(rate.alarm for rate in result.rates):
         rate = min(result.rates, key=lambda rate: rate.p)
-        found.append(
-            f"{name}: samples lie near to training images (z* = {result.nearness.z:.1f}, "
-            f"{rate.share:.2%} flagged of {rate.alpha:.1%}), and about as near to held-out images: "
-            "less diverse or smoother than the data, no sign of copying"
+        yield (
+            f"{name}: samples lie near to training images (z* = {result.nearness.z:.1f},"
+            f" {rate.share:.2%} flagged of {rate.alpha:.1%}), and about as near to held-out images:"
+            " less diverse or smoother than the data, no sign of copying"
         )
     samples = result.generated + result.repeated
     for kind, number in (("held-out", result.held_out), ("generated", samples)):
         if number < ENOUGH:
-            found.append(
-                f"{name}: {number} {kind} images, fewer than {ENOUGH}: few copies stay unseen"
-            )
+            yield f"{name}: {number} {kind} images, fewer than {ENOUGH}: few copies stay unseen"
     if result.repeated > SOME * samples:
-        found.append(f"{name}: {result.repeated} of {samples} samples repeat others: collapsed")
+        yield f"{name}: {result.repeated} of {samples} samples repeat others: collapsed"
     if result.leaked > SOME * result.held_out:
-        found.append(f"{name}: {result.leaked} held-out images are in the training set; left out")
-    if result.nearness.covered < 0.5:
-        found.append(
-            f"{name}: samples reach cells with {result.nearness.covered:.0%} of the data only"
-        )
-    return found
+        yield f"{name}: {result.leaked} held-out images are in the training set; left out"
+    if (covered := result.nearness.covered) < 0.5:
+        yield f"{name}: samples reach cells with {covered:.0%} of the data only"
 
 
 def _audit_space(space: Space, seed: int, suspects: int) -> SpaceResult:
@@ -305,14 +288,14 @@ def _audit_space(space: Space, seed: int, suspects: int) -> SpaceResult:
     pool = train
     if space.train_flipped is not None:
         flipped = as_features(space.train_flipped)
-        if flipped.shape != (len(as_features(space.train)), train.shape[1]):
+        if flipped.shape != (len(space.train), train.shape[1]):
             raise InputError("the mirrored features are not those of the training images")
         pool = np.concatenate([train, flipped[kept]])
 
     near = nearest(held_out, pool)
     radius = DUPLICATE * float(np.median(near.distances))
     fresh = near.distances[:, 0] > radius
-    leaked = int((~fresh).sum())
+    leaked = len(fresh) - int(fresh.sum())
     held_out, near = held_out[fresh], near.of(fresh)
     if len(held_out) < LEAST:
         raise InputError(
@@ -328,22 +311,8 @@ def _audit_space(space: Space, seed: int, suspects: int) -> SpaceResult:
     normal, tested = closeness(pool, len(train), radius, near, near_q)
     cells = centres(train, max(1, min(CELLS, len(train) // 10)), seed=seed)
     cell_p, cell_q = (nearest(x, cells).indices[:, 0] for x in (held_out, generated))
-    z, c_t, auc, used, covered = c_t_test(normal.distance, cell_p, tested.distance, cell_q)
-
-    control_flagged = dict.fromkeys(LEVELS, 0.0)
-    control_auc = 0.0
-    order = np.random.default_rng(seed).permutation(len(held_out))
-    half = min(len(held_out) // 2, len(train))
-    for reference, other in ((order[:half], order[half:]), (order[-half:], order[:-half])):
-        pool = held_out[reference]
-        b, q = closeness(
-            pool, half, radius, nearest(held_out[other], pool), nearest(generated, pool)
-        )
-        for alpha in LEVELS:
-            control_flagged[alpha] += float((q.ratio < _threshold(b.ratio, alpha)[1]).sum()) / 2
-        control_auc += c_t_test(b.distance, cell_p[other], q.distance, cell_q)[2] / 2
-
-    rates = tuple(_rate(alpha, normal, tested, control_flagged[alpha]) for alpha in LEVELS)
+    flagged, control = _control(held_out, cell_p, generated, cell_q, radius, len(train), seed)
+    nearness = c_t_test(normal.distance, cell_p, tested.distance, cell_q)
     return SpaceResult(
         train=len(train),
         held_out=len(held_out),
@@ -352,10 +321,35 @@ def _audit_space(space: Space, seed: int, suspects: int) -> SpaceResult:
         leaked=leaked,
         repeated=int(repeated.sum()),
         copies=copies,
-        rates=rates,
-        nearness=Nearness(z, c_t, auc, used, covered, control_auc),
+        rates=tuple(_rate(alpha, normal, tested, flagged[alpha]) for alpha in LEVELS),
+        nearness=Nearness(*nearness, control),
         suspects=_suspects(tested, sampled, kept, suspects),
     )
+
+
+def _control(
+    p: np.ndarray,
+    cell_p: np.ndarray,
+    q: np.ndarray,
+    cell_q: np.ndarray,
+    radius: float,
+    n: int,
+    seed: int,
+) -> tuple[dict[float, float], float]:
+    """The samples flagged at each level, and the AUC, with a half of P (n images at most) in the
+    place of T: the means over both halves."""
+    flagged, auc = dict.fromkeys(LEVELS, 0.0), 0.0
+    order = np.random.default_rng(seed).permutation(len(p))
+    half = min(len(p) // 2, n)
+    for reference, other in ((order[:half], order[half:]), (order[-half:], order[:-half])):
+        pool = p[reference]
+        near, near_q = nearest(p[other], pool), nearest(q, pool)
+        normal, tested = closeness(pool, half, radius, near, near_q)
+        for alpha in LEVELS:
+            hit = tested.ratio < _threshold(normal.ratio, alpha)[1]
+            flagged[alpha] += float(hit.sum()) / 2
+        auc += c_t_test(normal.distance, cell_p[other], tested.distance, cell_q)[2] / 2
+    return flagged, auc
 
 
 def _threshold(ratios: np.ndarray, alpha: float) -> tuple[int, float]:
@@ -392,7 +386,6 @@ def _suspects(
             generated=int(sampled[i]),
             train=int(kept[tested.index[i]]),
             flipped=bool(tested.flipped[i]),
-            distance=float(tested.distance[i]),
             ratio=float(tested.ratio[i]),
         )
         for i in order[np.sort(first)][:number]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics as means
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,8 @@ from torch import Tensor
 
 from ganzoo import rng
 from ganzoo.errors import InputError, nearest
+from ganzoo.evaluation.extractors import Outputs
 from ganzoo.evaluation.features import (
-    Crop,
     OpenExtractor,
     cropped,
     default_extractor,
@@ -167,7 +167,6 @@ def measure(
     _check(metrics, n, repeats, seed)
     options = generator.check_options(options)
     check_measurable(metrics, extractor, data)
-    crop = data.content_crop
     with torch.inference_mode():
         real = real_statistics(
             data,
@@ -176,13 +175,13 @@ def measure(
             progress=progress,
             workers=workers,
         )
-        rounds = [
-            _round(
-                generator, extractor, real, metrics, range(start, start + n), crop, workers,
-                f"Repeat {number + 1} of {repeats}" if progress else "", options,
-            )
-            for number, start in enumerate(range(seed, seed + n * repeats, n))
-        ]  # fmt: skip
+        share, rounds = workers.share(np.arange(n)), []
+        for number in range(repeats):
+            bar = f"Repeat {number + 1} of {repeats}" if progress else ""
+            seeds = (seed + number * n + share).tolist()
+            images = generated_images(generator, seeds, progress=bar, **options)
+            features = features_of(images, extractor, crop=data.content_crop)
+            rounds.append(_round(features, share, real, set(metrics), workers))
     protocol = Protocol(
         metric="fid",
         features=extractor.name,
@@ -227,23 +226,17 @@ def check_measurable(metrics: Sequence[str], extractor: OpenExtractor, data: Ima
 
 
 def _round(
-    generator: Generator,
-    extractor: OpenExtractor,
+    batches: Iterable[Outputs],
+    share: np.ndarray,
     real: RealStatistics,
-    wanted: Sequence[str],
-    seeds: range,
-    crop: Crop,
+    wanted: set[str],
     workers: Workers,
-    progress: str,
-    options: Mapping[str, Any],
 ) -> dict[str, Estimate]:
-    """One measurement of each metric: by all processes together."""
-    share = workers.share(np.arange(len(seeds)))
-    mine = [seeds[k] for k in share]
-    images = generated_images(generator, mine, progress=progress, **options)
+    """One measurement of each metric, by all processes together: `batches` are of the generated
+    images that are this one's share."""
     moments, rows, logits = Moments(), [], []
-    single = set(wanted) - {"fid", "inception-score"}
-    for outputs in features_of(images, extractor, crop=crop):
+    single = wanted - {"fid", "inception-score"}
+    for outputs in batches:
         moments.add(outputs.features)
         if single:
             rows.append(outputs.features)

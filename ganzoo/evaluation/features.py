@@ -58,6 +58,12 @@ class OpenExtractor:
                 f"the extractor {self.name} made {shape} of {len(images)} images",
                 "its author must return features (N, F)",
             )
+        for values in (found.features, found.logits):
+            if values is not None and not values.isfinite().all():
+                raise PluginError(
+                    f"the extractor {self.name} made NaN or infinity of an image",
+                    "its author must return finite features and logits",
+                )
         logits = found.logits
         return Outputs(found.features.float(), None if logits is None else logits.float())
 

@@ -192,20 +192,22 @@ def manifold(fake: Array, real: Array, *, k_recall: int = 3, k_coverage: int = 5
     Each real (fake) image is the centre of a ball that reaches to its k-th nearest neighbour among
     the real (fake) ones. Precision: the share of fakes in some real ball; recall: of reals in some
     fake ball. Density: in how many real balls a fake lies, over k; coverage: the share of real
-    balls with a fake in them.
+    balls with a fake in them. What lies on a ball's edge, as copies of neighbours do, is inside.
     """
     x, y = _float64(fake), _float64(real)
     if min(len(x), len(y)) <= max(k_recall, k_coverage):
         raise InputError(
             f"{min(len(x), len(y))} images have no {k_coverage} neighbours", "use more images"
         )
+    centre = y.mean(dim=0)  # smaller norms round less
+    x, y = x - centre, y - centre
     real_balls, coverage_balls = _radii(y, (k_recall, k_coverage))
     (fake_balls,) = _radii(x, (k_recall,))
     precise = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     recalled = torch.zeros(len(y), dtype=torch.bool, device=x.device)
     covered, within = recalled.clone(), 0
     for rows in _slices(x, y):
-        distances = _squared_distances(x[rows], y)  # (rows, reals)
+        distances = _squared_distances(x[rows], y, lower_bound=True)  # (rows, reals)
         precise[rows] = (distances <= real_balls).any(dim=1)
         recalled |= (distances <= fake_balls[rows, None]).any(dim=0)
         inside = distances <= coverage_balls
@@ -231,9 +233,12 @@ def _radii(x: Tensor, ks: tuple[int, ...]) -> list[Tensor]:
     return [nearest[:, k - 1] for k in ks]
 
 
-def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
+def _squared_distances(a: Tensor, b: Tensor, *, lower_bound: bool = False) -> Tensor:
+    """The lower bound is less by the rounding of two, so that what lies on an edge is inside."""
     squares = (a**2).sum(dim=1)[:, None] + (b**2).sum(dim=1)
-    return torch.addmm(squares, a, b.T, alpha=-2).clamp_min_(0)
+    if lower_bound:
+        squares *= 1 - 2 * (a.shape[1] + 8) * torch.finfo(a.dtype).eps
+    return torch.addmm(squares, a, b.T, alpha=-2)
 
 
 # -- classes ---------------------------------------------------------------------------------------

@@ -95,10 +95,11 @@ def _key(data: ImageData, extractor: OpenExtractor, subset: int) -> str:
 
 def _recall(key: str) -> RealStatistics | None:
     """What the cache has, if it is undamaged: a file's name ends with its own hash."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     for path in sorted(files.cache_folder("statistics").glob(f"{key}-*.safetensors")):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, SafetensorError, KeyError):
             if files.sha256(path)[:32] == path.stem.rpartition("-")[2]:
                 return _from_tensors(load_file(path))
             path.unlink()

@@ -28,7 +28,6 @@ MEANINGS = {
     "unaudited": "Copying could not be examined. That is no pass.",
 }
 
-_NUMBER = ' class="n"'
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c1e21; --paper: #fff; --soft: #667; --line: #d8dbe0;
   --pass: #1a7f37; --warn: #9a6700; --fail: #c62828; --unaudited: #5b6270; --bar: #4472c4; }
@@ -40,11 +39,13 @@ body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
 h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
 .verdict { border-left: .5rem solid var(--mark); padding: .6rem 1rem; margin: 1.2rem 0; }
 .verdict b { color: var(--mark); font-size: 1.3rem; text-transform: uppercase; }
-table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums; }
-th, td { border-bottom: 1px solid var(--line); padding: .25rem .8rem .25rem 0; text-align: left; }
-td.n { text-align: right; }
+table { display: block; overflow-x: auto; border-collapse: collapse; margin: .8rem 0;
+  font-variant-numeric: tabular-nums; }
+th, td { border-bottom: 1px solid var(--line); padding: .25rem .8rem .25rem 0; text-align: right; }
+th:first-child, td:first-child, .words td { text-align: left; }
+.words td { overflow-wrap: anywhere; } .words td:first-child { white-space: nowrap; }
 figure { margin: 1rem 0; } figcaption, .soft { color: var(--soft); font-size: .9rem; }
-img { image-rendering: pixelated; max-width: 100%; } code { overflow-wrap: anywhere; }
+img { image-rendering: pixelated; } img, svg { max-width: 100%; } code { overflow-wrap: anywhere; }
 svg text { fill: var(--ink); font-size: 12px; } svg .soft { fill: var(--soft); }
 """
 
@@ -152,10 +153,9 @@ def _suspects(found: Audit, training_images: bool) -> str:
         samples, caption = pairs.reshape(-1, *pairs.shape[2:]), _WITH
     png = provenance.encode_grid(samples, record=record, columns=min(8, len(samples)))
     data = base64.b64encode(png).decode()
-    caption = f"The {len(found.samples)} most copy-like samples{caption}"
     return (
         f'<figure><img alt="The most copy-like samples" src="data:image/png;base64,{data}">'
-        f"<figcaption>{caption}</figcaption></figure>"
+        f"<figcaption>The most copy-like samples{caption}</figcaption></figure>"
     )
 
 
@@ -188,7 +188,8 @@ def _coverage(found: Audit) -> Iterator[str]:
             f"<p>The shares of the classes in its samples, {corrected}, {verb} {due}"
             f" beyond chance: their distance (TVD) is {coverage.tvd:.3f}; of 100"
             f" models with the right shares, 99 show less than {coverage.null:.3f}"
-            f" (p = {coverage.p:.2g}). Classes seen: {coverage.modes} of"
+            f" (p = {coverage.p:.2g}; by a chi-square test, which sees rare classes better,"
+            f" {coverage.chi_square_p:.2g}). Classes seen: {coverage.modes} of"
             f" {len(coverage.expected)}.</p>"
         )
         yield _bars(found.classes, coverage.shares, coverage.expected)
@@ -201,18 +202,21 @@ def _support(s: Support) -> str:
         f"Among {s.samples:,} samples, {s.collisions:,} pairs are as close as the two most alike"
         " held-out images. By the birthday paradox, that is what a generator shows of "
     )
-    if s.collisions:
-        return f"{text}about {s.estimate:,.0f} different images (95 %: {_between(s)})."
-    return f"{text}at least {s.lower:,.0f} different images (95 %)."
+    lower = _about(s.lower)
+    if not s.collisions:
+        return f"{text}at least {lower} different images (95 %)."
+    between = f"{lower} to {_about(s.upper)}" if np.isfinite(s.upper) else f"from {lower}"
+    return f"{text}about {_about(s.estimate)} different images (95 %: {between})."
 
 
-def _between(s: Support) -> str:
-    return f"{s.lower:,.0f} to {s.upper:,.0f}" if np.isfinite(s.upper) else f"from {s.lower:,.0f}"
+def _about(number: float) -> str:
+    """Three digits of a number that may have many."""
+    return f"{float(f'{number:.3g}'):,.0f}"
 
 
 def _bars(names: Sequence[str], shares: Sequence[float], expected: Sequence[float]) -> str:
     """A bar for each class, with a line where the training set's share is."""
-    row, left, width = 22, 130, 420
+    row, left, width = 22, 110, 250
     most = max([*shares, *expected]) or 1
     parts = []
     for k, (name, share, wanted) in enumerate(zip(names, shares, expected, strict=True)):
@@ -226,7 +230,7 @@ def _bars(names: Sequence[str], shares: Sequence[float], expected: Sequence[floa
         )
     height = row * len(names) + 4
     return (
-        f'<figure><svg viewBox="0 0 620 {height}" width="620" role="img"'
+        f'<figure><svg viewBox="0 0 420 {height}" width="420" role="img"'
         f' aria-label="Shares of classes">{"".join(parts)}</svg><figcaption>Bars: samples. Lines:'
         " what they are compared with.</figcaption></figure>"
     )
@@ -244,7 +248,7 @@ def _quality(found: Audit) -> Iterator[str]:
             f" {labels.classifier:.1%} are.</p>"
         )
         rows = [
-            (str(name), f"{own:.1%}", f"{accuracy:.1%}", f"{low:.1%} – {high:.1%}")
+            (str(name), f"{own:.1%}", *_share(accuracy, low, high))
             for name, (accuracy, low, high, own) in zip(found.classes, labels.classes, strict=True)
         ]
         yield _table(("Class", "Real images", "Samples", "Interval"), rows)
@@ -258,6 +262,11 @@ def _quality(found: Audit) -> Iterator[str]:
             f" is {gap.gap:.3f} ({gap.lower:.3f} to {gap.upper:.3f}), {verdict} equal classes may"
             " show.</p>"
         )
+
+
+def _share(share: float, low: float, high: float) -> tuple[str, str]:
+    """A share and its interval; no numbers of a class that was never asked for."""
+    return ("–", "–") if np.isnan(share) else (f"{share:.1%}", f"{low:.1%} – {high:.1%}")
 
 
 def _membership(found: Audit) -> Iterator[str]:
@@ -285,7 +294,7 @@ def _not_examined(found: Audit) -> Iterator[str]:
 
 def _protocol(found: Audit, training_images: bool) -> Iterator[str]:
     yield "<h2>Protocol</h2>"
-    yield _table(("", ""), [(key, _value(value)) for key, value in found.protocol.items()])
+    yield _table((), [(key, _value(value)) for key, value in found.protocol.items()])
     said = f"Made by ganzoo {__version__}."
     if training_images:
         said += " The page shows training images: mind their licence, and the people in them."
@@ -301,14 +310,10 @@ def _sentence(reasons: Sequence[str]) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; with a head, its numbers are right-aligned."""
-
-    def cell(text: str) -> str:
-        number = any(head) and (text[:1].isdigit() or text[:1] == "-")
-        return f"<td{_NUMBER * number}>{escape(text)}</td>"
-
-    lines = ["".join(map(cell, row)) for row in rows]
+    """A table of numbers under a head, or of words without one."""
     top = "".join(f"<th>{escape(text)}</th>" for text in head)
-    header = f"<thead><tr>{top}</tr></thead>" if any(head) else ""
+    header = f"<thead><tr>{top}</tr></thead>" if head else ""
+    lines = ("".join(f"<td>{escape(text)}</td>" for text in row) for row in rows)
     body = "".join(f"<tr>{line}</tr>" for line in lines)
-    return f"<table>{header}<tbody>{body}</tbody></table>"
+    kind = "" if head else ' class="words"'
+    return f"<table{kind}>{header}<tbody>{body}</tbody></table>"

@@ -249,24 +249,23 @@ def compare(
         named = ", ".join(chosen) or "no model"
         raise InputError(f"one model is not compared with itself ({named})", "name two or more")
     tables: dict[str, list[dict[str, Any]]] = {}
-    names: dict[str, str] = {}
-    known: dict[str, list[str]] = {}
+    protocols: dict[str, Protocol] = {}
+    first: dict[str, str] = {}
     for source in chosen:
-        for name, entry in results_of_weights(resolve_folder(source)).items():
+        for entry in results_of_weights(resolve_folder(source)).values():
             protocol = Protocol.from_dict(entry["settings"])
             if metric in (None, protocol.metric):
-                known.setdefault(source, []).append(name)
-                row = {"model": source, "value": entry["value"], "std": entry.get("std")}
                 key = comparable(protocol)
+                row = {"model": source, "value": entry["value"], "std": entry.get("std")}
                 tables.setdefault(key, []).append(row)
-                taken = {other for k, other in names.items() if k != key}
-                names[key] = f"{name} (data {protocol.data_digest[:8]})" if name in taken else name
+                protocols.setdefault(key, protocol)
+                first.setdefault(source, key)
+    names = _told_apart(protocols)
     shared = {names[key]: rows for key, rows in tables.items() if len(rows) > 1}
     if not shared:
-        missing = [source for source in chosen if source not in known]
-        if missing:
+        if missing := [source for source in chosen if source not in first]:
             raise InputError(f"{missing[0]} has no such results", f"ganzoo evaluate {missing[0]}")
-        said = "; ".join(f"{source} has {found[0]}" for source, found in known.items())
+        said = "; ".join(f"{source} has {names[key]}" for source, key in first.items())
         raise InputError(
             f"these models have no protocol in common, and cannot be ranked: {said}",
             "evaluate them with the same --data, --features and -n",
@@ -277,9 +276,24 @@ def compare(
     return shared
 
 
+_FREE = ("seed", "repeats")
+
+
 def comparable(protocol: Protocol) -> str:
     """What two results must have in common, as text: all of the protocol but the seeds."""
-    values = protocol.to_dict()
-    for free in ("seed", "repeats"):
-        del values[free]
+    values = {key: value for key, value in protocol.to_dict().items() if key not in _FREE}
     return json.dumps(values, sort_keys=True)
+
+
+def _told_apart(protocols: Mapping[str, Protocol]) -> dict[str, str]:
+    """Key -> the protocol's name and, of several of one name, the settings in which they differ."""
+    names = {}
+    for key, protocol in protocols.items():
+        alike = [other.to_dict() for other in protocols.values() if other.name == protocol.name]
+        different = ", ".join(
+            f"{setting} {str(value)[:16]}"
+            for setting, value in protocol.to_dict().items()
+            if setting not in _FREE and any(other[setting] != value for other in alike)
+        )
+        names[key] = f"{protocol.name} ({different})" if different else protocol.name
+    return names

@@ -34,10 +34,12 @@ def verdict_of(
     if coverage is not None and coverage.biased:
         missing = f"; hardly any: {named(coverage.missing)}" if coverage.missing else ""
         due = "the training set's" if labels is None else "those asked for"
-        notes.append(
-            f"class shares differ from {due} (TVD {coverage.tvd:.3f}, an honest model's is below"
-            f" {coverage.null:.3f}){missing}"
+        how = (
+            f"TVD {coverage.tvd:.3f}, an honest model's is below {coverage.null:.3f}"
+            if coverage.tvd > coverage.null
+            else f"chi-square, p = {coverage.chi_square_p:.0e}"
         )
+        notes.append(f"class shares differ from {due} ({how}){missing}")
     if labels is not None and labels.worse:
         notes.append(f"classes read wrongly more often than real images: {named(labels.worse)}")
     if quality is not None and quality.unequal:
@@ -49,3 +51,11 @@ def verdict_of(
         notes.append(membership.warning)
     verdict = "warn" if copying.verdict == "pass" and notes else copying.verdict
     return verdict, (*copying.reasons, *notes)
+
+
+def of_other_images(verdict: str, reasons: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """The verdict of an audit with other images than the training images: copies of them fail too,
+    but nothing is passed."""
+    if verdict == "fail":
+        return verdict, tuple(reasons)
+    return "unaudited", ("these are not the images that the model was trained on", *reasons)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 from ganzoo.evaluation.metrics import Moments
 from ganzoo.loading import find_device
@@ -23,8 +24,8 @@ class Workers:
 
         self._state = PartialState(cpu=str(device) == "cpu")
         self.rank, self.world = self._state.process_index, self._state.num_processes
-        if self.world > 1:  # else gloo's threads, cut off at the end, abort the process
-            atexit.register(self._state.destroy_process_group)
+        if self.world > 1:
+            leave_at_exit()
         # alone, it may be another device than that of an earlier call, which the state remembers
         self.device = find_device(device) if self.world == 1 else self._state.device
 
@@ -67,3 +68,21 @@ class Workers:
         from accelerate.utils import gather_object
 
         return list(gather_object([item]))
+
+
+@functools.cache
+def leave_at_exit() -> None:
+    """Let this process leave the group when it ends: else gloo's threads, cut off, abort it."""
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    """A thread of gloo may wait for Python's lock to free a tensor, and the end of the group waits
+    for the thread: in torch 2.6 with the lock held, unless a backend is what is freed last."""
+    if not distributed.is_initialized():
+        return
+    group = distributed.distributed_c10d._get_default_group()
+    last = [group._get_backend(device) for device in group._device_types]
+    del group
+    distributed.destroy_process_group()
+    last.clear()

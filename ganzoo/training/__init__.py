@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import signal
@@ -222,6 +221,8 @@ def _accelerator(recipe: Recipe, device: str | None) -> Any:
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
+    from ganzoo.evaluation.workers import leave_at_exit
+
     if device not in (None, "cpu", "cuda", "mps"):
         raise InputError(f"no device is called {device!r}", "use cpu, cuda or mps")
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
@@ -230,8 +231,7 @@ def _accelerator(recipe: Recipe, device: str | None) -> Any:
     precision = "bf16" if recipe.precision == "bf16" else "no"
     accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
     if accelerator.num_processes > 1:
-        # else gloo's threads, cut off by another process that is gone already, abort this one
-        atexit.register(accelerator.state.destroy_process_group)
+        leave_at_exit()
     if device is not None and accelerator.device.type != device:
         raise InputError(f"there is no {device} device here", "use --device cpu, or leave it out")
     return accelerator

@@ -120,9 +120,22 @@ def test_training_images_are_not_held_out(run: Path) -> None:
         ganzoo.audit(run, holdout=TRAIN, n=200)
 
 
-def test_other_images_than_the_models_own_are_named(run: Path) -> None:
-    found = ganzoo.audit(run, data=f"{TRAIN}&seed=3", holdout=OTHERS, n=200)
+def test_an_audit_needs_samples(run: Path) -> None:
+    with pytest.raises(InputError, match="an audit of 0 samples"):
+        ganzoo.audit(run, holdout=OTHERS, n=0)
+
+
+def test_by_other_images_than_the_models_own_nothing_is_passed(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copier that is audited with its training images held out looks honest."""
+    others = f"{TRAIN}&seed=3"
+    found = audit_of(run, pixels(TRAIN), monkeypatch, data=others, holdout=TRAIN)
+    assert found.verdict == "unaudited"
+    assert found.reasons[0] == "these are not the images that the model was trained on"
     assert any("these are others" in item for item in found.not_examined)
+    found = audit_of(run, pixels(others)[:50], monkeypatch, data=others)
+    assert found.verdict == "fail"
 
 
 def test_a_missing_class_is_named_through_a_classifier(
@@ -211,11 +224,27 @@ def test_the_classes_of_a_conditional_model_are_compared(
     assert len(found.quality.values) == 4
     page = report.render(found)
     assert "Are all classes made equally well?" in page and "triangle" in page
+    own = f"{found.labels.classes[2][3]:.1%}"
+    right, low, high = (f"{share:.1%}" for share in found.labels.classes[2][:3])
+    row = f"<td>triangle</td><td>{own}</td><td>{right}</td><td>{low} – {high}</td>"
+    assert row in page
+    assert "<td>spaces</td><td>pixels-v1</td>" in page  # one, if both are the same
 
     monkeypatch.setattr(auditing, "other_split", lambda spec: None)
     found = ganzoo.audit(made, n=200, features="pixels")
     assert found.labels is not None and found.quality is None
     assert any(item.startswith("quality per class") for item in found.not_examined)
+
+
+def test_more_classes_than_samples_are_no_error(run: Path, tmp_path: Path) -> None:
+    recipe = tiny.recipe("cgan", data={"source": TRAIN}, kimg=0.016)
+    made = training.train(recipe, tmp_path / "run")
+    found = ganzoo.audit(made, holdout=OTHERS, n=3, features="pixels")
+    assert found.quality is None
+    assert "quality per class: too few images of circle" in found.not_examined
+    assert found.labels is not None and np.isnan(found.labels.classes[3][0])
+    page = report.render(found)
+    assert "<td>–</td><td>–</td>" in page and "nan" not in page
 
 
 # -- what is written -------------------------------------------------------------------------------

@@ -17,7 +17,9 @@ from ganzoo.evaluation.bias import (
     label_accuracy,
     simplex,
 )
+from ganzoo.evaluation.copying import CopyingAudit
 from ganzoo.evaluation.fairness import class_gap
+from ganzoo.evaluation.verdict import verdict_of
 
 UNIFORM = np.full(10, 6000)
 
@@ -71,6 +73,26 @@ def test_a_dropped_class_is_always_found() -> None:
         assert result.biased and result.chi_square_p < 1e-6
         assert result.missing == (run % 10,)
         assert result.tvd == pytest.approx(0.1, abs=0.02)
+
+
+def test_a_rare_class_that_is_dropped_is_found_too() -> None:
+    """2 % of the data: half the TVD's null."""
+    classifier, labelled = biased_classifier(), np.repeat(np.arange(10), 200)
+    train = np.arange(1, 11) / 55
+    shares = train * (np.arange(10) > 0)
+    for run in range(20):
+        rng = np.random.default_rng([run, 12])
+        confusion = confusion_matrix(labelled, read_by(classifier, labelled, rng), 10)
+        made = rng.choice(10, size=5000, p=shares / shares.sum())
+        result = class_shares(
+            read_by(classifier, made, rng), train, confusion=confusion, simulations=300
+        )
+        assert result.biased
+        _, (note,) = verdict_of(
+            CopyingAudit("pass", (), {}), result, None, None, None, "abcdefghij"
+        )
+        assert ("hardly any: a" in note) == (result.missing == (0,))
+        assert ("chi-square" in note) == (result.tvd <= result.null)
 
 
 def test_the_covariance_of_the_generalised_chi_square_is_right() -> None:

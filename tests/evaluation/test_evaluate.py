@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -93,6 +94,9 @@ def test_real_statistics_come_from_the_cache_and_damage_is_noticed(
     kept.write_bytes(data)
     assert evaluate(folder, repeats=1) == first
     assert files.sha256(kept)[:32] == kept.stem.rpartition("-")[2]
+    kept.write_bytes(b"no tensors, under their own hash")
+    kept.rename(kept.with_name(kept.name[:33] + files.sha256(kept)[:32] + ".safetensors"))
+    assert evaluate(folder, repeats=1) == first
 
 
 def test_the_subset_of_real_images_is_a_fixed_draw() -> None:
@@ -172,8 +176,23 @@ def test_only_equal_protocols_are_ranked(folder: Path, tmp_path: Path) -> None:
     for entry in entries.values():  # the same name, but other real images
         entry["settings"]["data_digest"] = "1" * 64
     results.update(models[1], {"metrics.json": json.dumps(entries)})
-    with pytest.raises(InputError, match="no protocol in common"):
+    with pytest.raises(InputError, match=r"no protocol in common.*data_digest 1{16}\)"):
         results.compare(models[:2])
+
+
+def test_protocols_of_one_name_are_tables_of_their_own(own: Path, tmp_path: Path) -> None:
+    pairs = []
+    for number, changes in enumerate(({}, {"ema": False}, {"precision": "bfloat16/float64"})):
+        for twin in "ab":
+            pairs.append(shutil.copytree(own, tmp_path / f"{number}{twin}"))
+            edit(pairs[-1], settings=changes)
+    tables = results.compare(pairs)
+    (name,) = results.read_results(own)
+    assert {table: [Path(row["model"]) for row in rows] for table, rows in tables.items()} == {
+        f"{name} (ema True, precision float32/float64)": pairs[:2],
+        f"{name} (ema False, precision float32/float64)": pairs[2:4],
+        f"{name} (ema True, precision bfloat16/float64)": pairs[4:],
+    }
 
 
 def test_padding_is_cut_off_before_features() -> None:

@@ -13,10 +13,21 @@ import torch
 
 from ganzoo import plugins
 from ganzoo.data import load_data
-from ganzoo.errors import InputError, IntegrityError, MissingDataError, NotFoundError
+from ganzoo.errors import (
+    InputError,
+    IntegrityError,
+    MissingDataError,
+    NotFoundError,
+    PluginError,
+)
 from ganzoo.evaluation import extractors, inception, metrics
 from ganzoo.evaluation.config import Clothes, Digits, InceptionConfig
-from ganzoo.evaluation.features import default_extractor, fingerprint, open_extractor
+from ganzoo.evaluation.features import (
+    OpenExtractor,
+    default_extractor,
+    fingerprint,
+    open_extractor,
+)
 
 
 def noise(n: int, channels: int, side: int, seed: int = 0) -> torch.Tensor:
@@ -140,6 +151,17 @@ def test_odd_versions_are_one_line(name: str) -> None:
 def test_a_plugin_brings_its_own(healthy_parts: None) -> None:
     names = {owned.part.name for owned in plugins.load().parts.all("features")}
     assert {"digits", "clothes", "random", "pixels", "inception"} <= names
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_features_that_are_no_numbers_are_their_authors(value: float) -> None:
+    class Broken(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.full((len(images), 4), value)
+
+    opened = OpenExtractor("theirs-v1", "0" * 64, Broken(), torch.device("cpu"))
+    with pytest.raises(PluginError, match="theirs-v1 made NaN or infinity"):
+        opened(torch.zeros(2, 1, 8, 8, dtype=torch.uint8))
 
 
 # -- Inception -------------------------------------------------------------------------------------

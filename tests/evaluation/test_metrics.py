@@ -167,6 +167,20 @@ def test_manifold_metrics_agree_with_prdc(n: int, m: int, shift: float) -> None:
             assert getattr(found, name) == pytest.approx(expected[name], abs=1e-12), name
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_what_lies_on_the_edge_of_a_ball_is_inside(offset: float) -> None:
+    """Each ball of identical sets holds its centre and k others, in whatever order they come."""
+    real = gaussian(90, 5, seed=1) + offset
+    found = metrics.manifold(real[::-1].copy(), real)
+    assert found == metrics.Manifold(precision=1, recall=1, density=6 / 5, coverage=1)
+
+
+def test_one_image_again_and_again_is_in_its_own_balls_only() -> None:
+    one, other = np.full((20, 3), 0.1), np.full((30, 3), 0.3)
+    assert metrics.manifold(one, np.full((30, 3), 0.1)) == metrics.Manifold(1, 1, 30 / 5, 1)
+    assert metrics.manifold(one, other) == metrics.Manifold(0, 0, 0, 0)
+
+
 def test_a_lost_mode_costs_recall_and_coverage_not_precision() -> None:
     real = np.concatenate([gaussian(200, 4, seed=1), gaussian(200, 4, seed=2, shift=20.0)])
     found = metrics.manifold(gaussian(400, 4, seed=3), real)

@@ -14,9 +14,9 @@ from ganzoo.classes import Labels, check_labels_given, label_each
 from ganzoo.configs import DiscriminatorConfig, GeneratorConfig
 from ganzoo.errors import InputError
 from ganzoo.images import Images
-from ganzoo.nn import true_float32
 from ganzoo.numbers import as_int, check_count, check_truncation
 from ganzoo.parts import Part
+from ganzoo.precision import true_float32
 from ganzoo.torch_defaults import usual_defaults
 
 OPTIONS = {

@@ -214,7 +214,7 @@ def _filter(
 ) -> Tensor:
     """A depthwise convolution, or its transpose to a map of the size `spread`."""
     if torch.is_grad_enabled() and x.requires_grad:
-        filtered: Tensor = _Filter.apply(x, kernel, stride, padding, spread)  # type: ignore[no-untyped-call]
+        filtered: Tensor = _Filter.apply(x, kernel, stride, padding, spread)
         return filtered
     return _Filter.of(x, kernel, stride, padding, spread)
 

@@ -1,4 +1,4 @@
-"""Float32 as it is said, on GPUs."""
+"""How GPUs compute convolutions and products: float32 as it is said, or what is fastest."""
 
 from __future__ import annotations
 
@@ -18,6 +18,18 @@ def true_float32(device: torch.device) -> AbstractContextManager[None]:
     the 10 bits of TF32 that torch allows convolutions by default, and a program all of them: images
     and features are the same on every device."""
     return nullcontext() if device.type != "cuda" else _shared()
+
+
+@contextlib.contextmanager
+def fastest_convolutions() -> Iterator[None]:
+    """On a GPU, cuDNN tries its ways for each shape that is new, and keeps to the fastest: for many
+    steps of few shapes."""
+    former = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = former
 
 
 _lock = threading.Lock()

@@ -15,6 +15,7 @@ import copy
 import itertools
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ class Form:
             for module in form.modules():
                 if isinstance(module, Conv3x3):
                     module.sort = False
-            compiled: Callable[..., Tensor] = torch.compile(form, dynamic=False)
+            compiled = _compiled(form)
             self.compiled = Graphs(compiled) if self.device.type == "cuda" else compiled
 
     def __call__(self, *args: Any, **options: Any) -> Tensor:
@@ -121,8 +122,7 @@ class Form:
         of = min((known for known in self._batches if n <= known < 2 * n), default=n)
         if of > n:
             args, options = tree_map_only(Tensor, lambda x: _filled_up(x, n, of), (args, options))
-        with _compiling():
-            images = compiled(*args, **options)
+        images = compiled(*args, **options)
         self._batches.add(of)
         return images[:n]
 
@@ -149,13 +149,19 @@ class Form:
         return self._at_once
 
 
-@contextmanager
-def _compiling() -> Iterator[None]:
-    from torch._dynamo import config
+def _compiled(network: nn.Module) -> Callable[..., Tensor]:
+    compiled: Callable[..., Tensor] = torch.compile(network, dynamic=False)
 
-    name = next(n for n in ("recompile_limit", "cache_size_limit") if hasattr(config, n))
-    with config.patch({name: COMPILED}):
-        yield
+    def run(*args: Any, **options: Any) -> Tensor:
+        from torch._dynamo import config
+
+        limit = next(n for n in ("recompile_limit", "cache_size_limit") if hasattr(config, n))
+        with config.patch({limit: COMPILED}), warnings.catch_warnings():
+            # it is left out on purpose (`true_float32`)
+            warnings.filterwarnings("ignore", "TensorFloat32 tensor cores", UserWarning)
+            return compiled(*args, **options)
+
+    return run
 
 
 def _filled_up(x: Tensor, n: int, of: int) -> Tensor:

@@ -19,6 +19,7 @@ import pytest
 import tomli_w
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from PIL import Image
 from torch import Tensor
 
@@ -233,10 +234,9 @@ def trainer_of(recipe: training.Recipe) -> Trainer:
     data = load_data(recipe.data.source)
     resolved = recipe.resolve(data.image_shape, data.num_classes)
     part, config = resolved.chosen["trainer"]
-    accelerator = Accelerator(mixed_precision="bf16" if recipe.precision == "bf16" else "no")
-    made: Trainer = resolve(part.factory)(
-        config, Setup(resolved, data, Path(), accelerator, Observers())
-    )
+    AcceleratorState._reset_state(reset_partial_state=True)  # an earlier run's was the CPU's
+    setup = Setup(resolved, data, Path(), Accelerator(), Observers())
+    made: Trainer = resolve(part.factory)(config, setup)
     return made
 
 

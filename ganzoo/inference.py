@@ -188,7 +188,44 @@ def _largest(network: nn.Module, one: Callable[[Callable[..., Tensor]], object])
     return max(sizes)
 
 
-_FORMS: WeakKeyDictionary[nn.Module, tuple[Any, dict[How, Form]]] = WeakKeyDictionary()
+class Forms:
+    """The forms of a network, as long as its weights are those of which they were made."""
+
+    def __init__(self, network: nn.Module, state: Any) -> None:
+        self.state = state
+        self.made: dict[How, Form] = {}
+        tensors = [*network.parameters(), *network.buffers()]
+        self._probes = [_few(tensor.detach()) for tensor in tensors if tensor.numel()]
+        self._values = self._probed()
+
+    def hold(self, state: Any) -> bool:
+        """Whether they are of these weights."""
+        return bool(self.state == state) and all(
+            torch.equal(now, then) for now, then in zip(self._probed(), self._values, strict=True)
+        )
+
+    @torch.no_grad()
+    def _probed(self) -> list[Tensor]:
+        """A few values of each tensor: what is written through `.data` changes nothing else that
+        tells of it."""
+        kinds: dict[Any, list[Tensor]] = {}
+        for values in self._probes:
+            kinds.setdefault((values.device, values.dtype), []).append(values)
+        return [torch.cat(values).nan_to_num() for values in kinds.values()]
+
+
+def _few(x: Tensor) -> Tensor:
+    """A view of some of its values, spread over its memory."""
+    layouts = (torch.contiguous_format, *([torch.channels_last] if x.ndim == 4 else []))
+    dense = any(x.is_contiguous(memory_format=layout) for layout in layouts)
+    flat = x.as_strided((x.numel(),), (1,)) if dense else x[(0,) * (x.ndim - 1)]
+    return flat[:: max(1, flat.numel() // PROBED)]
+
+
+PROBED = 8
+"""Of each tensor, at least so many values, if it has them."""
+
+_FORMS: WeakKeyDictionary[nn.Module, Forms] = WeakKeyDictionary()
 """Of each network, so that it can be copied, pickled and saved as if it had none."""
 
 
@@ -199,12 +236,12 @@ def fast(network: nn.Module, how: How | None = None) -> Form:
     state = _state(network)
     if state is None:
         return Form(network, how)
-    if network not in _FORMS or _FORMS[network][0] != state:
-        _FORMS[network] = state, {}
-    forms = _FORMS[network][1]
-    if how not in forms:
-        forms[how] = Form(network, how)
-    return forms[how]
+    forms = _FORMS.get(network)
+    if forms is None or not forms.hold(state):
+        forms = _FORMS[network] = Forms(network, state)
+    if how not in forms.made:
+        forms.made[how] = Form(network, how)
+    return forms.made[how]
 
 
 def _state(network: nn.Module) -> Any:

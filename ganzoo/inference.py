@@ -117,9 +117,10 @@ class Form:
             self.network(*args, **options)  # convolutions prepare their weights
             self._prepared = True
         for name in self.tensor_options & options.keys():
-            options[name] = torch.full((), options[name], device=self.device)
+            options[name] = torch.full((), options[name], dtype=torch.float32, device=self.device)
         n = len(args[0])
-        of = min((known for known in self._batches if n <= known < 2 * n), default=n)
+        known = tuple(self._batches)  # which other threads add to
+        of = min((size for size in known if n <= size < 2 * n), default=n)
         if of > n:
             args, options = tree_map_only(Tensor, lambda x: _filled_up(x, n, of), (args, options))
         images = compiled(*args, **options)

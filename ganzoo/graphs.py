@@ -36,7 +36,7 @@ class Graphs:
     def __init__(self, run: Callable[..., Tensor]) -> None:
         self._run = run
         self._recorded: OrderedDict[Hashable, Recorded] = OrderedDict()
-        self._shared: tuple[Any, Any] | None = None  # a stream and a pool of memory for all
+        self._shared: tuple[Any, Any, Any] | None = None  # see `_record`
 
     @torch.inference_mode(False)  # what is recorded is kept, whoever asks for it first
     @torch.no_grad()
@@ -56,10 +56,11 @@ class Graphs:
     def _record(self, leaves: Sequence[Any], shape: Any) -> Recorded:
         kept = [leaf.clone() if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         args, options = _pytree.tree_unflatten(kept, shape)
-        if self._shared is None:
+        if self._shared is None:  # all have one memory, and so come one after another
             stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-            self._shared = stream, torch.cuda.graph_pool_handle()
-        stream, pool = self._shared
+            done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._shared = stream, torch.cuda.graph_pool_handle(), done
+        stream, pool, done = self._shared
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(WARM):
@@ -69,23 +70,25 @@ class Graphs:
         try:
             with torch.cuda.graph(graph, pool, stream, capture_error_mode="thread_local"):
                 output = self._run(*args, **options)
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             raise InputError(
                 f"the network waits for the GPU in its midst ({str(error).splitlines()[0][:200]})",
                 "load it without compile",
             ) from error
-        return Recorded(graph, [x for x in kept if isinstance(x, Tensor)], output)
+        return Recorded(graph, [x for x in kept if isinstance(x, Tensor)], output, done)
 
 
 class Recorded:
-    """One graph, with the places of its inputs and of its output."""
+    """One graph, with the places of its inputs and of its output, and what says that the one
+    before it is through."""
 
-    def __init__(self, graph: Any, inputs: Sequence[Tensor], output: Tensor) -> None:
-        self.graph, self.inputs, self.output = graph, inputs, output
-        self.done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    def __init__(self, graph: Any, inputs: Sequence[Tensor], output: Tensor, done: Any) -> None:
+        self.graph, self.inputs, self.output, self.done = graph, inputs, output, done
 
     def __call__(self, inputs: Sequence[Tensor]) -> Tensor:
-        torch.cuda.current_stream().wait_event(self.done)  # the caller before, of another stream
+        torch.cuda.current_stream().wait_event(self.done)  # which may be of another stream
         for place, given in zip(self.inputs, inputs, strict=True):
             place.copy_(given)
         self.graph.replay()

@@ -213,7 +213,7 @@ def _filter(
     x: Tensor, kernel: Tensor, stride: int, padding: int, spread: tuple[int, int] | None = None
 ) -> Tensor:
     """A depthwise convolution, or its transpose to a map of the size `spread`."""
-    if torch.is_grad_enabled() and x.requires_grad:
+    if torch.is_grad_enabled() and x.requires_grad and not kernel.requires_grad:
         filtered: Tensor = _Filter.apply(x, kernel, stride, padding, spread)
         return filtered
     return _Filter.of(x, kernel, stride, padding, spread)

@@ -151,6 +151,12 @@ def test_filters_have_their_gradients_of_any_order(name: str) -> None:
     assert 0 < len(convolutions.seen) < 8 and wide.grad is not None
 
 
+def test_a_filter_may_be_learnt() -> None:
+    kernel = fir_kernel().requires_grad_()
+    fir_blur(torch.ones(1, 1, 6, 6, requires_grad=True), kernel, padding=0).sum().backward()
+    assert kernel.grad is not None and kernel.grad.tolist() == [[9.0] * 4] * 4
+
+
 class Counting(TorchDispatchMode):
     """The convolutions that are computed."""
 

@@ -15,7 +15,7 @@ MODELS := $(patsubst %/config.json,%,$(wildcard plugins/*/*/models/*/config.json
 
 .DELETE_ON_ERROR:
 .PHONY: demo test test-hub1 test-oldest lint fix weights extractors worth audit-power registry cards \
-    results picture matrix docs benchmarks wheels hooks changelog release-check clean help
+    results picture matrix docs benchmarks gpu wheels hooks changelog release-check clean help
 
 demo: $(VENV)/installed
 	$(BIN)/python scripts/demo.py samples
@@ -97,7 +97,11 @@ docs: $(VENV)/installed-tests
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 benchmarks: $(VENV)/installed
-	@for script in benchmarks/[a-z]*.py; do echo "$$script" >&2; $(BIN)/python $$script || exit 1; done
+	@for script in $(filter-out %/gpu.py,$(wildcard benchmarks/[a-z]*.py)); do echo "$$script" >&2; $(BIN)/python $$script || exit 1; done
+
+# What needs a GPU: its tests, and its benchmarks, in nine minutes.
+gpu: $(VENV)/installed-tests
+	$(BIN)/python benchmarks/gpu.py --history benchmarks/history.jsonl
 
 wheels: $(VENV)/installed-tests
 	for folder in . $(PLUGINS); do $(BIN)/python -m build --wheel -o dist $$folder || exit 1; done
@@ -135,6 +139,7 @@ help:
 	@echo "matrix        train every mix of parts for two steps; the README's table of them"
 	@echo "docs          the documentation, in site/"
 	@echo "benchmarks    speed and memory, as JSON"
+	@echo "gpu           what needs a GPU: tests, latency, training, FID (nine minutes)"
 	@echo "wheels        all distributions, in dist/"
 	@echo "hooks         tell hooks.toml which hooks this version has"
 	@echo "changelog     move changelog.d/ into CHANGELOG.md"

@@ -25,31 +25,41 @@ OTHERS = 0.15
 """Cores that other processes may have used meanwhile."""
 
 
-def measure(run: Callable[[], object], threads: int, device: str = "cpu") -> dict[str, Any]:
-    """Wall and process seconds of a call, and whether it was alone on the machine."""
+def measure(
+    run: Callable[[], object], threads: int, device: str = "cpu", times: int = 1
+) -> dict[str, Any]:
+    """Wall and process seconds of a call, of so many in a row, and whether it was alone on the
+    machine."""
     synchronise(device)
     busy, cpu, wall = _busy(), time.process_time(), time.perf_counter()
-    run()
+    for _ in range(times):
+        run()
     synchronise(device)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     others = (_busy() - busy - cpu) / wall
     alone = others <= OTHERS and (device != "cpu" or cpu >= BUSY * threads * wall)
-    return {"wall": wall, "cpu": cpu, "others": others, "alone": alone}
+    return {"wall": wall / times, "cpu": cpu / times, "others": others, "alone": alone}
 
 
 def alternate_alone(
     sides: Mapping[str, Callable[[], object]], rounds: int, threads: int, device: str = "cpu"
 ) -> dict[str, dict[str, Any]]:
     """Median wall and least process seconds of each side, alternating, after a round that does not
-    count. Disturbed measurements are thrown away, and repeated up to twice the rounds. Where a side
-    was never alone, `seconds` are the least process seconds a thread, of all sides: these can be
-    compared, if not well, and `kept` is 0."""
+    count; on a GPU, of as many calls as take a quarter of a second. Disturbed measurements are
+    thrown away, and repeated up to twice the rounds. Where a side was never alone, `seconds` are
+    the least process seconds a thread, of all sides: these can be compared, if not well, and `kept`
+    is 0."""
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
+    times = dict.fromkeys(sides, 1)
+    if device.startswith("cuda"):
+        for name, run in sides.items():
+            run()
+            times[name] = max(1, min(100, int(0.25 / measure(run, threads, device)["wall"])))
     for number in range(3 * rounds + 1):
         if all(sum(m["alone"] for m in measured) >= rounds for measured in found.values()):
             break
         for name, run in sides.items():
-            measured = measure(run, threads, device)
+            measured = measure(run, threads, device, times[name])
             if number:
                 found[name].append(measured)
     result = {}
@@ -85,9 +95,10 @@ def synchronise(device: str) -> None:
 
 @torch.inference_mode()
 def matrix_peak(device: str = "cpu", dtype: torch.dtype = torch.float32) -> float:
-    """FLOP/s of the fastest product of two matrices of 2048 x 2048: by PyTorch's BLAS, or on a CPU
-    by oneDNN, which convolutions use."""
-    a = torch.randn(2048, 2048, device=device, dtype=dtype)
+    """FLOP/s of the fastest product of two matrices of 2048 x 2048 (8192 x 8192 on a GPU): by
+    PyTorch's BLAS, or on a CPU by oneDNN, which convolutions use."""
+    size = 8192 if device.startswith("cuda") else 2048
+    a = torch.randn(size, size, device=device, dtype=dtype)
     ways: list[Callable[[], object]] = [lambda: a @ a]
     if device == "cpu" and torch.backends.mkldnn.is_available():
         ways.append(lambda: torch.ops.mkldnn._linear_pointwise(a, a, None, "none", [], ""))
@@ -97,7 +108,7 @@ def matrix_peak(device: str = "cpu", dtype: torch.dtype = torch.float32) -> floa
             measured = measure(way, torch.get_num_threads(), device)
             cpu = measured["cpu"] / torch.get_num_threads()  # also right beside other processes
             least = min(least, cpu if device == "cpu" else measured["wall"])
-    return 2 * 2048**3 / least
+    return 2 * size**3 / least
 
 
 class _Flops(TorchDispatchMode):

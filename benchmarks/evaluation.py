@@ -24,12 +24,14 @@ AT_MOST = 1.3
 @click.option("--features", default="random", show_default=True)
 @click.option("--rounds", default=1, show_default=True)
 @click.option("--threads", default=torch.get_num_threads(), show_default=True)
-def main(n: int, features: str, rounds: int, threads: int) -> None:
+@click.option("--device", default="cpu", show_default=True)
+def main(n: int, features: str, rounds: int, threads: int, device: str) -> None:
     torch.set_num_threads(threads)
     part = plugins.load().parts.get("generator", "dcgan")
     G: Generator = build(part, part.make_config({"image_shape": [3, 32, 32]}), seed=0).eval()
-    extractor, data = open_extractor(features), load_data("shapes?n=1000&size=32")
-    workers = Workers("cpu")
+    G = G.to(device)
+    extractor, data = open_extractor(features, device=device), load_data("shapes?n=1000&size=32")
+    workers = Workers(device)
 
     def parts() -> None:
         for _ in features_of(generated_images(G, range(n)), extractor):
@@ -47,6 +49,7 @@ def main(n: int, features: str, rounds: int, threads: int) -> None:
         n=n,
         features=features,
         threads=threads,
+        device=device,
         seconds=seconds,
         ratio=ratio,
         at_most=AT_MOST,

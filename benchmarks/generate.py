@@ -26,6 +26,7 @@ from torch import Tensor
 from ganzoo import checkpoint, inference, plugins
 from ganzoo.errors import GanzooError
 from ganzoo.models import Generator, build
+from ganzoo.precision import true_float32
 
 FAMILIES = ("gan", "dcgan", "cgan", "wgan", "wgan-resnet", "progan", "stylegan", "stylegan2")
 BATCH = 8
@@ -70,7 +71,8 @@ print(json.dumps({"import_seconds": imported - started, "load_seconds": loaded -
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--threads", default=torch.get_num_threads(), show_default=True)
 @click.option("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-@click.option("--compile", "compiled", is_flag=True, help="Also by torch.compile (a GPU: always).")
+@click.option("--compile/--no-compile", "compiled", default=None, help="Also by torch.compile; by"
+              " default on a GPU.")  # fmt: skip
 @click.option("--history", help="Append the results to this file (benchmarks/history.jsonl).")
 def main(
     families: tuple[str, ...],
@@ -78,7 +80,7 @@ def main(
     rounds: int,
     threads: int,
     device: str,
-    compiled: bool,
+    compiled: bool | None,
     history: str | None,
 ) -> None:
     torch.set_num_threads(threads)
@@ -93,9 +95,8 @@ def main(
             if G is None:
                 continue
             G = G.to(device)
-            result = compared(
-                G, family, size, rounds, threads, device, compiled or cuda, peak, low_peak
-            )
+            by_compiler = cuda if compiled is None else compiled
+            result = compared(G, family, size, rounds, threads, device, by_compiler, peak, low_peak)
             results[f"{family} {size}x{size}"] = result
             speeds = result["images_per_second"]
             rows.append(
@@ -147,7 +148,7 @@ def compared(
     z, labels = G.latents(range(batch)), None
     if G.num_classes:
         labels = torch.arange(batch, device=device) % G.num_classes
-    with torch.inference_mode():
+    with torch.inference_mode(), true_float32(G.device):
         few = slice(0, min(batch, 2))
         flops = flops_of(lambda: theirs(z[:1], None if labels is None else labels[:1]))
         found = inference.fast(G)(z[few], None if labels is None else labels[few])
@@ -158,9 +159,9 @@ def compared(
         @torch.inference_mode()
         def run() -> Tensor:
             parts = [slice(k, k + of) for k in range(0, batch, of)]
-            return torch.cat(
-                [theirs(z[p], None if labels is None else labels[p]) for p in parts]
-            ).cpu()
+            with true_float32(G.device):
+                made = [theirs(z[p], None if labels is None else labels[p]) for p in parts]
+            return torch.cat(made).cpu()
 
         return run
 

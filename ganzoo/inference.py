@@ -15,8 +15,9 @@ import copy
 import itertools
 import os
 import shutil
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -25,10 +26,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.nn.utils.parametrize import is_parametrized
+from torch.utils._pytree import tree_map_only
 
 from ganzoo import onednn
 from ganzoo.errors import InputError
+from ganzoo.graphs import Graphs
 from ganzoo.nn import ConvTranspose2d, with_parameters
+from ganzoo.precision import true_float32
 from ganzoo.winograd import Conv3x3
 
 M = TypeVar("M", bound=nn.Module)
@@ -40,7 +44,7 @@ class How:
 
     Attributes:
         dtype: torch.bfloat16 for less precision, in less time where the processor has it.
-        compile: with `torch.compile`; on a GPU with CUDA graphs.
+        compile: by `torch.compile`; on a GPU by CUDA graphs of what it makes.
     """
 
     dtype: torch.dtype | None = None
@@ -62,51 +66,110 @@ class How:
 CACHE = 8 << 20
 """Bytes that the largest map of the images that a CPU computes at once may have: with more, every
 layer waits for memory."""
+OF_GPU = 16
+"""Such maps have to fit into a GPU's memory: beside one there are weights, others, and what
+convolutions need."""
+COMPILED = 256
+"""Shapes and options that torch compiles one class of networks for. By default it stops at 8, of
+all networks of a process together, and computes the others as if it had not been asked."""
 
 
 class Form:
     """What computes the images of a network."""
 
     def __init__(self, network: nn.Module, how: How) -> None:
-        device = next(network.parameters()).device.type
-        low = how.dtype == torch.bfloat16
+        self.device = next(network.parameters()).device
+        self.low = how.dtype == torch.bfloat16
+        self.tensor_options: frozenset[str] = getattr(network, "tensor_options", frozenset())
         form = folded(network)
-        if low:
+        if self.low:
             for module in form.modules():  # what autocast would do at each use
                 if isinstance(module, (Conv3x3, nn.Conv2d, nn.ConvTranspose2d)):
                     module.weight.data = module.weight.to(torch.bfloat16)
-        if low or device == "cpu":
+        if self.low or self.device.type == "cpu":
             form = form.to(memory_format=torch.channels_last)
         self.network: nn.Module = form
-        self.run: Callable[..., Tensor] = form
-        self.device, self.low = device, low
+        self.compiled: Callable[..., Tensor] | None = None
+        self._batches: set[int] = set()
         self._at_once: int | None = None
         self._prepared = False
         if how.compile:
             for module in form.modules():
                 if isinstance(module, Conv3x3):
                     module.sort = False
-            mode = "reduce-overhead" if device == "cuda" else "default"  # the former: CUDA graphs
-            self.run = torch.compile(form, mode=mode, dynamic=False)
+            compiled = _compiled(form)
+            self.compiled = Graphs(compiled) if self.device.type == "cuda" else compiled
 
     def __call__(self, *args: Any, **options: Any) -> Tensor:
-        # random noise is drawn by NumPy, image by image, which is nothing for a compiler
-        run = self.network if "rng" in options else self.run
         with self._precision():
-            if run is not self.network and not self._prepared:
-                self.network(*args, **options)  # convolutions prepare their weights
-                self._prepared = True
-            return run(*args, **options)
+            # random noise is drawn by NumPy, image by image, which is nothing for a compiler
+            if self.compiled is None or "rng" in options:
+                images: Tensor = self.network(*args, **options)
+                return images
+            return self._by_compiled(self.compiled, args, options)
 
-    def _precision(self) -> AbstractContextManager[None]:
-        return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.low)
+    def _by_compiled(
+        self, compiled: Callable[..., Tensor], args: tuple[Any, ...], options: dict[str, Any]
+    ) -> Tensor:
+        """What is left at the end of many images is computed as more of them, where they have been
+        compiled for: that takes longer than any batch."""
+        if not self._prepared:
+            self.network(*args, **options)  # convolutions prepare their weights
+            self._prepared = True
+        for name in self.tensor_options & options.keys():
+            options[name] = torch.full((), options[name], dtype=torch.float32, device=self.device)
+        n = len(args[0])
+        known = tuple(self._batches)  # which other threads add to
+        of = min((size for size in known if n <= size < 2 * n), default=n)
+        if of > n:
+            args, options = tree_map_only(Tensor, lambda x: _filled_up(x, n, of), (args, options))
+        images = compiled(*args, **options)
+        self._batches.add(of)
+        return images[:n]
+
+    @contextmanager
+    def _precision(self) -> Iterator[None]:
+        if self.low:
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, cache_enabled=False):
+                yield
+        else:
+            with true_float32(self.device):
+                yield
 
     def at_once(self, one: Callable[[Callable[..., Tensor]], object]) -> int:
         """How many images are best computed at once; `one` computes one by what it is given."""
         if self._at_once is None:
             with self._precision():
-                self._at_once = max(1, CACHE // _largest(self.network, one))
+                largest = _largest(self.network, one)
+            if self.device.type == "cuda":
+                memory = torch.cuda.get_device_properties(self.device).total_memory
+                fitting = memory // OF_GPU // largest
+                self._at_once = 1 << max(0, fitting.bit_length() - 1)  # equal parts of most batches
+            else:
+                self._at_once = max(1, CACHE // largest)
         return self._at_once
+
+
+def _compiled(network: nn.Module) -> Callable[..., Tensor]:
+    compiled: Callable[..., Tensor] = torch.compile(network, dynamic=False)
+
+    def run(*args: Any, **options: Any) -> Tensor:
+        from torch._dynamo import config
+
+        limit = next(n for n in ("recompile_limit", "cache_size_limit") if hasattr(config, n))
+        with config.patch({limit: COMPILED}), warnings.catch_warnings():
+            # it is left out on purpose (`true_float32`)
+            warnings.filterwarnings("ignore", "TensorFloat32 tensor cores", UserWarning)
+            return compiled(*args, **options)
+
+    return run
+
+
+def _filled_up(x: Tensor, n: int, of: int) -> Tensor:
+    """One of n images as one of more."""
+    if x.ndim == 0 or len(x) != n:
+        return x
+    return torch.cat([x, x[-1:].expand(of - n, *x.shape[1:])])
 
 
 def _largest(network: nn.Module, one: Callable[[Callable[..., Tensor]], object]) -> int:
@@ -126,7 +189,44 @@ def _largest(network: nn.Module, one: Callable[[Callable[..., Tensor]], object])
     return max(sizes)
 
 
-_FORMS: WeakKeyDictionary[nn.Module, tuple[Any, dict[How, Form]]] = WeakKeyDictionary()
+class Forms:
+    """The forms of a network, as long as its weights are those of which they were made."""
+
+    def __init__(self, network: nn.Module, state: Any) -> None:
+        self.state = state
+        self.made: dict[How, Form] = {}
+        tensors = [*network.parameters(), *network.buffers()]
+        self._probes = [_few(tensor.detach()) for tensor in tensors if tensor.numel()]
+        self._values = self._probed()
+
+    def hold(self, state: Any) -> bool:
+        """Whether they are of these weights."""
+        return bool(self.state == state) and all(
+            torch.equal(now, then) for now, then in zip(self._probed(), self._values, strict=True)
+        )
+
+    @torch.no_grad()
+    def _probed(self) -> list[Tensor]:
+        """A few values of each tensor: what is written through `.data` changes nothing else that
+        tells of it."""
+        kinds: dict[Any, list[Tensor]] = {}
+        for values in self._probes:
+            kinds.setdefault((values.device, values.dtype), []).append(values)
+        return [torch.cat(values).nan_to_num() for values in kinds.values()]
+
+
+def _few(x: Tensor) -> Tensor:
+    """A view of some of its values, spread over its memory."""
+    layouts = (torch.contiguous_format, *([torch.channels_last] if x.ndim == 4 else []))
+    dense = any(x.is_contiguous(memory_format=layout) for layout in layouts)
+    flat = x.as_strided((x.numel(),), (1,)) if dense else x[(0,) * (x.ndim - 1)]
+    return flat[:: max(1, flat.numel() // PROBED)]
+
+
+PROBED = 8
+"""Of each tensor, at least so many values, if it has them."""
+
+_FORMS: WeakKeyDictionary[nn.Module, Forms] = WeakKeyDictionary()
 """Of each network, so that it can be copied, pickled and saved as if it had none."""
 
 
@@ -137,12 +237,12 @@ def fast(network: nn.Module, how: How | None = None) -> Form:
     state = _state(network)
     if state is None:
         return Form(network, how)
-    if network not in _FORMS or _FORMS[network][0] != state:
-        _FORMS[network] = state, {}
-    forms = _FORMS[network][1]
-    if how not in forms:
-        forms[how] = Form(network, how)
-    return forms[how]
+    forms = _FORMS.get(network)
+    if forms is None or not forms.hold(state):
+        forms = _FORMS[network] = Forms(network, state)
+    if how not in forms.made:
+        forms.made[how] = Form(network, how)
+    return forms.made[how]
 
 
 def _state(network: nn.Module) -> Any:

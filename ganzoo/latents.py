@@ -20,7 +20,7 @@ from torch import Tensor
 from ganzoo import files, weights
 from ganzoo.classes import Labels
 from ganzoo.errors import CheckpointError, InputError
-from ganzoo.nn import true_float32
+from ganzoo.precision import true_float32
 from ganzoo.torch_defaults import usual_defaults
 
 if TYPE_CHECKING:

@@ -55,7 +55,8 @@ def load(
             of float32 by 0.01 on average in [-1, 1]. The weights stay in float32.
         compile: `sample` compiles the network for each batch size, once: seconds to minutes, of
             which torch keeps a part on disk. It needs a C++ compiler. On a GPU it replays CUDA
-            graphs, for which a batch of 1 need not wait for Python.
+            graphs, for which a batch of 1 need not wait for Python. A last batch of more than half
+            the others' size is computed as one of them, and all truncations are as good as one.
         local_files_only: make no request: use what is bundled or cached, as `HF_HUB_OFFLINE=1`
             does.
 

@@ -14,9 +14,9 @@ from ganzoo.classes import Labels, check_labels_given, label_each
 from ganzoo.configs import DiscriminatorConfig, GeneratorConfig
 from ganzoo.errors import InputError
 from ganzoo.images import Images
-from ganzoo.nn import true_float32
 from ganzoo.numbers import as_int, check_count, check_truncation
 from ganzoo.parts import Part
+from ganzoo.precision import true_float32
 from ganzoo.torch_defaults import usual_defaults
 
 OPTIONS = {
@@ -50,6 +50,10 @@ class Generator(nn.Module):
     latent_layers: ClassVar[tuple[str, ...]] = ()
     """Names of the linear layers that w enters, or z where there is no w; by default
     `ganzoo.directions` finds them."""
+
+    tensor_options: ClassVar[frozenset[str]] = frozenset()
+    """Options of `forward` that may be tensors () as well as numbers: a network is compiled for all
+    their values at once."""
 
     samples_shown: int = 64
     """How many images samples.png shows at most: a slow generator says fewer."""
@@ -212,7 +216,7 @@ class Generator(nn.Module):
 
         for start in starts:
             stop, step = min(start + batch_size, len(seeds)), batch_size
-            if form is not None and stop - start > 1 and self.device.type == "cpu":
+            if form is not None and stop - start > 1 and self.device.type in ("cpu", "cuda"):
                 step = form.at_once(lambda network: images(slice(0, 1), network))
             parts = [slice(k, min(k + step, stop)) for k in range(start, stop, step)]
             yield Images.of(
@@ -239,7 +243,7 @@ class Generator(nn.Module):
         if "mix" in options:
             others, layer = options["mix"]
             options = {**options, "mix": (self.latents(others), layer)}
-        with true_float32(device):
+        with true_float32(device):  # of the network itself, too
             images = network(z, labels, **options)
         return images.float().clamp(-1, 1).contiguous().cpu()
 

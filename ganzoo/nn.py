@@ -192,9 +192,7 @@ def fir_blur(x: Tensor, kernel: Tensor, *, padding: int, stride: int = 1) -> Ten
     The kernel is symmetric, so that this correlation is a convolution. In channels_last it is as
     cheap as two passes over x on CPUs, and a separable pair of filters is not cheaper.
     """
-    channels = x.shape[1]
-    weight = kernel.to(x.dtype).expand(channels, 1, *kernel.shape)
-    return conv2d(x, weight, padding=padding, stride=stride, groups=channels)
+    return _filter(x, kernel, stride, padding)
 
 
 def fir_downsample(x: Tensor, kernel: Tensor) -> Tensor:
@@ -209,10 +207,65 @@ def fir_downsample(x: Tensor, kernel: Tensor) -> Tensor:
 def fir_upsample(x: Tensor, kernel: Tensor) -> Tensor:
     """(N, C, H, W) -> (N, C, 2 H, 2 W): zeros between the pixels, filtered. A constant keeps its
     value where the kernel has a gain of 4."""
-    channels = x.shape[1]
-    weight = kernel.to(x.dtype).expand(channels, 1, *kernel.shape)
     padding = len(kernel) // 2 - 1
-    return conv_transpose2d(x, weight, stride=2, padding=padding, groups=channels)
+    height, width = (2 * (side - 1) + len(kernel) - 2 * padding for side in x.shape[2:])
+    return _filter(x, kernel, 2, padding, (height, width))
+
+
+def _filter(
+    x: Tensor, kernel: Tensor, stride: int, padding: int, spread: tuple[int, int] | None = None
+) -> Tensor:
+    """A depthwise convolution, or its transpose to a map of the size `spread`."""
+    if torch.is_grad_enabled() and x.requires_grad and not kernel.requires_grad:
+        filtered: Tensor = _Filter.apply(x, kernel, stride, padding, spread)
+        return filtered
+    return _Filter.of(x, kernel, stride, padding, spread)
+
+
+class _Filter(torch.autograd.Function):
+    """The gradient of a filter is a filter. Torch's own gradient of that gradient, which penalties
+    on slopes need, takes as many convolutions as there are channels, to find what nobody asks for:
+    the gradient of the kernel."""
+
+    @staticmethod
+    def of(
+        x: Tensor, kernel: Tensor, stride: int, padding: int, spread: tuple[int, int] | None
+    ) -> Tensor:
+        channels = x.shape[1]
+        weight = kernel.to(x.dtype).expand(channels, 1, *kernel.shape)
+        if spread is None:
+            return conv2d(x, weight, padding=padding, stride=stride, groups=channels)
+        fewest = (stride * (side - 1) + len(kernel) - 2 * padding for side in x.shape[2:])
+        more = [size - least for size, least in zip(spread, fewest, strict=True)]
+        return conv_transpose2d(
+            x, weight, stride=stride, padding=padding, output_padding=more, groups=channels
+        )
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        kernel: Tensor,
+        stride: int,
+        padding: int,
+        spread: tuple[int, int] | None,
+    ) -> Tensor:
+        ctx.save_for_backward(kernel)
+        ctx.how = stride, padding, spread, x.dtype, tuple(x.shape[2:])
+        ctx.channels_last = x.is_contiguous(memory_format=torch.channels_last)
+        return _Filter.of(x, kernel, stride, padding, spread)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        (kernel,), (grad,) = ctx.saved_tensors, grads
+        stride, padding, spread, dtype, size = ctx.how
+        if ctx.channels_last:  # which the gradient of every second pixel is not
+            grad = grad.contiguous(memory_format=torch.channels_last)
+        if stride == 1:  # as an ordinary convolution, which is faster than a transposed one
+            back = _filter(grad, kernel.flip(0, 1), 1, len(kernel) - 1 - padding)
+        else:
+            back = _filter(grad, kernel, stride, padding, size if spread is None else None)
+        return back.to(dtype), None, None, None, None
 
 
 def without_autocast(x: Tensor) -> AbstractContextManager[None]:
@@ -224,14 +277,6 @@ def without_autocast(x: Tensor) -> AbstractContextManager[None]:
     if kind == "meta" or not torch.is_autocast_enabled(kind):
         return nullcontext()
     return torch.autocast(kind, enabled=False)
-
-
-def true_float32(device: torch.device) -> AbstractContextManager[None]:
-    """On a GPU, convolutions within are in float32 as it is said, not in the 10 bits of TF32 that
-    torch allows them by default: images and features are the same on every device."""
-    if device.type != "cuda":
-        return nullcontext()
-    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
 
 def level_of(lod: float, levels: int) -> tuple[int, float]:

@@ -15,8 +15,8 @@ from ganzoo.errors import InputError
 from ganzoo.images import to_uint8
 from ganzoo.latents import Latents
 from ganzoo.models import Generator
-from ganzoo.nn import true_float32
 from ganzoo.numbers import as_int
+from ganzoo.precision import true_float32
 from ganzoo.rng import check_seed
 
 Blend = Callable[[np.ndarray, np.ndarray, float], np.ndarray]

@@ -230,6 +230,7 @@ def pretended_gpu() -> Iterator[Counter[str]]:
         patch.setattr(Tensor, "to", _to(Tensor.to))
         patch.setattr(Tensor, "cpu", lambda self: self.to("cpu"))
         patch.setattr(Tensor, "cuda", lambda self, device=None: self.to("cuda"))
+        patch.setattr(Tensor, "pin_memory", lambda self: self)
         patch.setattr(Tensor, "numpy", _refusing(Tensor.numpy))
         patch.setattr(Tensor, "__array__", _refusing(Tensor.__array__))
         patch.setattr(Tensor, "new_tensor", _like(Tensor.new_tensor))

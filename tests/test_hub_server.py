@@ -40,10 +40,10 @@ TRANSPORT_ERROR = errors.HfHubHTTPError.__bases__[0]  # of httpx, or httpx2
 
 
 @pytest.fixture
-def api(server: Hub, monkeypatch: pytest.MonkeyPatch) -> HfApi:
+def api(server: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> HfApi:
     """A client with a token that may write; it does not wait between its tries."""
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", "/nonexistent")
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     return HfApi(endpoint=server.url, token="hf_writing")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import random
 import shutil
 import subprocess
 import sys
@@ -273,6 +274,40 @@ def test_images_of_other_settings_are_those_of_forward(
     torch.testing.assert_close(torch.Tensor(G.sample(6)), expected, rtol=0, atol=1e-4)
 
 
+DRAWN: dict[str, dict[str, list[Any]]] = {
+    "dcgan": {"num_classes": [0, 3], "width": [3, 16], "output": ["tanh", "none"],
+              "image_shape": [[1, 28, 28], [3, 32, 32]], "z_dim": [3, 40]},
+    "cgan": {"conditioning": ["concat", "embedding", "batch-norm"]},
+    "progan": {"num_classes": [0, 4], "norm_first": [False, True], "output": ["tanh", "none"],
+               "start_bias": ["pixel", "channel"], "image_shape": [[4, 16, 16], [1, 8, 8]],
+               "normalise_latent": [False, True], "fmap_base": [128, 512], "fmap_max": [16, 33]},
+    "stylegan": {"num_classes": [0, 3], "upsampling": ["blur", "plain", "bias-blur"],
+                 "image_shape": [[1, 16, 16], [4, 8, 8]], "channel_max": [5, 32],
+                 "mapping_layers": [1, 3], "z_dim": [7, 16], "w_dim": [5, 16]},
+    "stylegan2": {"num_classes": [0, 3], "architecture": ["skip", "resnet", "orig"],
+                  "image_shape": [[1, 16, 16], [4, 8, 8]], "channel_max": [5, 32],
+                  "conv_clamp": [None, 0.7], "z_dim": [7, 16], "w_dim": [5, 16]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("name", DRAWN)
+def test_images_of_drawn_settings_are_those_of_forward(
+    name: str, number: int, request: pytest.FixtureRequest
+) -> None:
+    """In any batches one after another, with options drawn too."""
+    draw = random.Random(f"{name} {number}")
+    if number == 3:
+        request.getfixturevalue("always_by_tiles")
+    G = generator(name, **{key: draw.choice(values) for key, values in DRAWN[name].items()})
+    for n, batch in ((2, 64), (7, 3), (1, 1), (33, 33)):
+        options = draw.choice(all_options(G))
+        images = torch.Tensor(G.sample(n, batch_size=batch, **options))
+        expected = plain_images(G, n, **options)
+        tolerance = 1e-4 if number < 3 else 3e-4  # tiles round more than these channels bear
+        torch.testing.assert_close(images, expected, rtol=0, atol=tolerance, msg=f"{options} {n}")
+
+
 def test_what_a_subclass_computes_is_not_folded_as_its_parent() -> None:
     class Negative(EqualizedLinear):
         def forward(self, x: Tensor) -> Tensor:
@@ -310,12 +345,18 @@ def assigned(G: Generator) -> None:
         parameter.data = parameter.data * 1.3
 
 
+def unnoticed(G: Generator) -> None:
+    """Torch counts no change of what is written through `.data`."""
+    for parameter in G.parameters():
+        parameter.data.mul_(1.3)
+
+
 def moved(G: Generator) -> None:
     G.double().float()
     loaded(G)
 
 
-@pytest.mark.parametrize("change", [loaded, optimised, trained, assigned, moved])
+@pytest.mark.parametrize("change", [loaded, optimised, trained, assigned, unnoticed, moved])
 def test_the_form_is_made_anew(change: Callable[[Generator], None]) -> None:
     G = generator("dcgan")
     before = G.sample(3)
@@ -447,6 +488,40 @@ def test_compile_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(InputError, match=r"needs a C\+\+ compiler.*: install"):
         ganzoo.load("dcgan.mnist", compile=True)
+
+
+def test_compiling_ends_with_no_number_of_networks_and_batches() -> None:
+    """Torch would stop after eight, of all networks together; one value of truncation is as good
+    as another, and what is left of a batch is computed as one."""
+    program = """
+import torch
+from torch._dynamo.utils import counters
+from ganzoo import inference, plugins
+from ganzoo.models import build
+torch.set_num_threads(1)
+compile = torch.compile
+torch.compile = lambda network, **how: compile(network, backend="eager", **how)
+inference.How.__post_init__ = lambda self: None
+inference.CACHE = 1 << 40
+for name in ("stylegan2", "stylegan"):
+    part = plugins.load().parts.get("generator", name)
+    G = build(part, part.make_config(part.tiny), seed=0).eval()
+    def check(n, **options):
+        G.how = inference.How()
+        expected = torch.Tensor(G.sample(n, **options))
+        G.how = inference.How(compile=True)
+        found = torch.Tensor(G.sample(n, **options))
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+    for n in range(1, 11):
+        check(n)
+    for truncation in (0.7, -0.5, 0.0, 1.5):
+        check(10, truncation=truncation)
+    check(50, batch_size=10)
+    check(15, batch_size=8, seed=9)
+found = counters["stats"]["unique_graphs"]
+assert found == 2 * 11 and not counters["graph_break"], (found, counters["graph_break"])
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=300)
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")

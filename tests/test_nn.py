@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+from torch.autograd import gradcheck, gradgradcheck
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganzoo.nn import (
     EqualizedConv2d,
@@ -139,6 +144,50 @@ def test_filters_have_their_gain_and_three_taps_keep_the_size() -> None:
     assert blurred.shape == x.shape and blurred[0, 0, 2, 2] == 1
     assert blurred[0, 0, 0, 0].item() == pytest.approx(9 / 16)  # zeros around
     assert fir_upsample(x, fir_kernel(gain=4))[0, 0, 5, 5].item() == pytest.approx(1)
+
+
+FILTERS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "blur": lambda x, kernel: fir_blur(x, kernel, padding=2),
+    "down": fir_downsample,
+    "up": fir_upsample,
+}
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_filters_have_their_gradients_of_any_order(name: str) -> None:
+    """Of a kernel without symmetry, for a map of an odd size too; a penalty on a slope takes no
+    more convolutions for more channels."""
+    kernel = torch.randn(4, 4, dtype=torch.float64)
+    x = torch.randn(2, 3, 7 if name == "blur" else 6, 8, dtype=torch.float64, requires_grad=True)
+    assert gradcheck(lambda x: FILTERS[name](x, kernel), x)
+    assert gradgradcheck(lambda x: FILTERS[name](x, kernel), x)
+
+    wide = torch.randn(1, 32, 8, 8, requires_grad=True)
+    (slope,) = torch.autograd.grad(
+        FILTERS[name](wide * wide, kernel.float()).tanh().sum(), wide, create_graph=True
+    )
+    with Counting() as convolutions:
+        slope.square().sum().backward()
+    assert 0 < len(convolutions.seen) < 8 and wide.grad is not None
+
+
+def test_a_filter_may_be_learnt() -> None:
+    kernel = fir_kernel().requires_grad_()
+    fir_blur(torch.ones(1, 1, 6, 6, requires_grad=True), kernel, padding=0).sum().backward()
+    assert kernel.grad is not None and kernel.grad.tolist() == [[9.0] * 4] * 4
+
+
+class Counting(TorchDispatchMode):
+    """The convolutions that are computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if "convolution" in str(func):
+            self.seen.append(str(func))
+        return func(*args, **(kwargs or {}))
 
 
 def test_autocast_can_be_left_for_a_while() -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from ganzoo import plugins
 from ganzoo.errors import InputError, PluginError
 from ganzoo.evaluation.extractors import Outputs
-from ganzoo.nn import true_float32
+from ganzoo.precision import true_float32
 
 if TYPE_CHECKING:
     from ganzoo.data import ImageData

@@ -50,9 +50,9 @@ def train(
         out: the run folder; its `model/` is a model folder.
         data: replaces the recipe's data source, as `--data` does.
         settings: `key=value` changes, as `--set` does.
-        resume: go on from the newest whole checkpoint of `out`, bit for bit as if it had never
-            stopped. The recipe must be the same; its intervals may differ, and its length where no
-            learning rate follows it.
+        resume: go on from the newest whole checkpoint of `out`, as if it had never stopped: on a
+            CPU bit for bit, on a GPU but for the order in which it adds. The recipe must be the
+            same; its intervals may differ, and its length where no learning rate follows it.
         init: a model (name, folder, hf://) to start from.
         steps: stop after so many steps of this call, with a checkpoint.
         device: "cpu" or "cuda"; by default a GPU where there is one.

@@ -175,7 +175,8 @@ class About:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides a run. Two runs of one recipe on one kind of device are identical.
+    """Everything that decides a run. Two runs of one recipe are identical on one kind of CPU. A GPU
+    adds in no fixed order: there they are so up to rounding.
 
     Attributes:
         batch: images a step, over all processes; `accumulation` splits it to save memory.

@@ -103,6 +103,8 @@ class Steps:
         if self._last_real is None or self._last_real[0] != position:
             indices = self.order.indices(position, self.batch)[self.rank :: self.world]
             pixels, labels = self.data.batch(indices)
+            if self.device.type == "cuda":  # else the processor waits until they are copied
+                pixels = pixels.pin_memory()
             real = pixels.to(self.device, non_blocking=True).to(
                 torch.float32, memory_format=self._memory_format
             )

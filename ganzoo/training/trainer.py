@@ -26,6 +26,7 @@ from ganzoo.data import ImageData
 from ganzoo.errors import DataError, GanzooError, InputError, TrainingError
 from ganzoo.loading import Located
 from ganzoo.models import Generator, build
+from ganzoo.precision import fastest_convolutions
 from ganzoo.training import state
 from ganzoo.training.config import AlternatingConfig, OptimizerConfig
 from ganzoo.training.ema import average, with_fresh_statistics
@@ -182,6 +183,10 @@ class Trainer(Steps):
 
     def train_step(self) -> None:
         """One iteration: n_critic updates of D, one of G, the lazy terms that are due, the EMA."""
+        with fastest_convolutions():
+            self._train_step()
+
+    def _train_step(self) -> None:
         # layers that draw for themselves (dropout) use torch's global state: keyed by the step
         torch.manual_seed(self._draws(f"torch/{self.rank}", self.step).seed())
         fakes: list[Tensor] | None = None

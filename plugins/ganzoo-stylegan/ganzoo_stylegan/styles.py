@@ -21,6 +21,7 @@ class StyleGenerator(ganzoo.Generator):
     """A subclass sets `num_ws`, `mapper` (z, labels -> w) and `synthesis`."""
 
     shared_buffers: ClassVar = ("w_avg",)
+    tensor_options: ClassVar = frozenset({"truncation"})
     mapper: nn.Module
 
     def __init__(self, config: Any) -> None:
@@ -32,7 +33,7 @@ class StyleGenerator(ganzoo.Generator):
         z: Tensor,
         labels: Tensor | None = None,
         *,
-        truncation: float = 1.0,
+        truncation: float | Tensor = 1.0,
         truncation_cutoff: int | None = None,
     ) -> Tensor:
         """The w of each layer, (N, num_ws, w_dim). The first `truncation_cutoff` of them (all, if
@@ -43,7 +44,7 @@ class StyleGenerator(ganzoo.Generator):
         with without_autocast(z):
             w = self.mapper(z, labels)  # (N, w_dim)
         ws = w[:, None].repeat(1, self.num_ws, 1)
-        if truncation == 1:
+        if not isinstance(truncation, Tensor) and truncation == 1:
             return ws
         return torch.cat([self.w_avg.lerp(ws[:, :cutoff], truncation), ws[:, cutoff:]], dim=1)
 
@@ -60,7 +61,7 @@ class StyleGenerator(ganzoo.Generator):
         z: Tensor,
         labels: Tensor | None = None,
         *,
-        truncation: float = 1.0,
+        truncation: float | Tensor = 1.0,
         truncation_cutoff: int | None = None,
         mix: tuple[Tensor, int] | None = None,
         **options: Any,
@@ -90,7 +91,8 @@ class StyleGenerator(ganzoo.Generator):
         if self.config.style_mixing > 0:
             others = self.mapping(rng.normal(n, self.z_dim), labels)
             crossover = 1 + rng.integers(n, used - 1)  # 1 … used - 1
-            crossover[rng.uniform(n) >= self.config.style_mixing] = self.num_ws
+            mixed = rng.uniform(n) < self.config.style_mixing
+            crossover = torch.where(mixed, crossover, self.num_ws)
             first = torch.arange(self.num_ws, device=ws.device) < crossover[:, None]  # (N, num_ws)
             ws = torch.where(first[:, :, None], ws, others)
         return ws

@@ -77,7 +77,7 @@ class ADA(Augmentation):
         )
         # Where a pixel comes from is the inverse of where it goes: each transformation follows the
         # one before in time, and so joins its inverse on the right.
-        size = torch.tensor([width, height], device=x.device)
+        size = _constant(((width, height),), x.device)  # (1, 2)
         eighth = (rng.uniform(n, 2) / 4 - 1 / 8) * size  # (N, 2): within an eighth of the sides
         source = translation(-draw("integer-translation", eighth.round(), 0.0))  # (N, 3, 3)
         scale = draw("isotropic-scale", torch.exp2(0.2 * rng.normal(n)), 1.0)
@@ -97,7 +97,7 @@ class ADA(Augmentation):
         draw = functools.partial(self._draw, rng, self.p)
         device = self.p.device
         eye, luma = torch.eye(3, device=device), torch.full((3, 3), 1 / 3, device=device)  # v v^T
-        cross = torch.tensor([[0, -1, 1], [1, 0, -1], [-1, 1, 0]], device=device) / math.sqrt(3)
+        cross = _constant(((0, -1, 1), (1, 0, -1), (-1, 1, 0)), device) / math.sqrt(3)
         brightness = draw("brightness", 0.2 * rng.normal(n, 1, 1), 0.0)
         color = torch.cat([eye.expand(n, 3, 3), brightness.expand(n, 3, 1)], dim=2)
         color = draw("contrast", torch.exp2(0.5 * rng.normal(n, 1, 1)), 1.0) * color
@@ -199,9 +199,16 @@ def warp(x: Tensor, source: Tensor) -> Tensor:
     an image is periodic: of one period any map finds its pixels, and there is no border to meet.
     """
     moved = (source != torch.eye(3, device=x.device)).flatten(1).any(1)
-    n, _, height, width = (some := x[moved]).shape
-    if not n:
+    if x.device.type == "cuda":  # to know how many there are, the processor would have to wait
+        return torch.where(moved[:, None, None, None], _warped(x, source), x)
+    if not moved.any():
         return x
+    return x.index_put((moved,), _warped(x[moved], source[moved]))
+
+
+def _warped(x: Tensor, source: Tensor) -> Tensor:
+    """`warp` of every image."""
+    _, _, height, width = x.shape
     (up_y, down_y), (up_x, down_x) = (resamplers(side, x.device) for side in (height, width))
     # what a pixel is made of: its taps, in pixels from the image's middle
     xs, ys = (
@@ -211,7 +218,7 @@ def warp(x: Tensor, source: Tensor) -> Tensor:
     taps = torch.stack(
         [xs.expand(len(ys), -1), ys[:, None].expand(-1, len(xs)), xs.new_ones(len(ys), len(xs))]
     )  # (3, 2H + 10, 2W + 10)
-    found = (source[moved] @ taps.flatten(1))[:, :2].unflatten(2, taps.shape[1:])
+    found = (source @ taps.flatten(1))[:, :2].unflatten(2, taps.shape[1:])
     grid = torch.stack(
         [
             # the place in the period's samples, of which the last is the first again; from -1 to 1
@@ -220,9 +227,16 @@ def warp(x: Tensor, source: Tensor) -> Tensor:
         ],
         dim=3,
     )  # (n, 2H + 10, 2W + 10, 2)
-    large = up_y @ some @ up_x.T  # (n, C, 4H - 3, 4W - 3)
+    large = up_y @ x @ up_x.T  # (n, C, 4H - 3, 4W - 3)
     large = grid_sample(large, grid, mode="bilinear", align_corners=True)  # (…, 2H + 10, 2W + 10)
-    return x.index_put((moved,), down_y @ large @ down_x.T)
+    return down_y @ large @ down_x.T
+
+
+@functools.lru_cache(maxsize=16)
+def _constant(rows: tuple[tuple[float, ...], ...], device: torch.device) -> Tensor:
+    """Of a GPU it is made once: what comes from the processor makes that wait."""
+    with torch.inference_mode(False):
+        return torch.tensor(rows, device=device, dtype=torch.float32)
 
 
 @functools.lru_cache(maxsize=16)

@@ -36,12 +36,15 @@ def newest(run: Path) -> Path | None:
     return found[0] if found else None
 
 
-def save(trainer: Trainer, *, keep: int) -> Path:
-    """Write the state of a run, and remove all but the newest `keep` checkpoints."""
+def save(trainer: Trainer, tensors: dict[str, Tensor], *, keep: int) -> Path:
+    """Write the state of a run, and keep this checkpoint and the `keep` - 1 before it.
+
+    Later ones are damaged: the run has gone back behind them.
+    """
     path = trainer.folder / "checkpoints" / f"{trainer.step:09d}"
     with files.replacing_folder(path) as temporary:
         path_of_tensors = temporary / "state.safetensors"
-        weights.write_tensors(path_of_tensors, tensors(trainer))
+        weights.write_tensors(path_of_tensors, tensors)
         state = {
             "step": trainer.step,
             "images": trainer.images,
@@ -55,8 +58,11 @@ def save(trainer: Trainer, *, keep: int) -> Path:
             "sha256": files.sha256(path_of_tensors),
         }
         (temporary / "state.json").write_text(json.dumps(state, indent=1) + "\n")
-    for old in folders(trainer.folder)[keep:]:
-        shutil.rmtree(old, ignore_errors=True)
+    others = [p for p in folders(trainer.folder) if p != path]
+    kept = [p for p in others if p.name < path.name][: keep - 1]
+    for other in others:
+        if other not in kept:
+            shutil.rmtree(other, ignore_errors=True)
     return path
 
 

@@ -332,17 +332,21 @@ class Trainer(Steps):
         """Restore what `extra_state` gave."""
 
     def save(self) -> None:
-        """Write a checkpoint and the model folder, unless something in them is not finite."""
+        """Write the model folder and a checkpoint, unless something in them is not finite.
+
+        In this order: where a checkpoint is, its model is too, however a process ends.
+        """
         if self.means:
             self.observers.notify(
                 "ganzoo_step_end", trainer=self, step=self.step, logs=self.collect_logs()
             )
-        for name, tensor in state.tensors(self).items():
+        tensors = state.tensors(self)
+        for name, tensor in tensors.items():
             if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
                 raise self._diverged(f"{name} is not finite")
         if self.accelerator.is_main_process:
-            path = state.save(self, keep=self.recipe.every.keep)
             write_model(self)
+            path = state.save(self, tensors, keep=self.recipe.every.keep)
             self.observers.notify("ganzoo_checkpoint_saved", trainer=self, path=path)
         self.accelerator.wait_for_everyone()
 

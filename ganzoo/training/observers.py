@@ -135,16 +135,20 @@ class TensorBoard:
             raise InputError(
                 "TensorBoard is not installed", "pip install 'ganzoo[tensorboard]'"
             ) from error
-        self._writer = SummaryWriter(folder)
+        self._writer, self._folder = SummaryWriter, folder
+
+    @hookimpl
+    def ganzoo_train_start(self, trainer: Trainer) -> None:
+        self._log = self._writer(self._folder)
 
     @hookimpl
     def ganzoo_step_end(self, trainer: Trainer, step: int, logs: Mapping[str, float]) -> None:
         for name, value in logs.items():
-            self._writer.add_scalar(name, value, step)
+            self._log.add_scalar(name, value, step)
 
     @hookimpl
     def ganzoo_train_end(self, trainer: Trainer, error: BaseException | None) -> None:
-        self._writer.close()
+        self._log.close()
 
 
 def _summary(logs: Mapping[str, float]) -> str:

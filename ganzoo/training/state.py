@@ -20,20 +20,11 @@ from torch import Tensor, nn
 
 from ganzoo import files, weights
 from ganzoo.errors import CheckpointError, TrainingError
+from ganzoo.training import folder
 from ganzoo.training.recipe import Recipe, digest_of
 
 if TYPE_CHECKING:
     from ganzoo.training.trainer import Trainer
-
-
-def folders(run: Path) -> list[Path]:
-    """The checkpoints of a run folder, newest first."""
-    return sorted((p for p in (run / "checkpoints").glob("[0-9]*") if p.is_dir()), reverse=True)
-
-
-def newest(run: Path) -> Path | None:
-    found = folders(run)
-    return found[0] if found else None
 
 
 def save(trainer: Trainer, tensors: dict[str, Tensor], *, keep: int) -> Path:
@@ -58,8 +49,8 @@ def save(trainer: Trainer, tensors: dict[str, Tensor], *, keep: int) -> Path:
             "sha256": files.sha256(path_of_tensors),
         }
         (temporary / "state.json").write_text(json.dumps(state, indent=1) + "\n")
-    others = [p for p in folders(trainer.folder) if p != path]
-    kept = [p for p in others if p.name < path.name][: keep - 1]
+    others = [p for p in folder.checkpoints(trainer.folder) if p != path]
+    kept = [p for p in others if int(p.name) < trainer.step][: keep - 1]
     for other in others:
         if other not in kept:
             shutil.rmtree(other, ignore_errors=True)
@@ -73,7 +64,7 @@ def load(trainer: Trainer) -> Path:
         TrainingError: there is none, or it is of another recipe or other data.
     """
     damaged: list[str] = []
-    for path in folders(trainer.folder):
+    for path in folder.checkpoints(trainer.folder):
         try:
             state, tensors = _read(path)
         except CheckpointError as error:
@@ -111,7 +102,7 @@ def _is_of(trainer: Trainer, digest: str) -> bool:
     then still has its digest, and with their defaults it is the trainer's recipe.
     """
     today = trainer.resolved.digest()
-    path = trainer.folder / "run.toml"
+    path = trainer.folder / folder.RECIPE
     if digest == today or not path.exists():
         return digest == today
     written = Recipe.load(path).resolve(trainer.data.image_shape, trainer.data.num_classes)

@@ -29,6 +29,7 @@ from ganzoo.models import Generator, build
 from ganzoo.training import state
 from ganzoo.training.config import AlternatingConfig, OptimizerConfig
 from ganzoo.training.ema import average, with_fresh_statistics
+from ganzoo.training.folder import checkpoints
 from ganzoo.training.losses import Role
 from ganzoo.training.means import Means
 from ganzoo.training.observers import Observers
@@ -310,8 +311,8 @@ class Trainer(Steps):
         return logs
 
     def _diverged(self, what: str) -> TrainingError:
-        last = state.newest(self.folder)
-        kept = f"{last} is the last good checkpoint" if last else "no checkpoint was written yet"
+        found = checkpoints(self.folder)
+        kept = f"{found[0]} is the last good checkpoint" if found else "no checkpoint was written"
         return TrainingError(
             f"training diverged before step {self.step}: {what}; {kept}",
             "lower the learning rates (--set optimizer.generator.lr=…) or add a penalty to D",

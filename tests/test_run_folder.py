@@ -187,6 +187,14 @@ def test_where_a_checkpoint_is_its_model_is_too(
     assert json.loads((run / "model" / "training.json").read_text())["steps"] == 20
 
 
+def test_a_checkpoint_between_logging_steps_counts_the_time(tmp_path: Path) -> None:
+    seldom = {"log": 1000, "checkpoint": 2, "grid": 0}
+    with pytest.raises(ZeroDivisionError):  # told of step 4 by its checkpoint
+        train(recipe("gan", every=seldom), tmp_path, observers=[At(4, lambda: 1 / 0)])
+    (state,) = (tmp_path / "checkpoints").glob("*/state.json")
+    assert json.loads(state.read_text())["wall_seconds"] > 0
+
+
 # -- stopping --------------------------------------------------------------------------------------
 
 

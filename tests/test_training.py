@@ -31,6 +31,7 @@ from ganzoo.training.ema import average, with_fresh_statistics
 from ganzoo.training.observers import Observers
 from ganzoo.training.optimizers import lazy_correction, make_optimizer, settings_at
 from ganzoo.training.order import DataOrder
+from ganzoo.training.recipe import EMAConfig
 from ganzoo.training.report import PATIENCE, dry_run
 from ganzoo.training.trainer import Setup, Trainer
 from tests.tiny import families, recipe
@@ -548,3 +549,13 @@ def test_what_is_known_of_the_data_goes_with_their_source() -> None:
     assert (given.source, given.name, given.license) == ("folder:c", None, "cc0-1.0")
     digest = known.resolve((1, 8, 8), 0).digest()
     assert known.with_settings(["data.credit=B"]).resolve((1, 8, 8), 0).digest() == digest
+
+
+def test_a_setting_of_the_average_takes_the_place_of_its_alternative() -> None:
+    halved = recipe("gan", ema={"half_life_kimg": 1.0, "rampup": 0.05})
+    assert halved.with_settings(["ema.decay=0.99"]).ema == EMAConfig(decay=0.99)
+    assert halved.with_settings(["ema.half_life_kimg=2.0"]).ema.rampup == 0.05
+    again = recipe("gan", ema={"decay": 0.99}).with_settings(["ema.half_life_kimg=2.0"])
+    assert again.ema == EMAConfig(half_life_kimg=2.0)
+    with pytest.raises(ConfigError, match="exactly one of half_life_kimg and decay"):
+        recipe("gan", ema={"half_life_kimg": 1.0, "decay": 0.99})

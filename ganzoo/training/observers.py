@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from ganzoo import hookspecs, plugins, provenance
+from ganzoo import files, hookspecs, plugins, provenance
 from ganzoo.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class JsonLog:
                     continue  # the last line of a killed run may be half written
                 if entry.get("step", 0) <= trainer.step:
                     kept.append(line + "\n")
-        self.path.write_text("".join(kept))
+        files.write_text(self.path, "".join(kept))
 
     @hookimpl
     def ganzoo_step_end(self, trainer: Trainer, step: int, logs: Mapping[str, float]) -> None:

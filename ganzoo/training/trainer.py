@@ -157,12 +157,11 @@ class Trainer(Steps):
             self.train_step()
             self.step += 1
             done = self.step == last or self._stopping()
-            if self.step % every.log == 0 or done:
-                logs = self.collect_logs()
-                seconds = time.perf_counter() - started
-                self.wall_seconds = wall_before + seconds
-                if seconds > 0:
-                    logs["images_per_second"] = (self.images - started_images) / seconds
+            logs = self.collect_logs() if done or self.step % every.log == 0 else None
+            seconds = time.perf_counter() - started
+            self.wall_seconds = wall_before + seconds
+            if logs is not None:
+                logs["images_per_second"] = (self.images - started_images) / seconds
                 for score in self.scorers:
                     try:
                         logs |= score(self)
@@ -197,17 +196,17 @@ class Trainer(Steps):
             self._real_scores = {}
             self._update("discriminator", steps)
             real_scores = list(self._real_scores.values())
-            self._lazy_updates("discriminator", steps)
+            self._lazy_updates("discriminator", steps, critic)
             self.loss.after_discriminator_step(steps[0], self.D)
             if self.augment is not None and real_scores:
                 scores = self.accelerator.gather(torch.cat(real_scores))
                 self.augment.after_discriminator_step(scores, self._log_augment)
-        steps = self._steps("generator", self.config.n_critic - 1)
+        steps = self._steps("generator", critic)
         if fakes is not None:
             for step, fake in zip(steps, fakes, strict=True):
                 step.given_fake = fake
         self._update("generator", steps)
-        self._lazy_updates("generator", steps)
+        self._lazy_updates("generator", steps, critic)
         self.loss.after_generator_step(steps[-1])
         self._share_buffers()
         average(self.ema, self.G, self._ema_decay())
@@ -237,18 +236,15 @@ class Trainer(Steps):
             group.update(settings_at(config, self.images, self.recipe.kimg, intervals))
         optimizer.step()
 
-    def _lazy_updates(self, role: Role, steps: list[Step]) -> None:
+    def _lazy_updates(self, role: Role, steps: list[Step], critic: int) -> None:
+        """An update for each lazy term that is due, on the images of the critic's last one."""
         for name, interval in self.loss.intervals.get(role, {}).items():
             if self.step % interval == 0:
-                self._update(role, self._fresh(steps, f"{role}/{name}"), lazy=name)
-
-    def _fresh(self, steps: list[Step], stream: str) -> list[Step]:
-        """The same images for a second update: G's graph is gone, and the draws are others."""
-        for number, step in enumerate(steps):
-            step.given_fake = None
-            step.__dict__.pop("fake", None)
-            step.rng = self._draws(f"loss/{stream}/{number}", self.step)
-        return steps
+                for part, step in enumerate(steps):  # G's graph is gone, and the draws are others
+                    step.given_fake = None
+                    step.__dict__.pop("fake", None)
+                    step.rng = self._draws(f"loss/{role}/{name}/{part}", self._number(critic))
+                self._update(role, steps, lazy=name)
 
     @contextlib.contextmanager
     def _only(self, role: Role) -> Iterator[None]:

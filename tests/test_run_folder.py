@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import ganzoo
+from ganzoo import files, weights
 from ganzoo.data import load_data
 from ganzoo.errors import TrainingError
 from ganzoo.hookspecs import hookimpl
@@ -185,6 +187,19 @@ def test_where_a_checkpoint_is_its_model_is_too(
         train(recipe("gan"), tmp_path / "run")
     run = train(recipe("gan"), tmp_path / "run", resume=True)
     assert json.loads((run / "model" / "training.json").read_text())["steps"] == 20
+
+
+def test_a_checkpoint_of_other_networks_is_refused(tmp_path: Path) -> None:
+    """As where a plugin of another version gives its tensors other names."""
+    run = train(recipe("gan"), tmp_path / "run", steps=2)
+    (path,) = (run / "checkpoints").glob("*/state.safetensors")
+    tensors = load_file(path)
+    tensors["G.renamed"] = tensors.pop("G.layers.0.weight")
+    weights.write_tensors(path, tensors)
+    state = json.loads((path.parent / "state.json").read_text()) | {"sha256": files.sha256(path)}
+    (path.parent / "state.json").write_text(json.dumps(state))
+    with pytest.raises(TrainingError, match="G of the checkpoint at step 2 does not fit the netw"):
+        train(recipe("gan"), run, resume=True)
 
 
 def test_a_checkpoint_between_logging_steps_counts_the_time(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,7 +133,13 @@ def _restore(trainer: Trainer, state: dict[str, Any], tensors: dict[str, Tensor]
             for name, tensor in tensors.items()
             if name.startswith(f"{prefix}.")
         }
-        module.load_state_dict(own, strict=True)
+        if _shapes(own) != _shapes(module.state_dict()):
+            raise TrainingError(
+                f"{prefix} of the checkpoint at step {state['step']} does not fit the networks that"
+                " the installed plugins make",
+                "install the versions in the run's model/training.json, or use a new --out",
+            )
+        module.load_state_dict(own)
     for role, optimizer in trainer.optimizers.items():
         restored: dict[int, dict[str, Tensor]] = {}
         trained = _trained(trainer.networks[role], trainer.trainable[role])
@@ -147,6 +154,10 @@ def _restore(trainer: Trainer, state: dict[str, Any], tensors: dict[str, Tensor]
     trainer.wall_seconds = state["wall_seconds"]
     trainer.init = state.get("init")
     trainer.load_extra_state(state["extra"])
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
 
 
 def _laid_out(value: Tensor, parameter: nn.Parameter) -> Tensor:

@@ -139,7 +139,8 @@ class TensorBoard:
 
     @hookimpl
     def ganzoo_train_start(self, trainer: Trainer) -> None:
-        self._log = self._writer(self._folder)
+        # a resumed run makes the steps after its checkpoint again: those of before are hidden
+        self._log = self._writer(self._folder, purge_step=trainer.step + 1)
 
     @hookimpl
     def ganzoo_step_end(self, trainer: Trainer, step: int, logs: Mapping[str, float]) -> None:

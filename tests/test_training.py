@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -512,6 +513,31 @@ def test_tensorboard_gets_the_scalars(tmp_path: Path) -> None:
     events = EventAccumulator(str(run / "tensorboard"))
     events.Reload()
     assert [e.step for e in events.Scalars("G/fake")] == [2, 4]
+
+
+def test_tensorboard_shows_a_step_once_after_a_crash(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    class Crash:
+        @hookimpl
+        def ganzoo_step_end(self, trainer: Trainer, step: int, logs: Mapping[str, float]) -> None:
+            if step == 4:
+                raise ZeroDivisionError
+
+    r = recipe("gan", every={"log": 2, "checkpoint": 3, "grid": 0})
+    with pytest.raises(ZeroDivisionError):
+        train(r, tmp_path / "run", tensorboard=True, observers=[Crash()])
+    time.sleep(1.1)  # the next file of events has another name
+    run = train(r, tmp_path / "run", steps=3, tensorboard=True, resume=True)
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    assert [e.step for e in events.Scalars("G/fake")] == [2, 3, 4, 6]
+
+
+def test_a_refused_run_leaves_no_tensorboard_behind(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="fewer than a batch"):
+        train(recipe("gan", batch=128), tmp_path / "run", tensorboard=True)
+    assert not (tmp_path / "run").exists()
 
 
 def test_progress_in_a_log_file_is_lines(

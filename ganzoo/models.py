@@ -180,7 +180,7 @@ class Generator(_Network):
         Returns:
             Images, float32 (N, C, H, W) on the CPU, clamped to [-1, 1].
         """
-        seeds = self._seeds(n, seed, seeds)
+        seeds = self.choose_seeds(n, seed, seeds)
         classes = self.choose_labels(labels, seeds)
         out = torch.empty(len(seeds), *self.image_shape)
         done = 0
@@ -204,7 +204,7 @@ class Generator(_Network):
     ) -> Iterator[Images]:
         """`sample` in bounded memory: yields the images of `seeds`, batch after batch."""
         batch_size = check_count(batch_size, f"batch_size {batch_size!r} is too small")
-        seeds = self._seeds(None, 0, seeds)
+        seeds = self.choose_seeds(seeds=seeds)
         classes = self.choose_labels(labels, seeds)
         options = self.check_options(options)
         record = self.recorded(options)
@@ -284,7 +284,10 @@ class Generator(_Network):
             record["mix"] = f"{','.join(map(str, seeds))}:{layer}"
         return record
 
-    def _seeds(self, n: int | None, seed: int, seeds: Sequence[int] | None) -> list[int]:
+    def choose_seeds(
+        self, n: int | None = None, seed: int = 0, seeds: Sequence[int] | None = None
+    ) -> list[int]:
+        """The seed of each image, checked: `seeds`, else the `n` from `seed` on."""
         if seeds is None:
             n = check_count(1 if n is None else n, f"n = {n!r} images")
             seed = rng.check_seed(seed)

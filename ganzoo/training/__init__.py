@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganzoo import files
 from ganzoo.errors import ConfigError, InputError, MissingDataError
+from ganzoo.numbers import check_count
 from ganzoo.torch_defaults import usual_defaults
 from ganzoo.training import folder, guards
 from ganzoo.training.finding import find_recipe, recipes
@@ -70,6 +71,8 @@ def train(
     from ganzoo.training.scoring import scorers
     from ganzoo.training.trainer import Setup
 
+    if steps is not None:
+        steps = check_count(steps, f"steps = {steps!r}")
     out = Path(out)
     recipe = _configured(recipe, data, settings)
     accelerator = _accelerator(recipe, device)

@@ -160,6 +160,8 @@ class Trainer(Steps):
             logs = self.collect_logs() if done or self.step % every.log == 0 else None
             seconds = time.perf_counter() - started
             self.wall_seconds = wall_before + seconds
+            if done or (every.checkpoint and self.step % every.checkpoint == 0):
+                self.save()  # before anything is measured, which may take long, or fail
             if logs is not None:
                 logs["images_per_second"] = (self.images - started_images) / seconds
                 for score in self.scorers:
@@ -168,8 +170,6 @@ class Trainer(Steps):
                     except GanzooError as error:  # no reason to lose the run
                         self.observers.say(f"step {self.step}: not measured: {error}")
                 self.observers.notify("ganzoo_step_end", trainer=self, step=self.step, logs=logs)
-            if done or (every.checkpoint and self.step % every.checkpoint == 0):
-                self.save()
 
     def _stopping(self) -> bool:
         """Whether to stop early; several processes agree on it, at logging steps only."""

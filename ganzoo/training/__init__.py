@@ -47,7 +47,8 @@ def train(
 
     Args:
         recipe: a recipe, the name of one, the path of a TOML file, or a dictionary as one has it.
-        out: the run folder; its `model/` is a model folder.
+        out: the run folder, of its own: new, empty, or with `resume` that of the run. Its `model/`
+            is a model folder.
         data: replaces the recipe's data source, as `--data` does.
         settings: `key=value` changes, as `--set` does.
         resume: go on from the newest whole checkpoint of `out`, bit for bit as if it had never
@@ -62,7 +63,8 @@ def train(
 
     Raises:
         GanzooError: anything that is wrong with recipe, data, folder or device, or divergence.
-        KeyboardInterrupt: stopped by Ctrl-C or SIGTERM, after a checkpoint was written.
+        KeyboardInterrupt: stopped by Ctrl-C or SIGTERM, after a checkpoint was written (a second
+            one: without); it says how to go on.
     """
     from ganzoo import loading
     from ganzoo.training import finishing

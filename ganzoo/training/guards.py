@@ -49,6 +49,8 @@ def stopping_on_signals(trainer: Trainer) -> Iterator[None]:
         if trainer.stop:
             raise KeyboardInterrupt
         trainer.stop = True
+        if trainer.rank:
+            return
         with contextlib.suppress(RuntimeError):  # it came while another line was being written
             trainer.observers.say("stopping, with a checkpoint; a second Ctrl-C stops at once")
 

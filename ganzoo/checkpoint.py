@@ -81,23 +81,16 @@ def save(
         for role, network in networks.items():
             if network is not None:
                 weights.write(temporary / layout.WEIGHTS[role], network, config.storage_dtype)
+        digest = files.sha256(temporary / layout.WEIGHTS["generator"])
         write_json(temporary / layout.CONFIG, config_to_dict(config))
         if training is not None:
             write_json(temporary / "training.json", training)
         if metrics is not None:
-            ours = files.sha256(temporary / layout.WEIGHTS["generator"])
-            named = {
-                name: {**entry, "weights_sha256": ours}
-                if isinstance(entry, Mapping) and entry.get("weights_sha256") == ""
-                else entry
-                for name, entry in metrics.items()
-            }
-            write_json(temporary / "metrics.json", named)
+            write_json(temporary / "metrics.json", _of_weights(metrics, digest))
         n = contact_sheet.shown_of(
             generator.image_shape, generator.num_classes, generator.samples_shown
         )
         images = as_stored(generator, config.storage_dtype).sample(n)
-        digest = files.sha256(temporary / layout.WEIGHTS["generator"])
         record = {
             "model": config.name,
             "plugin": plugins.described(config.plugin),
@@ -109,6 +102,16 @@ def save(
         card.write_card(temporary, previous=folder / "README.md")
         layout.write_sums(temporary)
     return folder
+
+
+def _of_weights(metrics: Mapping[str, Any], digest: str) -> dict[str, Any]:
+    """The metrics, those that name no weights as of these."""
+    return {
+        name: {**entry, "weights_sha256": digest}
+        if isinstance(entry, Mapping) and entry.get("weights_sha256") == ""
+        else entry
+        for name, entry in metrics.items()
+    }
 
 
 def as_stored(generator: Generator, storage_dtype: str) -> Generator:

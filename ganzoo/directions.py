@@ -21,6 +21,7 @@ from ganzoo import latents, rng
 from ganzoo.errors import InputError
 from ganzoo.latents import Latents
 from ganzoo.nn import EqualizedLinear
+from ganzoo.numbers import as_int
 
 if TYPE_CHECKING:
     from ganzoo.models import Generator
@@ -95,8 +96,8 @@ def random_directions(generator: Generator, count: int = 8, *, seed: int = 0) ->
 
 
 def _check_count(count: int, most: int) -> None:
-    if not 1 <= count <= most:
-        raise InputError(f"{count} directions", f"ask for 1 to {most:,}")
+    if not 1 <= (as_int(count) or 0) <= most:
+        raise InputError(f"{count!r} directions", f"ask for 1 to {most:,}")
 
 
 def _directions(generator: Generator, vectors: np.ndarray) -> Directions:

@@ -166,7 +166,7 @@ def ganzoo_checkpoint_saved(trainer: Trainer, path: Path) -> None:
 
 @hookspec
 def ganzoo_train_end(trainer: Trainer, error: BaseException | None) -> None:
-    """A run ended; `error` is None when it reached its length."""
+    """A run ended; `error` is what ended it, None where it made all the steps it was to make."""
 
 
 @hookspec

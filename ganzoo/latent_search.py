@@ -88,8 +88,7 @@ class Search:
         optimizer = torch.optim.Adam(parameters, lr=0.0)
         radius = math.sqrt(generator.z_dim)
         every = math.ceil(how.steps / MOST_FRAMES)
-        first = values.detach().clone()
-        path = [first]
+        path = [values.detach().clone()]
         for step in _tracked(range(how.steps), title):
             t = step / how.steps
             rate, shaking = _schedule(t)
@@ -116,17 +115,25 @@ class Search:
                     maps.sub_(mean).div_(deviation)
             if step % every == every - 1 or step == how.steps - 1:
                 path.append(values.detach().clone())
-        values = values.detach()
         noise = {layer: x.detach() for layer, x in noise.items()}
-        with torch.no_grad():
-            # an ill-fated search is no worse than its start
-            twice = None if labels is None else torch.cat([labels, labels])
-            doubled = {layer: torch.cat([x, x]) for layer, x in noise.items()}
-            both = self._latents(torch.cat([first, values]), twice, doubled)
-            made = both.render(generator)
-            best = int(self.perception.loss(made).nan_to_num(math.inf).argmin())
-            similarity = self.perception.compare(made[best : best + 1])[0]
-        start = slice(best % how.starts, best % how.starts + 1)
+        return self._best(path, labels, noise, random)
+
+    @torch.no_grad()
+    def _best(
+        self,
+        path: list[Tensor],
+        labels: Tensor | None,
+        noise: dict[int, Tensor],
+        random: Similarity,
+    ) -> Found:
+        """The one start, or what came of it, that is closest: an ill-fated search is no worse than
+        its start. `path` has the values of all starts, from the first to the last."""
+        twice = None if labels is None else torch.cat([labels, labels])
+        doubled = {layer: torch.cat([x, x]) for layer, x in noise.items()}
+        both = self._latents(torch.cat([path[0], path[-1]]), twice, doubled)
+        made = both.render(self.generator)
+        best = int(self.perception.loss(made).nan_to_num(math.inf).argmin())
+        start = slice(best % self.how.starts, best % self.how.starts + 1)
         kept = Latents(
             both.kind,
             both.values[best : best + 1].contiguous(),
@@ -137,7 +144,7 @@ class Search:
             latents=kept,
             label=None if labels is None else int(labels[start]),
             extractor=self.perception.name,
-            similarity=similarity,
+            similarity=self.perception.compare(made[best : best + 1])[0],
             random=random,
             path=tuple(self._latents(x[start], None, {}).values for x in path),
         )

@@ -120,16 +120,12 @@ def of_seeds(
     chosen = None if classes is None else torch.tensor(classes, device=generator.device)
     if "w-space" not in generator.provides:
         return Latents("z", generator.latents(seeds), chosen)
-    others, layer = checked.pop("mix", (None, 0))
+    mixed = generator.mixed_with(checked.pop("mix", None), len(seeds))
     network: Any = generator
     ws = network.mapping(generator.latents(seeds), chosen, **checked)  # (N, num_ws, w_dim)
-    if others is not None:
-        if len(others) not in (1, len(ws)):
-            raise InputError(
-                f"mix names {len(others)} seeds for {len(ws)} images", "give one, or one an image"
-            )
-        z = generator.latents(others).expand(len(ws), -1)
-        ws[:, layer:] = network.mapping(z, chosen, **checked)[:, layer:]
+    if mixed is not None:
+        others, layer = mixed
+        ws[:, layer:] = network.mapping(generator.latents(others), chosen, **checked)[:, layer:]
     return Latents("w", ws)
 
 

@@ -28,12 +28,46 @@ OPTIONS = {
 }
 """Option of `forward` and `sample` -> the capability that a generator needs for it."""
 
-
 NEUTRAL = {"truncation": 1, "noise": "const", "lod": 0}
 """Option -> the value that changes nothing."""
 
 
-class Generator(nn.Module):
+class _Network(nn.Module):
+    """What generators and discriminators have in common: where they are from, and their images."""
+
+    part: Part | None = None
+    """The part that this was built from; set by `build`."""
+
+    def __init__(self, config: GeneratorConfig | DiscriminatorConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    @property
+    def num_classes(self) -> int:
+        """0 for an unconditional network."""
+        return self.config.num_classes
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return self.config.image_shape
+
+    @property
+    def provides(self) -> frozenset[str]:
+        """Its capabilities, by their names in `ganzoo.parts.CAPABILITIES`."""
+        return self.part.provided(self.config) if self.part else frozenset()
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return type(self).__name__
+
+    def check_labels(self, labels: Tensor | None) -> None:
+        """Refuse labels for an unconditional network, and their absence for a conditional one."""
+        check_labels_given(self.title, self.num_classes, labels)
+
+
+class Generator(_Network):
     """Base of every generator: z (N, z_dim), and labels if conditional, to images (N, C, H, W).
 
     A subclass takes its config (a `GeneratorConfig`) as the one argument of `__init__`, hands it to
@@ -41,8 +75,7 @@ class Generator(nn.Module):
     Outputs are nominally in [-1, 1], never clamped; `sample` clamps.
     """
 
-    part: Part | None = None
-    """The part that this was built from; set by `build`."""
+    config: GeneratorConfig
 
     shared_buffers: ClassVar[tuple[str, ...]] = ()
     """Names of buffers that several processes average after each step of training (`w_avg`)."""
@@ -65,8 +98,7 @@ class Generator(nn.Module):
     """What to call it in messages and provenance: the registry name, folder or arch."""
 
     def __init__(self, config: GeneratorConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.record: dict[str, Any] = {}
         self.how = inference.How()  # `sample` computes; `ganzoo.load` sets it
 
@@ -75,18 +107,9 @@ class Generator(nn.Module):
         return self.config.z_dim
 
     @property
-    def num_classes(self) -> int:
-        """0 for an unconditional generator."""
-        return self.config.num_classes
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
-        return self.config.image_shape
-
-    @property
-    def provides(self) -> frozenset[str]:
-        return self.part.provided(self.config) if self.part else frozenset()
+    def title(self) -> str:
+        """What messages call it."""
+        return self.name or super().title
 
     @property
     def device(self) -> torch.device:
@@ -120,10 +143,6 @@ class Generator(nn.Module):
         ws: Tensor = self.mapping(z, labels)  # type: ignore[operator]
         return ws
 
-    def check_labels(self, labels: Tensor | None) -> None:
-        """Refuse labels for an unconditional generator, and their absence for a conditional one."""
-        check_labels_given(self.title, self.num_classes, labels)
-
     def check_layer(self, what: str, layer: int) -> int:
         """A number of w layers as int; one that is not in [0, num_ws] is refused."""
         number = as_int(layer)
@@ -133,11 +152,6 @@ class Generator(nn.Module):
                 f"use 0 to {self.num_ws}; {self.title} has {self.num_ws} layers of w",
             )
         return number
-
-    @property
-    def title(self) -> str:
-        """What messages call it."""
-        return self.name or type(self).__name__
 
     # -- sampling --------------------------------------------------------------------------------
 
@@ -170,7 +184,7 @@ class Generator(nn.Module):
         Returns:
             Images, float32 (N, C, H, W) on the CPU, clamped to [-1, 1].
         """
-        seeds = self._seeds(n, seed, seeds)
+        seeds = self.choose_seeds(n, seed, seeds)
         classes = self.choose_labels(labels, seeds)
         out = torch.empty(len(seeds), *self.image_shape)
         done = 0
@@ -194,11 +208,11 @@ class Generator(nn.Module):
     ) -> Iterator[Images]:
         """`sample` in bounded memory: yields the images of `seeds`, batch after batch."""
         batch_size = check_count(batch_size, f"batch_size {batch_size!r} is too small")
-        seeds = self._seeds(None, 0, seeds)
+        seeds = self.choose_seeds(seeds=seeds)
         classes = self.choose_labels(labels, seeds)
         options = self.check_options(options)
         record = self.recorded(options)
-        others = self._mixed_with(options.pop("mix", None), len(seeds))
+        others = self.mixed_with(options.pop("mix", None), len(seeds))
         self._check_values()
         with usual_defaults():
             form = None if self.training else inference.fast(self, self.how)
@@ -251,7 +265,7 @@ class Generator(nn.Module):
         """z (N, z_dim) of seeds, on this generator's device."""
         return torch.from_numpy(rng.latents(seeds, self.z_dim)).to(self.device)
 
-    def _mixed_with(
+    def mixed_with(
         self, mix: tuple[tuple[int, ...], int] | None, n: int
     ) -> tuple[tuple[int, ...], int] | None:
         """The other seed of each of n images, and the layer from which on its styles are used."""
@@ -274,7 +288,10 @@ class Generator(nn.Module):
             record["mix"] = f"{','.join(map(str, seeds))}:{layer}"
         return record
 
-    def _seeds(self, n: int | None, seed: int, seeds: Sequence[int] | None) -> list[int]:
+    def choose_seeds(
+        self, n: int | None = None, seed: int = 0, seeds: Sequence[int] | None = None
+    ) -> list[int]:
+        """The seed of each image, checked: `seeds`, else the `n` from `seed` on."""
         if seeds is None:
             n = check_count(1 if n is None else n, f"n = {n!r} images")
             seed = rng.check_seed(seed)
@@ -359,30 +376,14 @@ class Outputs(NamedTuple):
     seen: Any = None
 
 
-class Discriminator(nn.Module):
+class Discriminator(_Network):
     """Base of every discriminator or critic: images (N, C, H, W) to raw scores (N,), no sigmoid.
 
     One that provides "classes", "features" or "reconstruction" overrides `outputs`, to return these
     too, in `Outputs` or a named tuple of its own. A loss gets them by `step.D_outputs`.
     """
 
-    part: Part | None = None
-
-    def __init__(self, config: DiscriminatorConfig) -> None:
-        super().__init__()
-        self.config = config
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        return self.config.image_shape
-
-    @property
-    def num_classes(self) -> int:
-        return self.config.num_classes
-
-    @property
-    def provides(self) -> frozenset[str]:
-        return self.part.provided(self.config) if self.part else frozenset()
+    config: DiscriminatorConfig
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Raw scores (N,); higher is more real."""
@@ -391,10 +392,6 @@ class Discriminator(nn.Module):
     def outputs(self, x: Tensor, labels: Tensor | None = None, **options: Any) -> Outputs:
         """The score, and what else it provides, from one pass; `options` are those of `forward`."""
         return Outputs(self(x, labels, **options))
-
-    def check_labels(self, labels: Tensor | None) -> None:
-        """Refuse labels for an unconditional network, and their absence for a conditional one."""
-        check_labels_given(type(self).__name__, self.num_classes, labels)
 
 
 def build(part: Part, config: Any, *, seed: int | None = None) -> Any:

@@ -309,17 +309,18 @@ def geometry(small: int, large: int) -> dict[str, Any]:
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
-    """torch's, for square kernels. With its weight in channels_last on a CPU it is computed in
-    other ways where torch's takes longer (benchmarks/generate.py)."""
+    """torch's. A square one, with its weight in channels_last on a CPU, is computed in other ways
+    where torch's takes longer (benchmarks/generate.py)."""
 
     convolution: onednn.Convolution | None = None
     """What computes it where the weights are constant."""
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """(N, C, H, W) -> (N, out_channels, (H - 1) stride - 2 padding + kernel, …)."""
-        shape = (*self.kernel_size, *self.stride, *self.padding)
-        if x.device.type == "cpu" and self.weight.is_contiguous(memory_format=torch.channels_last):
-            if self.out_channels <= 4 and shape == (4, 4, 2, 2, 1, 1):
+        fast = x.device.type == "cpu" and self._is_square
+        if fast and self.weight.is_contiguous(memory_format=torch.channels_last):
+            shape = (self.kernel_size[0], self.stride[0], self.padding[0])
+            if self.out_channels <= 4 and shape == (4, 2, 1):
                 return self._from_subpixels(x)
             side = x.shape[2]
             small = side == 1 or (side <= 4 and self.in_channels >= 256)
@@ -332,12 +333,18 @@ class ConvTranspose2d(nn.ConvTranspose2d):
     def folded(self) -> nn.Module:
         """With constant weights."""
         layer = with_parameters(self, weight=self.weight, bias=self.bias)
-        stride, padding = self.stride[0], int(self.padding[0])
-        if (self.stride, self.padding, self.dilation, self.output_padding, self.groups) == (
-            (stride, stride), (padding, padding), (1, 1), (0, 0), 1
-        ):  # fmt: skip
+        if self._is_square:
+            stride, padding = self.stride[0], int(self.padding[0])
             layer.convolution = onednn.Convolution(stride, padding, transposed=True)
         return layer
+
+    @property
+    def _is_square(self) -> bool:
+        """Whether kernel, stride and padding are alike in both directions, and nothing else is
+        set: what the other ways compute."""
+        sides = (self.kernel_size, self.stride, self.padding)
+        plain = (self.dilation, self.output_padding, self.groups) == ((1, 1), (0, 0), 1)
+        return plain and all(side[0] == side[1] for side in sides)
 
     def _from_subpixels(self, x: Tensor) -> Tensor:
         """The four pixels that one becomes, as channels of an ordinary convolution: row 2i + a

@@ -26,6 +26,7 @@ from ganzoo.images import to_uint8
 from ganzoo.inspection import decoded
 from ganzoo.latent_search import CANDIDATES, Search, Settings
 from ganzoo.latents import Latents
+from ganzoo.numbers import as_int
 from ganzoo.torch_defaults import usual_defaults
 
 if TYPE_CHECKING:
@@ -208,10 +209,10 @@ def check_settings(*, space: str | None, steps: int, starts: int, noise: str) ->
     """Refuse what no model has."""
     if space is not None and space not in SPACES:
         raise InputError(f"there is no space {space!r}", f"use {', '.join(SPACES)}")
-    if not 1 <= steps <= MOST_STEPS:
-        raise InputError(f"steps {steps} is out of range", f"use 1 to {MOST_STEPS:,}")
-    if not 1 <= starts <= CANDIDATES:
-        raise InputError(f"starts {starts} is out of range", f"use 1 to {CANDIDATES}")
+    if not 1 <= (as_int(steps) or 0) <= MOST_STEPS:
+        raise InputError(f"steps {steps!r} is out of range", f"use 1 to {MOST_STEPS:,}")
+    if not 1 <= (as_int(starts) or 0) <= CANDIDATES:
+        raise InputError(f"starts {starts!r} is out of range", f"use 1 to {CANDIDATES}")
     if noise not in ("const", "optimize"):
         raise InputError(f"noise {noise!r} is none", "use 'const' or 'optimize'")
 

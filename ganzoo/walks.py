@@ -15,9 +15,8 @@ from ganzoo.errors import InputError
 from ganzoo.images import to_uint8
 from ganzoo.latents import Latents
 from ganzoo.models import Generator
-from ganzoo.numbers import as_int
+from ganzoo.numbers import as_int, check_count
 from ganzoo.precision import true_float32
-from ganzoo.rng import check_seed
 
 Blend = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
 
@@ -51,7 +50,8 @@ def walk(
     """
     if not isinstance(generator, Generator):
         raise InputError(f"{generator!r} is no generator", "hand over what ganzoo.load gives")
-    seeds = [check_seed(seed) for seed in seeds]
+    seeds = generator.choose_seeds(seeds=seeds)
+    batch_size = check_count(batch_size, f"batch_size {batch_size!r} is too small")
     if len(seeds) < 2:
         raise InputError("one seed leads nowhere", "give two or more")
     if generator.num_classes and label is None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import ganzoo
+from ganzoo.directions import closed_form
 from ganzoo.errors import InputError
 from ganzoo.training import find_recipe
 
@@ -21,6 +22,14 @@ from ganzoo.training import find_recipe
         (lambda: ganzoo.verify(3), "3 is no model"),  # type: ignore[arg-type]
         (lambda: ganzoo.walk("gan.mnist", [1, 2]), "'gan.mnist' is no generator"),  # type: ignore[arg-type]
         (lambda: ganzoo.walk(ganzoo.load("gan.mnist"), [1, 2.5]), "seed 2.5 is no integer"),  # type: ignore[list-item]
+        (lambda: ganzoo.walk(ganzoo.load("gan.mnist"), 5), "5 are no list of integers"),  # type: ignore[arg-type]
+        (lambda: ganzoo.walk(ganzoo.load("gan.mnist"), [1, 2], batch_size=0), "batch_size 0"),
+        (lambda: ganzoo.project("cat.png", "gan.mnist", steps=2.5), r"steps 2\.5 is out of"),  # type: ignore[arg-type]
+        (lambda: ganzoo.project("cat.png", "gan.mnist", starts="4"), "starts '4' is out of"),  # type: ignore[arg-type]
+        (lambda: ganzoo.train("gan.mnist", "run", steps=1.5), r"steps = 1\.5: ask for 1 or more"),  # type: ignore[arg-type]
+        (lambda: ganzoo.train("gan.mnist", "run", steps=0), "steps = 0: ask for 1 or more"),
+        (lambda: ganzoo.train(5, "run"), "5 is no recipe: give a name, a path or a"),  # type: ignore[arg-type]
+        (lambda: closed_form(ganzoo.load("gan.mnist"), 2.5), r"2\.5 directions: ask for 1 to"),  # type: ignore[arg-type]
         (lambda: ganzoo.compare("gan.mnist"), r"compared with itself \(gan.mnist\): name two"),
         (lambda: ganzoo.compare(["gan.mnist", "gan.mnist"]), "compared with itself"),
         (lambda: ganzoo.compare([]), "no model"),

@@ -11,9 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
+from torch.nn.functional import conv_transpose2d
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganzoo.nn import (
+    ConvTranspose2d,
     EqualizedConv2d,
     EqualizedLinear,
     dcgan_down,
@@ -206,3 +208,31 @@ def test_one_hot_labels_join_vectors_and_images() -> None:
     assert joined[:, :, 1, 2].tolist() == [[7, 0, 0, 1], [7, 1, 0, 0]]
     assert bool((joined == joined[:, :, :1, :1]).all())
     assert with_one_hot(z, None, 0) is z
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"stride": 1, "padding": 0},
+        {"dilation": 2},
+        {"output_padding": 1},
+        {"groups": 2},
+        {"kernel_size": (4, 2)},
+        {"padding": (1, 0)},
+    ],
+)
+@pytest.mark.parametrize(("channels", "out", "side"), [(8, 4, 9), (256, 16, 4), (6, 12, 1)])
+def test_a_transposed_convolution_is_torchs_however_it_is_computed(
+    settings: dict[str, Any], channels: int, out: int, side: int
+) -> None:
+    settings = {"kernel_size": 4, "stride": 2, "padding": 1} | settings
+    layer = ConvTranspose2d(channels, out, **settings)
+    layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
+    x = torch.randn(3, channels, side, side)
+    del settings["kernel_size"]
+    expected = conv_transpose2d(x, layer.weight, layer.bias, **settings)
+    torch.testing.assert_close(layer(x), expected, rtol=1e-4, atol=1e-5)
+    for computed in (layer, layer.folded()):
+        with torch.no_grad():
+            torch.testing.assert_close(computed(x), expected, rtol=1e-4, atol=1e-5)

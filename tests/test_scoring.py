@@ -115,6 +115,25 @@ def test_a_measurement_that_fails_does_not_end_the_run(
     assert "step 4: not measured: no space left: free some" in capfd.readouterr().err
 
 
+def test_a_measurement_that_ends_the_run_costs_no_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a device has no memory left for it: the run would come no further, ever."""
+    from ganzoo.training import scoring
+
+    def fails(*arguments: object, **options: object) -> None:
+        raise ZeroDivisionError
+
+    every = {"log": 4, "checkpoint": 8, "grid": 0}
+    whole = recipe(every=every, evaluate={"every": 8, "n": 32})
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(scoring, "measure", fails)
+        training.train(whole, tmp_path / "run")
+    run = tmp_path / "run"
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["000000008"]
+    training.train(whole, run, resume=True, steps=1)
+
+
 def test_a_best_model_that_is_damaged_is_none(tmp_path: Path) -> None:
     from ganzoo.training.scoring import _stored
 

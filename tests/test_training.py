@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
-import os
-import signal
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +32,7 @@ from ganzoo.training.ema import average, with_fresh_statistics
 from ganzoo.training.observers import Observers
 from ganzoo.training.optimizers import lazy_correction, make_optimizer, settings_at
 from ganzoo.training.order import DataOrder
+from ganzoo.training.recipe import EMAConfig
 from ganzoo.training.report import PATIENCE, dry_run
 from ganzoo.training.trainer import Setup, Trainer
 from tests.tiny import families, recipe
@@ -308,102 +307,6 @@ def state_bytes(run: Path) -> bytes:
     return (newest / "state.safetensors").read_bytes()
 
 
-# -- run folders -----------------------------------------------------------------------------------
-
-
-def test_a_run_folder_has_everything(tmp_path: Path) -> None:
-    run = train(recipe("dcgan", every={"log": 4, "checkpoint": 8, "grid": 10}), tmp_path / "run")
-    assert sorted(p.name for p in run.iterdir()) == [
-        "checkpoints",
-        "grids",
-        "log.jsonl",
-        "model",
-        "run.toml",
-    ]
-    assert [p.name for p in sorted((run / "checkpoints").iterdir())] == ["000000016", "000000020"]
-    assert sorted(p.name for p in (run / "grids").iterdir()) == [
-        "000000000.png",
-        "000000012.png",
-        "000000020.png",
-    ]
-    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    assert [entry["step"] for entry in log] == [4, 8, 12, 16, 20]
-    assert {"D/real", "D/fake", "G/fake", "images_per_second", "images"} <= set(log[0])
-    record = json.loads((run / "model" / "training.json").read_text())
-    assert record["steps"] == 20 and record["images"] == 160 and record["seed"] == 3
-    assert record["data"]["digest"] == load_data(recipe("dcgan").data.source).digest
-    assert record["versions"]["torch"] == torch.__version__
-    assert Recipe.load(run / "run.toml") == Recipe.from_dict(record["recipe"])
-
-
-def test_a_run_is_loaded_like_a_model(tmp_path: Path) -> None:
-    run = train(recipe("dcgan"), tmp_path / "run", steps=2)
-    G = ganzoo.load(run)
-    assert not G.training and G.sample(3).shape == (3, 1, 16, 16)
-    D = ganzoo.load_discriminator(run)
-    assert D(G.sample(3)).shape == (3,)
-
-
-def test_interrupted_runs_are_refused_without_resume(tmp_path: Path) -> None:
-    run = train(recipe("gan"), tmp_path / "run", steps=2)
-    with pytest.raises(TrainingError, match="holds a run already: --resume"):
-        train(recipe("gan"), run)
-    with pytest.raises(TrainingError, match="no run folder"):
-        train(recipe("gan"), tmp_path / "none", resume=True)
-
-
-@pytest.mark.parametrize(
-    ("setting", "named"),
-    [
-        ("batch=4", "batch was 8, now 4"),
-        ("loss=hinge", "loss.part was 'non-saturating', now 'hinge'"),
-        ("optimizer.generator.lr=0.1", "optimizer.generator.lr was 0.0002"),
-        ("discriminator.widths=[4]", "discriminator.widths"),
-    ],
-)
-def test_another_recipe_does_not_resume(tmp_path: Path, setting: str, named: str) -> None:
-    run = train(recipe("gan"), tmp_path / "run", steps=2)
-    before = state_bytes(run)
-    with pytest.raises(TrainingError, match=named):
-        train(recipe("gan"), run, settings=[setting], resume=True)
-    with pytest.raises(TrainingError, match=r"was 'shapes|other data"):
-        train(recipe("gan"), run, data="shapes?n=90&size=8&channels=1", resume=True)
-    assert state_bytes(run) == before
-
-
-def test_a_longer_run_goes_on(tmp_path: Path) -> None:
-    run = train(recipe("gan", kimg=0.08), tmp_path / "run")
-    train(recipe("gan", kimg=0.16), run, resume=True)
-    assert json.loads((run / "model" / "training.json").read_text())["steps"] == 20
-
-
-def test_a_truncated_checkpoint_falls_back_to_the_one_before(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = train(recipe("gan"), tmp_path / "run", steps=10)
-    whole = state_bytes(run)
-    newest = run / "checkpoints" / "000000010" / "state.safetensors"
-    newest.write_bytes(whole[: len(whole) // 2])
-    train(recipe("gan"), run, resume=True, steps=5)
-    said = capsys.readouterr().err
-    assert "000000010 is damaged" in said and "resuming at step 5" in said
-    assert state_bytes(run) == whole
-
-    for path in (run / "checkpoints").glob("*/state.safetensors"):
-        path.write_bytes(b"")
-    with pytest.raises(TrainingError, match="no checkpoint can be read"):
-        train(recipe("gan"), run, resume=True)
-
-
-def test_the_log_is_cut_back_to_the_checkpoint(tmp_path: Path) -> None:
-    run = train(recipe("gan"), tmp_path / "run", steps=5)
-    with (run / "log.jsonl").open("a") as file:
-        file.write('{"step": 6, "images": 48}\n{"step": 8, "ima')
-    train(recipe("gan"), run, resume=True, steps=5)
-    steps = [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()]
-    assert steps == [2, 4, 5, 6, 8, 10]
-
-
 # -- guards ----------------------------------------------------------------------------------------
 
 
@@ -420,23 +323,6 @@ def test_divergence_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> 
     assert [p.name for p in (run / "checkpoints").iterdir()] == ["000000005"]
     assert ganzoo.load(run).sample(2).isfinite().all()
     assert train(recipe("gan"), run, resume=True) == run
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: int) -> None:
-    class Stop:
-        @hookimpl
-        def ganzoo_step_end(self, trainer: Trainer, step: int, logs: Mapping[str, float]) -> None:
-            if step == 6:
-                os.kill(os.getpid(), number)
-
-    run = tmp_path / "run"
-    with pytest.raises(KeyboardInterrupt, match=r"stopped at step 7; go on with .* --resume"):
-        train(recipe("gan"), run, observers=[Stop()])
-    whole = train(recipe("gan"), tmp_path / "whole")
-    train(recipe("gan"), run, resume=True)
-    assert state_bytes(run) == state_bytes(whole)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_out_of_memory_names_a_batch_size(tmp_path: Path) -> None:
@@ -629,6 +515,31 @@ def test_tensorboard_gets_the_scalars(tmp_path: Path) -> None:
     assert [e.step for e in events.Scalars("G/fake")] == [2, 4]
 
 
+def test_tensorboard_shows_a_step_once_after_a_crash(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    class Crash:
+        @hookimpl
+        def ganzoo_step_end(self, trainer: Trainer, step: int, logs: Mapping[str, float]) -> None:
+            if step == 4:
+                raise ZeroDivisionError
+
+    r = recipe("gan", every={"log": 2, "checkpoint": 3, "grid": 0})
+    with pytest.raises(ZeroDivisionError):
+        train(r, tmp_path / "run", tensorboard=True, observers=[Crash()])
+    time.sleep(1.1)  # the next file of events has another name
+    run = train(r, tmp_path / "run", steps=3, tensorboard=True, resume=True)
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    assert [e.step for e in events.Scalars("G/fake")] == [2, 3, 4, 6]
+
+
+def test_a_refused_run_leaves_no_tensorboard_behind(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="fewer than a batch"):
+        train(recipe("gan", batch=128), tmp_path / "run", tensorboard=True)
+    assert not (tmp_path / "run").exists()
+
+
 def test_progress_in_a_log_file_is_lines(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -664,3 +575,13 @@ def test_what_is_known_of_the_data_goes_with_their_source() -> None:
     assert (given.source, given.name, given.license) == ("folder:c", None, "cc0-1.0")
     digest = known.resolve((1, 8, 8), 0).digest()
     assert known.with_settings(["data.credit=B"]).resolve((1, 8, 8), 0).digest() == digest
+
+
+def test_a_setting_of_the_average_takes_the_place_of_its_alternative() -> None:
+    halved = recipe("gan", ema={"half_life_kimg": 1.0, "rampup": 0.05})
+    assert halved.with_settings(["ema.decay=0.99"]).ema == EMAConfig(decay=0.99)
+    assert halved.with_settings(["ema.half_life_kimg=2.0"]).ema.rampup == 0.05
+    again = recipe("gan", ema={"decay": 0.99}).with_settings(["ema.half_life_kimg=2.0"])
+    assert again.ema == EMAConfig(half_life_kimg=2.0)
+    with pytest.raises(ConfigError, match="exactly one of half_life_kimg and decay"):
+        recipe("gan", ema={"half_life_kimg": 1.0, "decay": 0.99})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from torch import nn
 
 from ganzoo.errors import TrainingError
 from ganzoo.training import Recipe, train
-from ganzoo.training.losses import Loss, NonSaturating
+from ganzoo.training.losses import Loss, NonSaturating, Role
 from ganzoo.training.step import Step
 from tests.test_training import make, state_bytes, weights
 from tests.tiny import recipe
@@ -62,14 +63,37 @@ def test_a_lazy_term_counts_for_its_interval_and_the_rate_is_corrected() -> None
     D = copy.deepcopy(trainer.D)
     steps = trainer._steps("discriminator", 0)
     D(steps[0].real).square().mean().backward()
-    trainer._lazy_updates("discriminator", steps)
+    trainer._lazy_updates("discriminator", steps, 0)
     for ours, plain in zip(trainer.D.parameters(), D.parameters(), strict=True):
         expected = plain - (2 / 3) * 0.1 * 2 * plain.grad
         torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-7)
     before = weights(trainer.D)
     trainer.step = 1  # not due
-    trainer._lazy_updates("discriminator", steps)
+    trainer._lazy_updates("discriminator", steps, 0)
     assert all(torch.equal(a, b) for a, b in zip(before, weights(trainer.D), strict=True))
+
+
+class LazyDraws(NonSaturating):
+    """Draws in a lazy term, as a penalty between images does."""
+
+    intervals = MappingProxyType({"discriminator": {"drawn": 1}, "generator": {"drawn": 1}})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drawn: list[float] = []
+
+    def lazy_term(self, step: Step, role: Role, name: str) -> torch.Tensor:
+        self.drawn.append(step.rng.uniform(1).item())
+        return step.D_plain(step.fake, None).square().mean()
+
+
+def test_a_lazy_term_has_other_draws_in_every_update() -> None:
+    trainer = make(rich(accumulation=2, trainer={"part": "alternating", "n_critic": 3}))
+    trainer.loss = LazyDraws()
+    for _ in range(2):
+        trainer.train_step()
+        trainer.step += 1
+    assert len(set(trainer.loss.drawn)) == len(trainer.loss.drawn) == 2 * (3 + 1) * 2
 
 
 def test_the_learning_rate_follows_its_schedule() -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 _MOST_IN_A_TABLE = 500
+_NARROWEST = 20
+"""Characters of a line that a table needs; a terminal that does not know its size may say 0."""
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of objects.")
 
 
@@ -26,15 +28,18 @@ def print_rows(
     """Print rows: everything in them as JSON, or the named columns for people and pipes.
 
     A terminal gets a table; a pipe gets tab-separated lines without a header, never cut or folded.
-    So does a terminal where the table would take seconds to set. Where a terminal is too narrow,
-    it does without the `spare` columns, the first of them first.
+    So does a terminal where the table would take seconds to set, or has no room at all. Where it
+    is too narrow, it does without the `spare` columns, the first of them first.
     """
+    from ganzoo import console
+
     if as_json:
         print_json(rows)
-    elif sys.stdout.isatty() and len(rows) <= _MOST_IN_A_TABLE:
-        from ganzoo import console
-
-        terminal = console.stdout()
+    elif (
+        sys.stdout.isatty()
+        and len(rows) <= _MOST_IN_A_TABLE
+        and (terminal := console.stdout()).width >= _NARROWEST
+    ):
         table = _table(rows, columns)
         for gone in range(1, len(spare) + 1):
             wide = terminal.options.update_width(10_000)

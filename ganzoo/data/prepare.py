@@ -13,6 +13,7 @@ import json
 import pkgutil
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -167,18 +168,8 @@ def _fit(
             file.write(image.tobytes())
             kept.append(index)
     consent = raw.scan.found([str(name) for name in raw.names], request) if raw.scan else None
-    if not kept and consent is not None and len(consent.marked) == count:
-        raise DataError(
-            f"no image of {spec} may be used for training by its mark, and none is left",
-            "use other images",
-        )
     if not kept:
-        name, reason = skipped[-1]
-        raise DataError(
-            f"{spec} has no image that can be read, of {len(skipped)} (such as {name}: {reason})",
-            "give intact PNG, JPEG or WebP files",
-        )
-
+        raise _none_left(spec, skipped, consent is not None and len(consent.marked) == count)
     labels, classes = _labels(source, request, raw, kept)
     file.flush()
     full = (len(kept), shape[0], shape[1], shape[2])
@@ -194,6 +185,19 @@ def _fit(
         skipped=tuple(skipped),
         content_crop=(2, 2, 28, 28) if pad else None,
         consent=consent,
+    )
+
+
+def _none_left(spec: str, skipped: Sequence[tuple[str, str]], all_are_marked: bool) -> DataError:
+    if all_are_marked:
+        return DataError(
+            f"no image of {spec} may be used for training by its mark, and none is left",
+            "use other images",
+        )
+    name, reason = skipped[-1]
+    return DataError(
+        f"{spec} has no image that can be read, of {len(skipped)} (such as {name}: {reason})",
+        "give intact PNG, JPEG or WebP files",
     )
 
 

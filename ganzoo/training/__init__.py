@@ -5,25 +5,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganzoo import files, layout
-from ganzoo.errors import ConfigError, InputError, MissingDataError, TrainingError
+from ganzoo import files
+from ganzoo.errors import ConfigError, InputError, MissingDataError
+from ganzoo.numbers import check_count
 from ganzoo.torch_defaults import usual_defaults
+from ganzoo.training import folder, guards
 from ganzoo.training.finding import find_recipe, recipes
 from ganzoo.training.recipe import DataConfig, Recipe
 
 if TYPE_CHECKING:
     from ganzoo.data import ImageData
-    from ganzoo.loading import Located
-    from ganzoo.training.trainer import Trainer
+    from ganzoo.training.trainer import Setup, Trainer
 
 __all__ = ["Recipe", "find_recipe", "plan", "recipes", "train"]
 
@@ -47,7 +46,8 @@ def train(
 
     Args:
         recipe: a recipe, the name of one, the path of a TOML file, or a dictionary as one has it.
-        out: the run folder; its `model/` is a model folder.
+        out: the run folder, of its own: new, empty, or with `resume` that of the run. Its `model/`
+            is a model folder.
         data: replaces the recipe's data source, as `--data` does.
         settings: `key=value` changes, as `--set` does.
         resume: go on from the newest whole checkpoint of `out`, as if it had never stopped: on a
@@ -62,53 +62,45 @@ def train(
 
     Raises:
         GanzooError: anything that is wrong with recipe, data, folder or device, or divergence.
-        KeyboardInterrupt: stopped by Ctrl-C or SIGTERM, after a checkpoint was written.
+        KeyboardInterrupt: stopped by Ctrl-C or SIGTERM, after a checkpoint was written (a second
+            one: without); it says how to go on.
     """
-    from ganzoo.training import finishing, memorisation
-    from ganzoo.training import observers as watching
+    from ganzoo import loading
+    from ganzoo.training import finishing
+    from ganzoo.training.observers import Observers
     from ganzoo.training.report import cost
     from ganzoo.training.scoring import scorers
     from ganzoo.training.trainer import Setup
 
+    if steps is not None:
+        steps = check_count(steps, f"steps = {steps!r}")
     out = Path(out)
     recipe = _configured(recipe, data, settings)
     accelerator = _accelerator(recipe, device)
     main = accelerator.is_main_process
-    _check_folder(out, recipe, resume)
-    with _no_empty_folder(out), _memory_errors(recipe) as running:
-        with accelerator.main_process_first():  # it prepares the data for all
-            images = _load(recipe, progress=progress and main)
-        resolved = recipe.resolve(images.image_shape, images.num_classes)
-        watchers = watching.Observers(
-            [*(_own_observers(out, recipe, progress, tensorboard) if main else ()), *observers]
-        )
-        if main and images.warning:
-            watchers.say(images.warning)
-        setup = Setup(
-            resolved,
-            images,
-            out,
-            accelerator,
-            watchers,
-            _located(init),
-            scorers(recipe, images, accelerator.device),
-        )
-        trainer = _trainer(resolved, setup)
-        running.append(trainer)
-        if resume:
-            path = trainer.resume()
-            if main:
-                watchers.say(f"resuming at step {trainer.step} from {path}")
-        elif main and (caution := memorisation.warning_of(trainer)):
-            watchers.say(f"warning: {caution}")
-        # as an older version wrote it, run.toml tells whose the checkpoints are
-        if main and not (resume and _is_written(resolved, images, out)):
-            files.write_text(out / "run.toml", _to_toml(resolved.to_dict()))
-        accelerator.wait_for_everyone()
-        _run(trainer, steps)
+    folder.check(out, recipe, resume=resume)
+    with guards.saying_how_to_go_on(out), guards.no_empty_folder(out):
+        with guards.memory_errors(recipe) as running:
+            with accelerator.main_process_first():  # it prepares the data for all
+                images = _load(recipe, progress=progress and main)
+            resolved = recipe.resolve(images.image_shape, images.num_classes)
+            own = _own_observers(out, recipe, progress, tensorboard) if main else []
+            setup = Setup(
+                resolved,
+                images,
+                out,
+                accelerator,
+                Observers([*own, *observers]),
+                None if init is None else loading.locate(init, discriminator=True),
+                scorers(recipe, images, accelerator.device),
+            )
+            trainer = _trainer(setup)
+            running.append(trainer)
+            _begin(trainer, resume)
+            _run(trainer, steps)
         if main and progress:
-            watchers.say(cost(trainer))
-    finishing.finish(trainer, progress=progress)
+            trainer.observers.say(cost(trainer))
+        finishing.finish(trainer, progress=progress)
     return out
 
 
@@ -126,6 +118,8 @@ def plan(
     shape is known, noise takes their place without an attempt to download them, and the report's
     `data` says why.
     """
+    import torch
+
     from ganzoo.training.observers import Observers
     from ganzoo.training.report import dry_run
     from ganzoo.training.trainer import Setup
@@ -140,10 +134,8 @@ def plan(
         images, absent = noise, f"noise in its place: {error.problem}"
     resolved = recipe.resolve(images.image_shape, images.num_classes)
     setup = Setup(resolved, images, Path(), _accelerator(recipe, device), Observers())
-    import torch
-
-    with _memory_errors(recipe) as running:
-        trainer = _trainer(resolved, setup)
+    with guards.memory_errors(recipe) as running:
+        trainer = _trainer(setup)
         running.append(trainer)
         with torch.random.fork_rng(_cuda(trainer)):
             report = dry_run(trainer)
@@ -208,12 +200,33 @@ def _own_observers(out: Path, recipe: Recipe, progress: bool, tensorboard: bool)
     return own
 
 
-def _trainer(resolved: Any, setup: Any) -> Trainer:
+def _trainer(setup: Setup) -> Trainer:
     from ganzoo.parts import resolve
 
-    part, config = resolved.chosen["trainer"]
+    part, config = setup.resolved.chosen["trainer"]
     trainer: Trainer = resolve(part.factory)(config, setup)
     return trainer
+
+
+def _begin(trainer: Trainer, resume: bool) -> None:
+    """Start a run, or go back to where it was; run.toml says whose the folder is."""
+    import tomli_w
+
+    from ganzoo.training import memorisation
+
+    main, say, out = trainer.accelerator.is_main_process, trainer.observers.say, trainer.folder
+    if main and trainer.data.warning:
+        say(trainer.data.warning)
+    if resume:
+        path = trainer.resume()
+        if main:
+            say(f"resuming at step {trainer.step} from {path}")
+    elif main and (caution := memorisation.warning_of(trainer)):
+        say(f"warning: {caution}")
+    # as an older version wrote it, run.toml tells whose the checkpoints are
+    if main and not (resume and folder.is_written(trainer.resolved, trainer.data, out)):
+        files.write_text(out / folder.RECIPE, tomli_w.dumps(trainer.resolved.to_dict()))
+    trainer.accelerator.wait_for_everyone()
 
 
 def _accelerator(recipe: Recipe, device: str | None) -> Any:
@@ -237,84 +250,6 @@ def _accelerator(recipe: Recipe, device: str | None) -> Any:
     return accelerator
 
 
-@contextlib.contextmanager
-def _no_empty_folder(out: Path) -> Iterator[None]:
-    """A run that is refused leaves no folder behind."""
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(OSError):  # it holds something
-            out.rmdir()
-        raise
-
-
-def _check_folder(out: Path, recipe: Recipe, resume: bool) -> None:
-    """A new run needs a new folder; a resumed one the folder of the same recipe."""
-    path = out / "run.toml"
-    model = out / "model"
-    if model.exists() and not (model / layout.CONFIG).exists():
-        raise TrainingError(f"{model} is in the way: it is no model folder", "use another --out")
-    if not resume:
-        if path.exists() and any((out / "checkpoints").glob("[0-9]*")):
-            raise TrainingError(f"{out} holds a run already", "--resume to go on, or another --out")
-        with files.writable(out):
-            return
-    if not path.exists():
-        raise TrainingError(f"{out} is no run folder: it has no run.toml", "start without --resume")
-    former = Recipe.load(path)
-    _compare(former, recipe, out)
-
-
-def _is_written(resolved: Any, images: ImageData, out: Path) -> bool:
-    """Whether the run's run.toml says what this recipe says."""
-    written = Recipe.load(out / "run.toml").resolve(images.image_shape, images.num_classes)
-    return bool(written.to_dict() == resolved.to_dict())
-
-
-def _compare(former: Recipe, recipe: Recipe, out: Path) -> None:
-    """Refuse to resume under another recipe, naming the first thing that differs."""
-    old, new = _flat(former.to_dict(), recipe.free), _flat(recipe.to_dict(), recipe.free)
-    for key in sorted(new):
-        if key not in old or not _agrees(old[key], new[key]):
-            raise TrainingError(
-                f"{out} is a run of another recipe: {key} was {old.get(key)!r}, now {new[key]!r}",
-                "resume with the same settings, or use another --out",
-            )
-
-
-def _agrees(spelled: Any, said: Any) -> bool:
-    """Whether a recipe says what run.toml has, which spells every default out, also in lists."""
-    if isinstance(spelled, dict) and isinstance(said, dict):
-        return all(key in spelled and _agrees(spelled[key], said[key]) for key in said)
-    if isinstance(spelled, list) and isinstance(said, list):
-        return len(spelled) == len(said) and all(map(_agrees, spelled, said))
-    return bool(spelled == said)
-
-
-def _flat(document: dict[str, Any], leave_out: Sequence[str], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in document.items():
-        if f"{prefix}{key}" in leave_out:
-            continue
-        if isinstance(value, dict):
-            flat.update(_flat(value, leave_out, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def _located(init: str | Path | None) -> Located | None:
-    from ganzoo.loading import locate
-
-    return None if init is None else locate(init, discriminator=True)
-
-
-def _to_toml(document: dict[str, Any]) -> str:
-    import tomli_w
-
-    return tomli_w.dumps(document)
-
-
 def _run(trainer: Trainer, steps: int | None) -> None:
     import torch
 
@@ -322,63 +257,17 @@ def _run(trainer: Trainer, steps: int | None) -> None:
     trainer.observers.notify("ganzoo_train_start", trainer=trainer)
     try:
         # steps seed torch's global generators for layers that draw from them: given back at the end
-        with _stopping_on_signals(trainer), torch.random.fork_rng(_cuda(trainer)):
+        with guards.stopping_on_signals(trainer), torch.random.fork_rng(_cuda(trainer)):
             trainer.fit(steps)
+        if trainer.stop:
+            raise KeyboardInterrupt
     except BaseException as raised:
         error = raised
         raise
     finally:
         trainer.observers.notify("ganzoo_train_end", trainer=trainer, error=error)
-    if trainer.stop and trainer.step < trainer.total_steps:
-        raise KeyboardInterrupt(
-            f"stopped at step {trainer.step}; go on with --out {trainer.folder} --resume"
-        )
 
 
 def _cuda(trainer: Trainer) -> list[Any]:
     """The devices, beside the CPU, whose random state a run moves."""
     return [trainer.device] if trainer.device.type == "cuda" else []
-
-
-@contextlib.contextmanager
-def _stopping_on_signals(trainer: Trainer) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the run after the step that is being made; a second one at once."""
-
-    def stop(number: int, frame: Any) -> None:
-        if trainer.stop:
-            raise KeyboardInterrupt("stopped at once; the last checkpoint is kept")
-        trainer.stop = True
-
-    try:
-        former = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread: whoever owns the signals keeps them
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _memory_errors(recipe: Recipe) -> Iterator[list[Trainer]]:
-    """Out of memory names the batch size to try: of the trainer that is put into the list."""
-    import torch
-
-    running: list[Trainer] = []
-    try:
-        yield running
-    except (RuntimeError, MemoryError) as error:
-        text = str(error)
-        out_of_memory = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-        if not out_of_memory and "can't allocate memory" not in text:
-            raise
-        setting, batch = "batch", recipe.batch
-        for trainer in running:
-            setting, batch = trainer.batch_setting, trainer.batch
-        raise TrainingError(
-            f"out of memory with batch {batch}",
-            f"--set {setting}={max(1, batch // 2)},"
-            f" or --set accumulation={recipe.accumulation * 2} for the same one",
-        ) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo import plugins, registry
-from ganzoo.errors import NotFoundError, PluginError, nearest
+from ganzoo.errors import InputError, NotFoundError, PluginError, nearest
 from ganzoo.training.recipe import Recipe
 
 
@@ -34,6 +34,8 @@ def find_recipe(source: str | Path | Mapping[str, Any]) -> Recipe:
     """A recipe by name, by path where `source` ends in .toml or is a `Path`, or of plain data."""
     if isinstance(source, Mapping):
         return Recipe.from_dict(source)
+    if not isinstance(source, (str, Path)):
+        raise InputError(f"{source!r} is no recipe", "give a name, a path or a dictionary")
     if isinstance(source, Path) or source.endswith(".toml"):
         return Recipe.load(Path(source))
     known = recipes()

@@ -110,7 +110,7 @@ class LeastSquares(Loss):
 
 
 class Hinge(Loss):
-    """Lim and Ye 2017, section 4 (also Miyato et al. 2018, eq. 17)."""
+    """Lim and Ye 2017, section 4 (also Miyato et al. 2018, eqs. 16 and 17)."""
 
     def discriminator_terms(self, step: Step) -> dict[str, Tensor]:
         real, fake = step.D(step.real, step.labels), step.D(step.fake, step.fake_labels)

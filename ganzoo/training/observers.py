@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from ganzoo import hookspecs, plugins, provenance
+from ganzoo import files, hookspecs, plugins, provenance
 from ganzoo.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class JsonLog:
                     continue  # the last line of a killed run may be half written
                 if entry.get("step", 0) <= trainer.step:
                     kept.append(line + "\n")
-        self.path.write_text("".join(kept))
+        files.write_text(self.path, "".join(kept))
 
     @hookimpl
     def ganzoo_step_end(self, trainer: Trainer, step: int, logs: Mapping[str, float]) -> None:
@@ -135,16 +135,21 @@ class TensorBoard:
             raise InputError(
                 "TensorBoard is not installed", "pip install 'ganzoo[tensorboard]'"
             ) from error
-        self._writer = SummaryWriter(folder)
+        self._writer, self._folder = SummaryWriter, folder
+
+    @hookimpl
+    def ganzoo_train_start(self, trainer: Trainer) -> None:
+        # a resumed run makes the steps after its checkpoint again: those of before are hidden
+        self._log = self._writer(self._folder, purge_step=trainer.step + 1)
 
     @hookimpl
     def ganzoo_step_end(self, trainer: Trainer, step: int, logs: Mapping[str, float]) -> None:
         for name, value in logs.items():
-            self._writer.add_scalar(name, value, step)
+            self._log.add_scalar(name, value, step)
 
     @hookimpl
     def ganzoo_train_end(self, trainer: Trainer, error: BaseException | None) -> None:
-        self._writer.close()
+        self._log.close()
 
 
 def _summary(logs: Mapping[str, float]) -> str:

@@ -98,6 +98,10 @@ class EMAConfig:
                 raise ConfigError("rampup shortens a half-life", "set half_life_kimg, not decay")
 
 
+_INSTEAD_OF = {"decay": ("half_life_kimg", "rampup"), "half_life_kimg": ("decay",)}
+"""Setting of the average -> those that it takes the place of."""
+
+
 @dataclass(frozen=True)
 class Every:
     """How often, in steps; 0 for never. `keep` is how many checkpoints stay."""
@@ -264,9 +268,9 @@ class Recipe:
             if not equals:
                 raise ConfigError(f"--set {setting!r} has no value", "write key=value")
             keys = [key.strip() for key in path.split(".")]
-            for key, other in (("decay", "half_life_kimg"), ("half_life_kimg", "decay")):
-                if keys == ["ema", key] and isinstance(document["ema"], dict):
-                    document["ema"].pop(other, None)  # exactly one of the two may be set
+            if keys[0] == "ema" and isinstance(document["ema"], dict):
+                for other in _INSTEAD_OF.get(keys[-1], ()):
+                    document["ema"].pop(other, None)
             if len(keys) == 1 and keys[0] in ROLES:
                 document[keys[0]] = {"part": text.strip()}
                 continue

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,28 +21,22 @@ from torch import Tensor, nn
 
 from ganzoo import files, weights
 from ganzoo.errors import CheckpointError, TrainingError
+from ganzoo.training import folder
 from ganzoo.training.recipe import Recipe, digest_of
 
 if TYPE_CHECKING:
     from ganzoo.training.trainer import Trainer
 
 
-def folders(run: Path) -> list[Path]:
-    """The checkpoints of a run folder, newest first."""
-    return sorted((p for p in (run / "checkpoints").glob("[0-9]*") if p.is_dir()), reverse=True)
+def save(trainer: Trainer, tensors: dict[str, Tensor], *, keep: int) -> Path:
+    """Write the state of a run, and keep this checkpoint and the `keep` - 1 before it.
 
-
-def newest(run: Path) -> Path | None:
-    found = folders(run)
-    return found[0] if found else None
-
-
-def save(trainer: Trainer, *, keep: int) -> Path:
-    """Write the state of a run, and remove all but the newest `keep` checkpoints."""
+    Later ones are damaged: the run has gone back behind them.
+    """
     path = trainer.folder / "checkpoints" / f"{trainer.step:09d}"
     with files.replacing_folder(path) as temporary:
         path_of_tensors = temporary / "state.safetensors"
-        weights.write_tensors(path_of_tensors, tensors(trainer))
+        weights.write_tensors(path_of_tensors, tensors)
         state = {
             "step": trainer.step,
             "images": trainer.images,
@@ -55,8 +50,11 @@ def save(trainer: Trainer, *, keep: int) -> Path:
             "sha256": files.sha256(path_of_tensors),
         }
         (temporary / "state.json").write_text(json.dumps(state, indent=1) + "\n")
-    for old in folders(trainer.folder)[keep:]:
-        shutil.rmtree(old, ignore_errors=True)
+    others = [p for p in folder.checkpoints(trainer.folder) if p != path]
+    kept = [p for p in others if int(p.name) < trainer.step][: keep - 1]
+    for other in others:
+        if other not in kept:
+            shutil.rmtree(other, ignore_errors=True)
     return path
 
 
@@ -67,7 +65,7 @@ def load(trainer: Trainer) -> Path:
         TrainingError: there is none, or it is of another recipe or other data.
     """
     damaged: list[str] = []
-    for path in folders(trainer.folder):
+    for path in folder.checkpoints(trainer.folder):
         try:
             state, tensors = _read(path)
         except CheckpointError as error:
@@ -105,7 +103,7 @@ def _is_of(trainer: Trainer, digest: str) -> bool:
     then still has its digest, and with their defaults it is the trainer's recipe.
     """
     today = trainer.resolved.digest()
-    path = trainer.folder / "run.toml"
+    path = trainer.folder / folder.RECIPE
     if digest == today or not path.exists():
         return digest == today
     written = Recipe.load(path).resolve(trainer.data.image_shape, trainer.data.num_classes)
@@ -135,7 +133,13 @@ def _restore(trainer: Trainer, state: dict[str, Any], tensors: dict[str, Tensor]
             for name, tensor in tensors.items()
             if name.startswith(f"{prefix}.")
         }
-        module.load_state_dict(own, strict=True)
+        if _shapes(own) != _shapes(module.state_dict()):
+            raise TrainingError(
+                f"{prefix} of the checkpoint at step {state['step']} does not fit the networks that"
+                " the installed plugins make",
+                "install the versions in the run's model/training.json, or use a new --out",
+            )
+        module.load_state_dict(own)
     for role, optimizer in trainer.optimizers.items():
         restored: dict[int, dict[str, Tensor]] = {}
         trained = _trained(trainer.networks[role], trainer.trainable[role])
@@ -150,6 +154,10 @@ def _restore(trainer: Trainer, state: dict[str, Any], tensors: dict[str, Tensor]
     trainer.wall_seconds = state["wall_seconds"]
     trainer.init = state.get("init")
     trainer.load_extra_state(state["extra"])
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
 
 
 def _laid_out(value: Tensor, parameter: nn.Parameter) -> Tensor:

@@ -63,7 +63,7 @@ class Steps:
     def _steps(self, role: Role, critic: int) -> list[Step]:
         """The micro-batches of one update: the global batch, this rank's rows, split."""
         n = self.batch // self.world
-        update = self.step * self.config.n_critic + critic
+        update = self._number(critic)
         real, labels = self._real(critic)
         conditional = self.G.num_classes > 0
         reused = role == "generator" and self._reuses_fake
@@ -93,6 +93,10 @@ class Steps:
             )
             for i in range(parts)
         ]
+
+    def _number(self, critic: int) -> int:
+        """How many updates of D there were before this one of the step: what draws are keyed by."""
+        return self.step * self.config.n_critic + critic
 
     def _real(self, critic: int) -> tuple[Tensor, Tensor | None]:
         """This rank's real images of an update, in [-1, 1], and their labels, on the device.

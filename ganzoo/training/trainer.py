@@ -30,6 +30,7 @@ from ganzoo.precision import fastest_convolutions
 from ganzoo.training import state
 from ganzoo.training.config import AlternatingConfig, OptimizerConfig
 from ganzoo.training.ema import average, with_fresh_statistics
+from ganzoo.training.folder import checkpoints
 from ganzoo.training.losses import Role
 from ganzoo.training.means import Means
 from ganzoo.training.observers import Observers
@@ -157,20 +158,19 @@ class Trainer(Steps):
             self.train_step()
             self.step += 1
             done = self.step == last or self._stopping()
-            if self.step % every.log == 0 or done:
-                logs = self.collect_logs()
-                seconds = time.perf_counter() - started
-                self.wall_seconds = wall_before + seconds
-                if seconds > 0:
-                    logs["images_per_second"] = (self.images - started_images) / seconds
+            logs = self.collect_logs() if done or self.step % every.log == 0 else None
+            seconds = time.perf_counter() - started
+            self.wall_seconds = wall_before + seconds
+            if done or (every.checkpoint and self.step % every.checkpoint == 0):
+                self.save()  # before anything is measured, which may take long, or fail
+            if logs is not None:
+                logs["images_per_second"] = (self.images - started_images) / seconds
                 for score in self.scorers:
                     try:
                         logs |= score(self)
                     except GanzooError as error:  # no reason to lose the run
                         self.observers.say(f"step {self.step}: not measured: {error}")
                 self.observers.notify("ganzoo_step_end", trainer=self, step=self.step, logs=logs)
-            if done or (every.checkpoint and self.step % every.checkpoint == 0):
-                self.save()
 
     def _stopping(self) -> bool:
         """Whether to stop early; several processes agree on it, at logging steps only."""
@@ -201,17 +201,17 @@ class Trainer(Steps):
             self._real_scores = {}
             self._update("discriminator", steps)
             real_scores = list(self._real_scores.values())
-            self._lazy_updates("discriminator", steps)
+            self._lazy_updates("discriminator", steps, critic)
             self.loss.after_discriminator_step(steps[0], self.D)
             if self.augment is not None and real_scores:
                 scores = self.accelerator.gather(torch.cat(real_scores))
                 self.augment.after_discriminator_step(scores, self._log_augment)
-        steps = self._steps("generator", self.config.n_critic - 1)
+        steps = self._steps("generator", critic)
         if fakes is not None:
             for step, fake in zip(steps, fakes, strict=True):
                 step.given_fake = fake
         self._update("generator", steps)
-        self._lazy_updates("generator", steps)
+        self._lazy_updates("generator", steps, critic)
         self.loss.after_generator_step(steps[-1])
         self._share_buffers()
         average(self.ema, self.G, self._ema_decay())
@@ -241,18 +241,15 @@ class Trainer(Steps):
             group.update(settings_at(config, self.images, self.recipe.kimg, intervals))
         optimizer.step()
 
-    def _lazy_updates(self, role: Role, steps: list[Step]) -> None:
+    def _lazy_updates(self, role: Role, steps: list[Step], critic: int) -> None:
+        """An update for each lazy term that is due, on the images of the critic's last one."""
         for name, interval in self.loss.intervals.get(role, {}).items():
             if self.step % interval == 0:
-                self._update(role, self._fresh(steps, f"{role}/{name}"), lazy=name)
-
-    def _fresh(self, steps: list[Step], stream: str) -> list[Step]:
-        """The same images for a second update: G's graph is gone, and the draws are others."""
-        for number, step in enumerate(steps):
-            step.given_fake = None
-            step.__dict__.pop("fake", None)
-            step.rng = self._draws(f"loss/{stream}/{number}", self.step)
-        return steps
+                for part, step in enumerate(steps):  # G's graph is gone, and the draws are others
+                    step.given_fake = None
+                    step.__dict__.pop("fake", None)
+                    step.rng = self._draws(f"loss/{role}/{name}/{part}", self._number(critic))
+                self._update(role, steps, lazy=name)
 
     @contextlib.contextmanager
     def _only(self, role: Role) -> Iterator[None]:
@@ -315,8 +312,8 @@ class Trainer(Steps):
         return logs
 
     def _diverged(self, what: str) -> TrainingError:
-        last = state.newest(self.folder)
-        kept = f"{last} is the last good checkpoint" if last else "no checkpoint was written yet"
+        found = checkpoints(self.folder)
+        kept = f"{found[0]} is the last good checkpoint" if found else "no checkpoint was written"
         return TrainingError(
             f"training diverged before step {self.step}: {what}; {kept}",
             "lower the learning rates (--set optimizer.generator.lr=…) or add a penalty to D",
@@ -337,17 +334,21 @@ class Trainer(Steps):
         """Restore what `extra_state` gave."""
 
     def save(self) -> None:
-        """Write a checkpoint and the model folder, unless something in them is not finite."""
+        """Write the model folder and a checkpoint, unless something in them is not finite.
+
+        In this order: where a checkpoint is, its model is too, however a process ends.
+        """
         if self.means:
             self.observers.notify(
                 "ganzoo_step_end", trainer=self, step=self.step, logs=self.collect_logs()
             )
-        for name, tensor in state.tensors(self).items():
+        tensors = state.tensors(self)
+        for name, tensor in tensors.items():
             if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
                 raise self._diverged(f"{name} is not finite")
         if self.accelerator.is_main_process:
-            path = state.save(self, keep=self.recipe.every.keep)
             write_model(self)
+            path = state.save(self, tensors, keep=self.recipe.every.keep)
             self.observers.notify("ganzoo_checkpoint_saved", trainer=self, path=path)
         self.accelerator.wait_for_everyone()
 

@@ -339,18 +339,30 @@ def test_json_of_nothing_and_of_several():
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="this system has no terminals of its own")
 @pytest.mark.parametrize(("columns", "gone"), [("120", 0), ("50", 3), ("40", 4)])
 def test_no_name_is_cut_on_a_narrow_terminal(model, columns, gone):
-    ours, theirs = os.openpty()
-    environment = {**os.environ, "COLUMNS": columns, "TERM": "xterm"}
-    environment["GANZOO_PLUGINS"] = "tiny"
-    command = [sys.executable, "-m", "ganzoo", "models", "tiny"]
-    subprocess.run(command, stdout=theirs, timeout=60, check=True, env=environment)
-    os.close(theirs)
-    header, _, row = click.unstyle(os.read(ours, 10_000).decode()).split("\r\n")[1:4]
-    os.close(ours)
+    header, _, row = on_a_terminal(columns, "models", "tiny").split("\r\n")[1:4]
     assert row.split()[0] == "tiny.shapes" and "…" not in row
     assert len(row) <= int(columns)
     spare = ["plugin", "arch", "bundled", "license"]
     assert set(header.split()) == {"name", "dataset", "resolution", *spare[gone:]}
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="this system has no terminals of its own")
+@pytest.mark.parametrize("columns", ["0", "3"])
+def test_a_terminal_without_a_size_gets_what_a_pipe_gets(model, columns):
+    (line,) = on_a_terminal(columns, "models", "tiny").splitlines()
+    assert line.split("\t")[0] == "tiny.shapes"
+
+
+def on_a_terminal(columns, *arguments):
+    """What a command answers on a terminal that is so wide."""
+    ours, theirs = os.openpty()
+    environment = {**os.environ, "COLUMNS": columns, "TERM": "xterm", "GANZOO_PLUGINS": "tiny"}
+    command = [sys.executable, "-m", "ganzoo", *arguments]
+    subprocess.run(command, stdout=theirs, timeout=60, check=True, env=environment)
+    os.close(theirs)
+    said = click.unstyle(os.read(ours, 10_000).decode())
+    os.close(ours)
+    return said
 
 
 def test_colour_is_left_out_where_that_is_asked_for(ganzoo, model):

@@ -24,33 +24,21 @@ from PIL import Image
 from torch import Tensor
 
 import ganzoo
-from ganzoo import inference, plugins, training
+from ganzoo import inference, training
 from ganzoo.data import load_data
 from ganzoo.evaluation.features import open_extractor
-from ganzoo.models import Generator, build
+from ganzoo.models import Generator
 from ganzoo.parts import resolve
 from ganzoo.training.observers import Observers
 from ganzoo.training.trainer import Setup, Trainer
 from tests import tiny
 from tests.test_devices import accepted, names, run
+from tests.tiny import GENERATORS, generator, sampling_options
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="needs a GPU that torch can use by CUDA"
 )
-GENERATORS = [owned.part.name for owned in plugins.load().parts.all("generator")]
 compiling = pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a compiler")
-
-
-def generator(name: str, **settings: Any) -> Generator:
-    """A tiny one that has seen something: no parameter is where it starts."""
-    part = plugins.load().parts.get("generator", name)
-    G: Generator = build(part, part.make_config({**part.tiny, **settings}), seed=0)
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for value in G.state_dict().values():
-            if value.is_floating_point():
-                value.add_(torch.rand_like(value).mul_(0.1))
-    return G.eval()
 
 
 def close(found: Tensor, expected: Tensor, atol: float = 1e-4) -> None:
@@ -61,28 +49,15 @@ def close(found: Tensor, expected: Tensor, atol: float = 1e-4) -> None:
 # -- images ----------------------------------------------------------------------------------------
 
 
-def options_of(G: Generator) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = [{}]
-    if "w-space" in G.provides:
-        found += [{"truncation": 0.6}, {"truncation": -0.5, "truncation_cutoff": 1}]
-    if "layer-noise" in G.provides:
-        found += [{"noise": "none"}, {"noise": "random"}]
-    if "style-mixing" in G.provides:
-        found.append({"mix": (7, 2)})
-    if "progressive" in G.provides:
-        found += [{"lod": 0.4}, {"lod": 1.0}]
-    return found
-
-
 @pytest.mark.parametrize("name", GENERATORS)
 def test_images_are_those_of_the_cpu(name: str) -> None:
     G = generator(name)
     here = {n: G.sample(n) for n in (1, 5, 64)}
-    others = [G.sample(3, **options) for options in options_of(G)]
+    others = [G.sample(3, **options) for options in sampling_options(G)]
     G.to("cuda")
     for n, expected in here.items():
         close(G.sample(n), expected)
-    for options, expected in zip(options_of(G), others, strict=True):
+    for options, expected in zip(sampling_options(G), others, strict=True):
         close(G.sample(3, **options), expected)
 
 
@@ -129,7 +104,7 @@ def test_a_graph_freezes_nothing(name: str) -> None:
     G = generator(name).to("cuda")
     for n, seed in ((1, 0), (1, 9), (64, 3), (33, 5), (64, 100), (2, 7), (1, 5)):
         by_graphs(G, n, seed=seed)
-    for options in options_of(G):
+    for options in sampling_options(G):
         by_graphs(G, 2, seed=4, **options)
     if G.num_classes:
         for labels in (1, 0, [1, 0]):

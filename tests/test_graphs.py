@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ganzoo import graphs, inference, plugins
+from ganzoo import graphs, inference
 from ganzoo.errors import InputError
-from ganzoo.models import Generator, build
+from ganzoo.models import Generator
 from tests.pretended_gpu import pretended_gpu
+from tests.tiny import GENERATORS, generator
 
 
 class Graph:
@@ -99,17 +100,6 @@ def recording(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
         yield Graph.made
 
 
-def generator(name: str, **settings: Any) -> Generator:
-    part = plugins.load().parts.get("generator", name)
-    G: Generator = build(part, part.make_config({**part.tiny, **settings}), seed=0)
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for value in G.state_dict().values():
-            if value.is_floating_point():
-                value.add_(torch.rand_like(value).mul_(0.1))
-    return G.eval()
-
-
 def compared(G: Generator, n: int, **options: Any) -> None:
     """`sample` by graphs makes the images that it makes without."""
     G.how = inference.How()
@@ -119,7 +109,7 @@ def compared(G: Generator, n: int, **options: Any) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5, msg=f"{n} {options}")
 
 
-@pytest.mark.parametrize("name", [o.part.name for o in plugins.load().parts.all("generator")])
+@pytest.mark.parametrize("name", GENERATORS)
 def test_a_graph_freezes_nothing(name: str, recording: Counter[str]) -> None:
     """Neither seeds nor labels, in any batch."""
     G = generator(name).to("cuda")

@@ -20,12 +20,13 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 import ganzoo
-from ganzoo import inference, onednn, plugins, rng, winograd
+from ganzoo import inference, onednn, rng, winograd
 from ganzoo.errors import InputError
 from ganzoo.inference import fast, folded
-from ganzoo.models import Generator, build
+from ganzoo.models import Generator
 from ganzoo.nn import ConvTranspose2d, EqualizedLinear
 from ganzoo.winograd import Conv3x3
+from tests.tiny import GENERATORS, generator, sampling_options
 
 
 @pytest.fixture
@@ -195,35 +196,6 @@ def test_a_linear_layer_is_the_same(shape: tuple[int, ...]) -> None:
 
 # -- every family ----------------------------------------------------------------------------------
 
-GENERATORS = [owned.part.name for owned in plugins.load().parts.all("generator")]
-
-
-def generator(name: str, **settings: Any) -> Generator:
-    """A tiny one that has seen something: no parameter or statistic is where it starts."""
-    part = plugins.load().parts.get("generator", name)
-    G: Generator = build(part, part.make_config({**part.tiny, **settings}), seed=0)
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for key, value in G.state_dict().items():
-            if value.is_floating_point():
-                change = torch.randn_like(value).mul_(0.1)
-                value.add_(change.abs_() if key.endswith("running_var") else change)
-    return G.eval()
-
-
-def all_options(G: Generator) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = [{}]
-    if "w-space" in G.provides:
-        found += [{"truncation": 0.6}, {"truncation": 0.0}]
-        found.append({"truncation": -0.5, "truncation_cutoff": 1})
-    if "layer-noise" in G.provides:
-        found += [{"noise": "none"}, {"noise": "random"}]
-    if "style-mixing" in G.provides:
-        found.append({"mix": (7, 2)})
-    if "progressive" in G.provides:
-        found += [{"lod": 0.4}, {"lod": 1.0}]
-    return found
-
 
 def plain_images(G: Generator, n: int, **options: Any) -> Tensor:
     """What `forward` of the network itself says, by the rules of `sample`."""
@@ -245,7 +217,7 @@ def test_images_are_those_of_forward(
     if tiles:
         request.getfixturevalue("always_by_tiles")
     G = generator(name)
-    for options in all_options(G):
+    for options in sampling_options(G):
         for n in (1, 3, 64) if options == {} else (3,):
             images = torch.Tensor(G.sample(n, **options))
             expected = plain_images(G, n, **options)
@@ -301,7 +273,7 @@ def test_images_of_drawn_settings_are_those_of_forward(
         request.getfixturevalue("always_by_tiles")
     G = generator(name, **{key: draw.choice(values) for key, values in DRAWN[name].items()})
     for n, batch in ((2, 64), (7, 3), (1, 1), (33, 33)):
-        options = draw.choice(all_options(G))
+        options = draw.choice(sampling_options(G))
         images = torch.Tensor(G.sample(n, batch_size=batch, **options))
         expected = plain_images(G, n, **options)
         tolerance = 1e-4 if number < 3 else 3e-4  # tiles round more than these channels bear

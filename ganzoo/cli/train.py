@@ -90,7 +90,7 @@ def train(
     from ganzoo import training
 
     if dry_run:
-        report = training.plan(recipe, data=data, settings=settings, device=device)
+        report = training.plan(recipe, data=data, settings=settings, device=device, progress=True)
         if is_main_process():
             print_facts(report if as_json else readable(report), as_json=as_json)
         return

@@ -111,12 +111,13 @@ def plan(
     data: str | None = None,
     settings: Sequence[str] = (),
     device: str | None = None,
+    progress: bool = False,
 ) -> dict[str, Any]:
     """What a run would be: the resolved recipe, parameters, memory, images a second, time needed.
 
     A few steps are run and thrown away; nothing is written. Where the data are not here but their
     shape is known, noise takes their place without an attempt to download them, and the report's
-    `data` says why.
+    `data` says why. `progress`: say on stderr what is measured, which may take minutes.
     """
     import torch
 
@@ -138,7 +139,7 @@ def plan(
         trainer = _trainer(setup)
         running.append(trainer)
         with torch.random.fork_rng(_cuda(trainer)):
-            report = dry_run(trainer)
+            report = dry_run(trainer, progress=progress and trainer.accelerator.is_main_process)
     if absent:
         report["data"] = {"source": images.source, "absent": absent}
         report.pop("memorisation_warning", None)

@@ -136,7 +136,7 @@ PATIENCE = 10.0
 """Seconds after which the first step of a dry run is measurement enough."""
 
 
-def dry_run(trainer: Trainer) -> dict[str, Any]:
+def dry_run(trainer: Trainer, *, progress: bool = False) -> dict[str, Any]:
     """Measure a few steps of a run that is thrown away: memory, throughput and time to the end.
 
     `memory_bytes` is None where the system does not say (on Windows without a GPU).
@@ -144,7 +144,9 @@ def dry_run(trainer: Trainer) -> dict[str, Any]:
     if trainer.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(trainer.device)
     total = 0.0
-    for stretch in trainer.stretches():
+    for number, stretch in enumerate(stretches := trainer.stretches(), start=1):
+        if progress:
+            trainer.observers.say(f"measuring a few steps ({number} of {len(stretches)})")
         trainer.step = stretch.start
         seconds = _seconds_per_step(trainer, 1)  # the first step allocates and selects kernels
         if seconds < PATIENCE:

@@ -86,7 +86,9 @@ def test_dry_run_reports_and_writes_nothing(ganzoo, model, tmp_path, monkeypatch
     assert report["steps"] == 10
     assert report["images_per_second"] > 0
     assert report["eta_seconds"] > 0
-    text = ganzoo("train", "tiny", "--dry-run").stdout
+    result = ganzoo("train", "tiny", "--dry-run")
+    text = result.stdout
+    assert result.stderr == "measuring a few steps (1 of 1)\n"
     assert "recipe.generator.width\t4" in text
     assert "time\t0:00:0" in text
     assert sorted(tmp_path.iterdir()) == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -77,8 +78,12 @@ def leave_at_exit() -> None:
 
 
 def _leave() -> None:
-    """A thread of gloo may wait for Python's lock to free a tensor, and the end of the group waits
-    for the thread: in torch 2.6 with the lock held, unless a backend is what is freed last."""
+    """End the group, whose threads may wait for Python's lock to free a tensor.
+
+    The end of the group waits for them: in torch 2.6 with the lock held, unless a backend is what
+    is freed last. Where DistributedDataParallel keeps the backend, they outlive the group: one that
+    gets the lock no more, because Python has ended, aborts the process.
+    """
     if not distributed.is_initialized():
         return
     group = distributed.distributed_c10d._get_default_group()
@@ -86,3 +91,4 @@ def _leave() -> None:
     del group
     distributed.destroy_process_group()
     last.clear()
+    time.sleep(0.1)  # without the lock

@@ -425,7 +425,7 @@ def test_impossible_mixes_say_what_to_set() -> None:
     )
     assert "--set discriminator.conditioning=auxiliary" in refusal(small("ac"))
     assert "--set discriminator=cgan --set discriminator.conditioning=auxiliary" in refusal(
-        small("ac", d="dcgan")
+        small("ac", d="gan")
     )
     assert "--set conditional=true and labelled data" in refusal(small(conditional=False))
 

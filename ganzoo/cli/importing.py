@@ -83,7 +83,8 @@ def import_(
         for line in conversion.converted.notes:
             note(line)
     else:
-        print_facts({"folder": str(out), **converting.summary(conversion)}, as_json=as_json)
+        facts = {"folder": str(out), **converting.summary(conversion)}
+        print_facts({**facts, "license": facts["license"] or license}, as_json=as_json)
     if out is None:
         note("nothing was written (no -o)")
     else:

@@ -133,7 +133,7 @@ def test_the_command_line(file: Path, tmp_path: Path) -> None:
     (facts,) = json.loads(result.stdout)
     assert facts["folder"] == str(out) and facts["family"] == "healthy"
     assert (facts["generator"], facts["discriminator"]) == ("healthy", "healthy")
-    assert facts["dropped"] == 1 and facts["image_shape"] == [3, 8, 8]
+    assert facts["dropped"] == 1 and facts["image_shape"] == [3, 8, 8] and facts["license"] == "mit"
     assert f"ganzoo generate {out}" in result.stderr
     assert ganzoo.load(out).sample(2, seed=0).shape == (2, 3, 8, 8)
 

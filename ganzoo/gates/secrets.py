@@ -25,7 +25,7 @@ _PATTERNS = {
         r"|://[^/\s:@\"']{1,64}:[^/\s:@\"']{1,64}@[\w.-]+"
     ),
     "the path of a person's folder": re.compile(
-        r"(?<![\w.])/(?:home|Users)/[^/\s\"'<>`)]+|(?<![\w.])/root/\w|/mnt/\w/Users/\w"
+        r"(?<![\w.])(?:/\w+/\w)?/(?:home|root|Users)/[^/\s\"'<>`)]+"  # also on a mounted drive
         r"|[A-Za-z]:[\\/]+(?i:Users|Documents and Settings)[\\/]+\w"
     ),
 }

@@ -57,6 +57,10 @@ class Place(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: Place
 
+    def handle(self) -> None:
+        with contextlib.suppress(OSError):  # a client hangs up on a list that is too large
+            super().handle()
+
     def do_GET(self) -> None:
         self.server.requests.append(self.path)
         content = self.server.content.get(self.path, 404)

@@ -24,7 +24,9 @@ HOBBY = nn.Sequential(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("prefix", ["", "module.", "generator.", "module.generator.", "net."])
+@pytest.mark.parametrize(
+    "prefix", ["", "module.", "generator.", "module.generator.", "net.", "_orig_mod."]
+)
 @pytest.mark.parametrize("legacy", [False, True])
 def test_an_mlp_under_any_name(tmp_path: Path, prefix: str, legacy: bool) -> None:
     G = randomised(HOBBY)
@@ -45,6 +47,7 @@ def test_what_is_beside_the_network_is_left_out(tmp_path: Path, wrapper: str) ->
     z = torch.randn(5, 6)
     same(made.generator(z).flatten(1), G[:-1](z))
     assert [f.source for f in made.converted.fates if not f.target] == ["optimizer.x"]
+    assert "Of none of its networks, and left out: optimizer." in made.converted.notes
 
 
 def test_a_module_that_was_saved_whole(tmp_path: Path) -> None:
@@ -383,6 +386,20 @@ def test_a_discriminator_alone_is_told_from_a_generator(tmp_path: Path) -> None:
     for D in (convolutions, linear):
         with pytest.raises(InputError, match="has a discriminator, and no generator"):
             imported(tmp_path, D.state_dict())
+
+
+def test_an_instance_norm_without_tensors_has_the_eps_that_was_said(tmp_path: Path) -> None:
+    G = randomised(
+        nn.Sequential(
+            nn.ConvTranspose2d(6, 8, 4), nn.InstanceNorm2d(8, 0.3), nn.ReLU(),
+            nn.ConvTranspose2d(8, 3, 4, 2, 1), nn.Tanh(),
+        )
+    )  # fmt: skip
+    said, z = ("activation=relu", "output=tanh", "norm=instance"), torch.randn(3, 6)
+    with pytest.raises(InputError, match="the eps of its norms"):
+        imported(tmp_path, G.state_dict(), *said)
+    made = imported(tmp_path, G.state_dict(), *said, "eps=0.3")
+    same(made.generator(z), G(z[:, :, None, None]))
 
 
 @pytest.mark.parametrize("size", [32, 28])

@@ -175,9 +175,9 @@ def _has_no_place_before(body: list[Found], module: Found) -> bool:
 
 def _says_what_is_before(body: list[Found], module: Found) -> bool:
     """Whether the file, where modules were saved whole, says whether its maps are doubled."""
-    said = [saved_whole.between(a, b) for a, b in _before(body, module)]
-    return bool(said) and (
-        all(is_all for _, is_all in said) or any(Layer("upsample") in each for each, _ in said)
+    pairs = _before(body, module)
+    return all(a.said is not None and a.said.followed for a, _ in pairs) or any(
+        Layer("upsample") in saved_whole.between(a, b)[0] for a, b in pairs
     )
 
 

@@ -168,7 +168,8 @@ def stacked(
         )
         said, is_all = saved_whole.between(module, following)
         if (said or is_all) and of_maps and not is_map:  # they are of maps, as is what follows
-            stack.add(Layer("reshape", ins.get(following, following.weight[0])))
+            width = ins.get(following, following.weight[0])
+            stack.add(Layer("reshape", width))
             is_map = True
         for layer in said:
             if layer.kind == "instance-norm":
@@ -184,9 +185,10 @@ def stacked(
         if between and following in (doubled or ()):
             between -= 1  # what doubles them
         is_last_of_place = module.kind == "conv" and following.kind != "batch-norm"
-        if is_last_of_place and (between or 0) > 1 and norms.is_hidden(module):
+        hidden = norms.hidden(module) if is_last_of_place and (between or 0) > 1 else None
+        if hidden is not None:
             stack.filled[len(stack.layers)] = width
-            stack.add(Layer("instance-norm"))
+            stack.add(hidden)
         if following.kind == "batch-norm" and not between:
             continue  # behind that
         opens = module.kind == "linear" and of_maps and between is None

@@ -17,7 +17,10 @@ NOTE = (
     "The file has its modules whole: what it says of them was taken from it. What its program's own"
     " classes do besides running them one after another is not in it."
 )
-_REMEDY = "save its state_dict() and import that, if ours has such layers"
+_REMEDY = (
+    "if it is one of torch's by another name, import its state_dict(); of a discriminator, give"
+    " --set discriminator=false"
+)
 _NOTHING = ("Dropout", "Dropout1d", "Dropout2d", "Identity", "Flatten", "Unflatten")
 """Modules that do nothing once trained, or that follow from the shapes."""
 _WEIGHTED = {
@@ -54,7 +57,10 @@ def check(found: list[Found], modules: Mapping[str, Said]) -> None:
     names = {module.name for module in found}
     for name, each in modules.items():
         if name not in names and not each.silent:
-            raise InputError(f"{name} is a module that has another name, too", _REMEDY)
+            raise InputError(
+                f"{name} is a module that has another name, too",
+                "save its state_dict(), import that",
+            )
         if name not in names and any(e.kind == "instance-norm" for e in _layers(each, name)):
             raise _unknown(each, f"{name} is")
 

@@ -167,6 +167,10 @@ def test_convolutions_with_sizes_that_are_asked_for(
     made = imported(tmp_path, root, *said)
     assert made.generator.image_shape == (1, 28, 28) and made.family == "plain"
     same(made.generator(z), G(z[:, :, None, None]))
+    if any("output_paddings" in setting for setting in said):
+        left = [setting for setting in said if "output_paddings" not in setting]
+        with pytest.raises(InputError, match=r"output_padding of main.3, main.6: .*=\[0,1,1\]"):
+            imported(tmp_path, root, *left)
     left = [setting for setting in said if "strides" not in setting]
     with pytest.raises(InputError, match=r"--set 'strides=\[1,2,2"):
         imported(tmp_path, root, *left)
@@ -327,7 +331,9 @@ def test_a_label_that_is_multiplied_with_z(tmp_path: Path) -> None:
     embedding = randomised(nn.Embedding(3, 5))
     root = {"label_emb.weight": embedding.weight.data}
     root |= {f"model.{k}": v for k, v in body.state_dict().items()}
-    made = imported(tmp_path, root, "activation=relu", "output=none")
+    with pytest.raises(InputError, match="whether its label is multiplied with z"):
+        imported(tmp_path, root, "activation=relu", "output=none")
+    made = imported(tmp_path, root, "activation=relu", "output=none", "labels=product")
     z, y = torch.randn(3, 5), torch.arange(3)
     same(made.generator(z, y).flatten(1), body(z * embedding(y)))
 

@@ -77,12 +77,25 @@ def of_generator(
             usual[module] = (2, 1) if kernel == 4 else None
         else:
             usual[module] = (1, kernel // 2) if kernel % 2 else None
-    return _geometry(
-        usual,
-        (config.strides, config.paddings, config.output_paddings),
-        ("strides", "paddings", "output_paddings"),
-        questions,
-    )
+    given = (config.strides, config.paddings, config.output_paddings)
+    made = _geometry(usual, given, ("strides", "paddings", "output_paddings"), questions)
+    # those of odd kernels double the size by it
+    grows = [
+        module
+        for module, (stride, _, _) in made.items()
+        if is_transposed[module]
+        and usual[module] is None
+        and module.said is None
+        and module.weight[2] in range(3, 64, 2)
+        and (stride > 1 or config.strides is None)
+    ]
+    if grows and config.output_paddings is None:
+        example = ",".join("1" if module in grows else "0" for module in usual)
+        questions.add(
+            f"the output_padding of {', '.join(module.name for module in grows)}",
+            f"--set 'output_paddings=[{example}]', or what they are (PyTorch's default is 0)",
+        )
+    return made
 
 
 def of_critic(body: list[Found], side: int, config: PlainConfig, questions: Questions) -> Geometry:

@@ -198,13 +198,11 @@ def _conditioning(
         return {"z_dim": inputs}
     stack.embedding = embeddings[0] if embeddings else None
     classes, code = embeddings[0].weight if embeddings else (config.classes, 0)
-    if embeddings and code == inputs and how is None and is_upsampling_dcgan(found):
+    if how is None and code == inputs:
         questions.add(
             "whether its label is multiplied with z (PyTorch-GAN's ACGAN) or not used (its SGAN)",
             "--set labels=product (or none)",
         )
-        how = "product"
-    elif embeddings and code == inputs:
         how = "product"
     elif how is None:
         questions.add("whether the label stands before or behind z", "--set labels=first (or last)")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from ganzoo.errors import InputError
 from ganzoo.importing.layers import USUAL, Found
@@ -21,7 +20,7 @@ _REMEDY = (
     "if it is one of torch's by another name, import its state_dict(); of a discriminator, give"
     " --set discriminator=false"
 )
-_NOTHING = ("Dropout", "Dropout1d", "Dropout2d", "Identity", "Flatten", "Unflatten")
+_NOTHING = ("Dropout", "Dropout1d", "Dropout2d", "Identity", "Flatten")
 """Modules that do nothing once trained, or that follow from the shapes."""
 _WEIGHTED = {
     "linear": ("Linear",),
@@ -52,7 +51,7 @@ def check(found: list[Found], modules: Mapping[str, Said]) -> None:
         if module.kind == "embedding":
             aside = module.said.before + module.said.behind
         for each in aside:
-            if each.kind not in _NOTHING:
+            if _layers(each, f"beside {module.name}"):
                 raise _unknown(each, f"beside {module.name} is")
     names = {module.name for module in found}
     for name, each in modules.items():
@@ -72,7 +71,7 @@ def are_alike(one: Found, other: Found) -> bool:
     return (
         one.said.kind == other.said.kind
         and between(one, None) == between(other, None)
-        and not any(each.kind not in _NOTHING for each in (*one.said.before, *other.said.before))
+        and not any(_layers(each, one.name) for each in (*one.said.before, *other.said.before))
         and (one.kind != "conv" or geometry(one) == geometry(other))
         and (one.kind != "batch-norm" or eps(one) == eps(other))
     )
@@ -90,8 +89,7 @@ def between(module: Found, following: Found | None) -> tuple[list[Layer], bool]:
 
 
 def _layers(said: Said, where: str) -> list[Layer]:
-    sizes: Any = said.settings.get("unflattened_size", ())
-    if said.kind in _NOTHING and len({*sizes[1:]}) < 2:  # maps that are square
+    if said.kind in _NOTHING or (said.kind == "Unflatten" and _is_square(said)):
         return []
     if said.kind in ("ReLU", "Tanh", "Sigmoid"):
         return [Layer(said.kind.lower())]  # type: ignore[arg-type]
@@ -105,6 +103,14 @@ def _layers(said: Said, where: str) -> list[Layer]:
         if said.settings.get("mode", "nearest") == "nearest" and set(factors) == {2.0}:
             return [Layer("upsample")]
     raise _unknown(said, f"{where} is")
+
+
+def _is_square(said: Said) -> bool:
+    """Of what an Unflatten makes."""
+    sizes = said.settings.get("unflattened_size")
+    if type(sizes) is not tuple or [type(size) for size in sizes] != [int, int, int]:
+        return False
+    return bool(sizes[1] == sizes[2])
 
 
 def norm(module: Found) -> str | None:

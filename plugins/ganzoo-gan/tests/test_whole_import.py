@@ -127,12 +127,15 @@ FIRST, LAST = nn.Linear(6, 8), nn.Linear(8, 16)
         ({"a": nn.Sequential(Normalised(), FIRST, nn.ReLU(), LAST)}, "beside a.1 is a program.Nor"),
         ({"a": FIRST, "norm": Normalised(), "b": LAST}, "norm is a program.Normalised, of which"),
         ({"a": FIRST, "norm": nn.InstanceNorm2d(8), "b": LAST}, "norm is a InstanceNorm2d, of wh"),
-        ({"a": nn.Sequential(FIRST, SHARED, nn.ReLU(), SHARED, LAST)}, "a.3 is a module that has"),
+        (
+            {"a": nn.Sequential(FIRST, SHARED, nn.ReLU(), SHARED, LAST)},
+            "a.3 is a module that is used else",
+        ),
         (
             {"a": nn.Sequential(FIRST, *[nn.Sequential(SHARED)] * 2, LAST)},
-            "a.2 is a module that ha",
+            "a.2 is a module that is used",
         ),
-        ({"a": FIRST, "b": SHARED, "c": SHARED, "e": LAST}, "c is a module that has another name"),
+        ({"a": FIRST, "b": SHARED, "c": SHARED, "e": LAST}, "c is a module that is used elsewhere"),
         ({"a": FIRST, "b": hooked(), "c": LAST}, r"b has _forward_hooks = \{\d+: <Reference prog"),
         (
             {"emb": nn.Embedding(3, 4, max_norm=1.0), "a": nn.Linear(10, 8), "b": LAST},

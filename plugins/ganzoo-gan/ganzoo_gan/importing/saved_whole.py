@@ -36,6 +36,7 @@ def check(found: list[Found], modules: Mapping[str, Said]) -> None:
     Raises:
         InputError: names the module.
     """
+    first = next(iter(body_of(found)), None)
     for module in found:
         if module.said is None:
             continue
@@ -47,7 +48,7 @@ def check(found: list[Found], modules: Mapping[str, Said]) -> None:
                 raise InputError(
                     f"{module.name} has {name} = {shown(value)}", f"only {usual!r} can be imported"
                 )
-        aside = module.said.before if module in body_of(found)[:1] else ()
+        aside = module.said.before if module is first else ()
         if module.kind == "embedding":
             aside = module.said.before + module.said.behind
         for each in aside:
@@ -57,7 +58,7 @@ def check(found: list[Found], modules: Mapping[str, Said]) -> None:
     for name, each in modules.items():
         if name not in names and not each.silent:
             raise InputError(
-                f"{name} is a module that has another name, too",
+                f"{name} is a module that is used elsewhere, too",
                 "save its state_dict(), import that",
             )
         if name not in names and any(e.kind == "instance-norm" for e in _layers(each, name)):

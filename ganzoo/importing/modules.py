@@ -64,7 +64,7 @@ class Account:
         """The tensors that are below none of the `prefixes` become nothing, and a note says so."""
         rest = [n for n in self.tensors if n not in self._fates and not n.startswith(prefixes)]
         for name in rest:
-            self.note(Fate(name, "", "not of a network, but of the training"))
+            self.note(Fate(name, "", "of none of its networks"))
         parts = list(dict.fromkeys(name.partition(".")[0] for name in rest))
         more = ", …" if len(parts) > _MOST_SHOWN else ""
         listed = ", ".join(parts[:_MOST_SHOWN])

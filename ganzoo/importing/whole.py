@@ -45,7 +45,7 @@ def said(root: Any, prefix: str = "", *, without: tuple[str, ...] = ()) -> dict[
     found: dict[str, Said] = {}
     for run in _runs(root):
         each = [Said(_kind(record), _state(record), _is_silent(record)) for _, record in run]
-        weighted = [k for k, said in enumerate(each) if not said.silent]
+        weighted = [k for k, module in enumerate(each) if not module.silent]
         for n, k in enumerate(weighted):
             end = weighted[n + 1] if n + 1 < len(weighted) else len(run)
             found[run[k][0]] = replace(
@@ -55,7 +55,7 @@ def said(root: Any, prefix: str = "", *, without: tuple[str, ...] = ()) -> dict[
                 followed=n + 1 < len(weighted),
             )
         if not weighted:
-            found |= {name: said for (name, _), said in zip(run, each, strict=True)}
+            found |= {name: module for (name, _), module in zip(run, each, strict=True)}
     return {
         ".".join(part for part in name.removeprefix(prefix).split(".") if part not in without): each
         for name, each in found.items()

@@ -322,4 +322,5 @@ def check_tree(root: Any) -> None:
             raise Unreadable(f"it is nested deeper than {DEEPEST} levels")
         if id(value) not in seen:
             seen.add(id(value))
-            waiting += [(depth + 1, child) for _, child in children(value)]
+            below = (child for _, child in children(value))
+            waiting += [(depth + 1, child) for child in below if type(child) not in _LEAVES]

@@ -86,7 +86,8 @@ def of_generator(
         if is_transposed[module]
         and usual[module] is None
         and module.said is None
-        and module.weight[2] in range(3, 64, 2)
+        and module.weight[2] > 1
+        and module.weight[2] % 2
         and (stride > 1 or config.strides is None)
     ]
     if grows and config.output_paddings is None:
@@ -192,9 +193,9 @@ def _has_no_place_before(body: list[Found], module: Found) -> bool:
 def _says_what_is_before(body: list[Found], module: Found) -> bool:
     """Whether the file, where modules were saved whole, says whether its maps are doubled."""
     pairs = _before(body, module)
-    return all(a.said is not None and a.said.followed for a, _ in pairs) or any(
-        Layer("upsample") in saved_whole.between(a, b)[0] for a, b in pairs
-    )
+    if any(Layer("upsample") in saved_whole.between(a, b)[0] for a, b in pairs):
+        return True
+    return bool(pairs) and all(a.said is not None and a.said.followed for a, _ in pairs)
 
 
 def _before(body: list[Found], module: Found) -> list[tuple[Found, Found]]:

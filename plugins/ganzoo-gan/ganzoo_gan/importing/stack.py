@@ -209,8 +209,8 @@ def _conditioning(
     z_dim = inputs if how == "product" else inputs - (code or classes)
     if z_dim < 1:
         raise InputError(
-            f"classes = {classes}, but the generator's input has {inputs} numbers",
-            "count the classes again",
+            f"its label has {code or classes} numbers, but the generator's input {inputs}",
+            "give --set labels=product (or none)" if code else "count the classes again",
         )
     return {
         "z_dim": z_dim,

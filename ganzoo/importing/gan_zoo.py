@@ -56,10 +56,10 @@ def drop_rest(root: Mapping[str, Any], account: Account) -> list[str]:
     averaged = isinstance(root.get("avgG"), Mapping) and root["avgG"]
     if averaged:
         account.drop("netG.", "the generator before averaging")
-    for name in account.tensors:
-        if not name.startswith(("netG.", "netD.", "avgG.")):
-            account.drop(name, "not of a network, but of the training")
-    return [] if averaged else ["The file has no averaged generator: this is the trained one."]
+    notes = account.drop_outside("netG.", "netD.", "avgG.")
+    if not averaged:
+        notes.append("The file has no averaged generator: this is the trained one.")
+    return notes
 
 
 def output(config: Mapping[str, Any], asked: str | None) -> str:

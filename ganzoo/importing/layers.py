@@ -8,7 +8,7 @@ it: a gap in the numbers of an `nn.Sequential` says that there is one, not which
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -30,9 +30,14 @@ NETWORKS = {
 }  # fmt: skip
 """Role -> what programs call it, as a key of a file (also as in `KEYS`) or the first part of the
 names of its tensors."""
-KEYS = ("{}_ema", "{}", "{}_state_dict", "{}_state", "{}_model", "state_dict_{}")
+KEYS = (
+    "{}_ema", "ema_{}", "{}_avg", "avg_{}",
+    "{}", "{}_state_dict", "{}_state", "{}_model", "state_dict_{}",
+)  # fmt: skip
 """An average of the weights is taken rather than them."""
 WRAPPERS = ("state_dict", "model_state_dict", "model")
+LEVELS = ("module", "_orig_mod")
+"""Of DataParallel and torch.compile, which names of tensors are given without."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class Found:
         affine: whether a batch norm has a gain and bias.
         stats: whether it has running statistics; without, it is another norm ("batch-norm" too).
         said: what the file says of it besides, where it was saved whole.
+        listed: whether no number is left out among those of its nn.Sequential or nn.ModuleList,
+            so that it is rather the latter.
     """
 
     name: str
@@ -56,9 +63,12 @@ class Found:
     affine: bool = True
     stats: bool = True
     said: Said | None = field(default=None, compare=False)
+    listed: bool = field(default=False, compare=False)
 
     def modules_until(self, following: Found) -> int | None:
         """How many modules without tensors lie between, where both are of one nn.Sequential."""
+        if self.listed or (self.said is not None and not self.said.followed):
+            return None
         (mine, number), (others, other) = (f.name.rpartition(".")[::2] for f in (self, following))
         if mine != others or not (number.isdecimal() and other.isdecimal()):
             return None
@@ -107,7 +117,16 @@ def modules_of(
         groups.setdefault(name, {})[leaf] = tuple(tensor.shape)
     said = said or {}
     found = [_module(name, shapes, said.get(name)) for name, shapes in groups.items()]
-    known = [module for module in found if module is not None]
+    numbers: dict[str, list[int]] = {}
+    for name in groups:
+        above, _, own = name.rpartition(".")
+        numbers.setdefault(above, []).append(int(own) if own.isdecimal() else -1)
+    listed = {above for above, own in numbers.items() if len(own) > max(own) - min(own)}
+    known = [
+        replace(module, listed=module.name.rpartition(".")[0] in listed)
+        for module in found
+        if module is not None
+    ]
     return known if len(known) == len(found) else None
 
 
@@ -159,25 +178,36 @@ def is_plain_dcgan(found: list[Found] | None) -> bool:
 def is_as_in_the_example(found: list[Found], *, critic: bool = False) -> bool:
     """Whether the modules of PyTorch's DCGAN, where they were saved whole, have the settings and
     activations that a state dict does not show."""
-    return all(
-        module.said is None
-        or (
-            _has(
-                module.said,
-                {"eps": 1e-5} if module.kind == "batch-norm" else _SIDES[module is edge],
-            )
-            and _activations(module.said) in _expected(module, found, critic)
-        )
-        for edge in [found[-1 if critic else 0]]
-        for module in found
-    )
+    kinds = {
+        "conv": ("Conv2d",) if critic else ("ConvTranspose2d",),
+        "batch-norm": ("BatchNorm2d", "SyncBatchNorm"),
+    }
+    for module in found:
+        if module.said is None:
+            continue
+        own: Mapping[str, Any] = {"eps": 1e-5}
+        if module.kind == "conv":
+            own = _OF_A_PIXEL if module is found[-1 if critic else 0] else _HALVING
+        if (
+            module.said.kind not in kinds.get(module.kind, ())
+            or not _has(module.said, {**USUAL, **own})
+            or _activations(module.said) not in _expected(module, found, critic)
+        ):
+            return False
+    return True
 
 
-_ALWAYS = {"output_padding": (0, 0), "dilation": (1, 1), "groups": 1, "padding_mode": "zeros"}
-_SIDES = {
-    True: {"stride": (1, 1), "padding": (0, 0), **_ALWAYS},  # of one pixel
-    False: {"stride": (2, 2), "padding": (1, 1), **_ALWAYS},
+USUAL = {
+    "dilation": (1, 1),
+    "groups": 1,
+    "padding_mode": "zeros",
+    "max_norm": None,
+    "_forward_hooks": {},
+    "_forward_pre_hooks": {},
 }
+"""Settings of torch's modules that ours have not, as they do nothing."""
+_OF_A_PIXEL = {"stride": (1, 1), "padding": (0, 0), "output_padding": (0, 0)}
+_HALVING = {"stride": (2, 2), "padding": (1, 1), "output_padding": (0, 0)}
 
 
 def _has(said: Said, settings: Mapping[str, Any]) -> bool:

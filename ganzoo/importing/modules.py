@@ -17,7 +17,7 @@ from ganzoo.importing.tree import Record
 MOST_TENSORS = 6000
 """What became of each goes into training.json, which is read as a whole."""
 Change = Callable[[Tensor], Tensor]
-_LARGEST_NOISE = 1024
+_LARGEST_NOISE, _MOST_SHOWN = 1024, 12
 
 
 def check_tensors(root: Any) -> None:
@@ -59,6 +59,16 @@ class Account:
         for name in self.tensors:
             if name.startswith(prefix) and name not in self._fates:
                 self.note(Fate(name, "", why))
+
+    def drop_outside(self, *prefixes: str) -> list[str]:
+        """The tensors that are below none of the `prefixes` become nothing, and a note says so."""
+        rest = [n for n in self.tensors if n not in self._fates and not n.startswith(prefixes)]
+        for name in rest:
+            self.note(Fate(name, "", "of none of its networks"))
+        parts = list(dict.fromkeys(name.partition(".")[0] for name in rest))
+        more = ", …" if len(parts) > _MOST_SHOWN else ""
+        listed = ", ".join(parts[:_MOST_SHOWN])
+        return [f"Of none of its networks, and left out: {listed}{more}."] if parts else []
 
     def fates(self) -> tuple[Fate, ...]:
         """Of every tensor.

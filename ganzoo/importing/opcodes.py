@@ -66,7 +66,11 @@ def _quoted(source: Source) -> str:
     line = source.line(source.left)
     if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in b"'\"":
         raise Unreadable("a text in it has no quotes")
-    return _ESCAPE.sub(_unescaped, line[1:-1]).decode("latin-1")
+    out, at = bytearray(), 1
+    for match in _ESCAPE.finditer(line, 1, len(line) - 1):
+        out += line[at : match.start()] + _unescaped(match)
+        at = match.end()
+    return (out + line[at:-1]).decode("latin-1")
 
 
 _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|.)", re.DOTALL)

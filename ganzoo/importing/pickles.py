@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from ganzoo.importing import arrays, objects
-from ganzoo.importing.limits import DEEPEST, Budget, Unreadable
+from ganzoo.importing.limits import DEEPEST, STEPS_OF_A_NODE, Budget, Unreadable
 from ganzoo.importing.opcodes import Source, operations
 from ganzoo.importing.storages import Storage
 from ganzoo.importing.tree import Record, Reference, children
@@ -96,6 +96,8 @@ class Machine:
         return self._stack[-1]
 
     def _push(self, value: Any) -> None:
+        if type(value) in _NODES:
+            self.budget.spend(STEPS_OF_A_NODE)
         self._stack.append(value)
 
     def _to_mark(self, _: Any = None) -> list[Any]:
@@ -132,7 +134,7 @@ class Machine:
     def _get(self, index: int) -> None:
         if index < 0 or self._memo[index] is _NOTHING:
             raise Unreadable(_DAMAGED)
-        self._push(self._memo[index])
+        self._stack.append(self._memo[index])
 
     # -- values --
 
@@ -320,4 +322,5 @@ def check_tree(root: Any) -> None:
             raise Unreadable(f"it is nested deeper than {DEEPEST} levels")
         if id(value) not in seen:
             seen.add(id(value))
-            waiting += [(depth + 1, child) for _, child in children(value)]
+            below = (child for _, child in children(value))
+            waiting += [(depth + 1, child) for child in below if type(child) not in _LEAVES]

@@ -69,7 +69,9 @@ class Checkpoint:
 
 
 LONGEST_PATH = 4000
+LONGEST_PATHS = 1 << 26
 _NODES = (Record, dict, list, tuple, set, frozenset)
+_WALKED = (*_NODES, Tensor)
 _MODULE = ("_parameters", "_buffers", "_modules")
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel = 2
@@ -106,21 +108,24 @@ def children(node: Any) -> Iterator[tuple[str, Any]]:
 
 
 def nodes(root: Any) -> Iterator[tuple[str, Any]]:
-    """(dotted path, value) of everything in a tree, in the file's order; each node once, a leaf as
-    often as nodes hold it.
+    """(dotted path, value) of every node and tensor in a tree, in the file's order; each node once,
+    a tensor as often as nodes hold it.
 
     A module that was saved whole has the names of its state dict: parameters, buffers and modules
     in it are not levels of their own.
 
     Raises:
-        InputError: a path is longer than any GAN's.
+        InputError: a path, or all of them, are longer than any GAN's.
     """
     seen: set[int] = set()
+    left = LONGEST_PATHS
     waiting = [("", "", root)]  # paths are long: made when needed
     while waiting:
         above, own, value = waiting.pop()
         path = f"{above}.{own}" if above and own else above or own
-        if len(path) > LONGEST_PATH:  # nodes that hold one another in a row could make any length
+        left -= len(path)
+        # nodes that hold one another in a row could make any length
+        if len(path) > LONGEST_PATH or left < 0:
             raise InputError(f"something in the file is called {path[:80]}…", "is it of a GAN?")
         if isinstance(value, _NODES):
             if id(value) in seen:
@@ -129,7 +134,11 @@ def nodes(root: Any) -> Iterator[tuple[str, Any]]:
         yield path, value
         hidden = _MODULE if isinstance(value, Record) else ()
         waiting += reversed(
-            [(path, "" if name in hidden else name, child) for name, child in children(value)]
+            [
+                (path, "" if name in hidden else name, child)
+                for name, child in children(value)
+                if isinstance(child, _WALKED)
+            ]
         )
 
 

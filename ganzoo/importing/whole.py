@@ -8,7 +8,7 @@ file's program does between its modules is not in the file.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ganzoo.importing.tree import Record, label
@@ -23,6 +23,7 @@ class Said:
     Attributes:
         kind: its class, "Conv2d"; with its module where that is none of torch's.
         settings: its attributes.
+        silent: whether it has no tensors, and holds no modules.
         before, behind: the modules without tensors between it and the next one in the same
             `nn.Sequential`, or that one's start and end.
         followed: whether a module with tensors follows in the same `nn.Sequential`, so that
@@ -31,28 +32,30 @@ class Said:
 
     kind: str
     settings: Mapping[str, Any]
+    silent: bool = False
     before: tuple[Said, ...] = ()
     behind: tuple[Said, ...] = ()
     followed: bool = False
 
 
 def said(root: Any, prefix: str = "", *, without: tuple[str, ...] = ()) -> dict[str, Said]:
-    """Every module with tensors of its own that is below `prefix`, by its name in a state dict;
-    levels that are called as in `without` are left out of it. Empty for a file of state dicts."""
+    """Every module below `prefix` by its name in a state dict, but those without tensors that are
+    told `before` or `behind` another one; of what has two names, the second is here too. Levels
+    that are called as in `without` are left out. Empty for a file of state dicts."""
     found: dict[str, Said] = {}
     for run in _runs(root):
-        weighted = [k for k, (_, record) in enumerate(run) if _has_tensors(record)]
-        silent = [_said(record) for _, record in run]
+        each = [Said(_kind(record), _state(record), _is_silent(record)) for _, record in run]
+        weighted = [k for k, module in enumerate(each) if not module.silent]
         for n, k in enumerate(weighted):
-            name, record = run[k]
             end = weighted[n + 1] if n + 1 < len(weighted) else len(run)
-            found[name] = Said(
-                _kind(record),
-                _state(record),
-                tuple(silent[:k]) if n == 0 else (),
-                tuple(silent[k + 1 : end]),
-                n + 1 < len(weighted),
+            found[run[k][0]] = replace(
+                each[k],
+                before=tuple(each[:k]) if n == 0 else (),
+                behind=tuple(each[k + 1 : end]),
+                followed=n + 1 < len(weighted),
             )
+        if not weighted:
+            found |= {name: module for (name, _), module in zip(run, each, strict=True)}
     return {
         ".".join(part for part in name.removeprefix(prefix).split(".") if part not in without): each
         for name, each in found.items()
@@ -61,19 +64,24 @@ def said(root: Any, prefix: str = "", *, without: tuple[str, ...] = ()) -> dict[
 
 
 def _runs(root: Any) -> Iterator[list[tuple[str, Record]]]:
-    """(name, module) of those that run one after another; one that is in no Sequential, alone."""
+    """(name, module) of those that run one after another; one that is in no Sequential, alone, as
+    is one that was met before."""
     seen: set[int] = set()
     waiting: list[tuple[str, Any]] = [("", root)]
     while waiting:
         name, node = waiting.pop()
-        if not isinstance(node, (Record, dict)) or id(node) in seen:
+        if not isinstance(node, (Record, dict)):
+            continue
+        if id(node) in seen:
+            if isinstance(node, Record) and _is_module(node):
+                yield [(name, node)]
             continue
         seen.add(id(node))
         if isinstance(node, Record) and _is_module(node):
             if _kind_with_module(node) == _SEQUENTIAL:
                 run: list[tuple[str, Record]] = []
                 for each in _leaves(name, node, seen):
-                    if _children(each[1]):  # a block of the program's own: a run ends there
+                    if _children(each[1]):  # a block of the program's own, or one that was met
                         yield run
                         run = []
                         waiting.append(each)
@@ -87,7 +95,7 @@ def _runs(root: Any) -> Iterator[list[tuple[str, Record]]]:
         else:
             children = node.state if isinstance(node, Record) else node
             children = children if isinstance(children, dict) else {}
-        waiting += [(_below(name, key), child) for key, child in children.items()]
+        waiting += reversed([(_below(name, key), child) for key, child in children.items()])
 
 
 def _leaves(name: str, sequential: Record, seen: set[int]) -> Iterator[tuple[str, Record]]:
@@ -101,9 +109,9 @@ def _leaves(name: str, sequential: Record, seen: set[int]) -> Iterator[tuple[str
         name, node = waiting.pop()
         if not isinstance(node, Record):
             continue
-        if _kind_with_module(node) != _SEQUENTIAL:
+        if _kind_with_module(node) != _SEQUENTIAL or id(node) in seen:
             yield name, node
-        elif id(node) not in seen:
+        else:
             seen.add(id(node))
             waiting += inside(name, node)
 
@@ -121,18 +129,9 @@ def _children(record: Record) -> Mapping[Any, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _has_tensors(record: Record) -> bool:
-    parameters, buffers = record.get("_parameters"), record.get("_buffers")
-    return any(
-        value is not None
-        for kept in (parameters, buffers)
-        if isinstance(kept, dict)
-        for value in kept.values()
-    )
-
-
-def _said(record: Record) -> Said:
-    return Said(_kind(record), _state(record))
+def _is_silent(record: Record) -> bool:
+    kept = (record.get("_parameters"), record.get("_buffers"), _children(record))
+    return all(value is None for own in kept if isinstance(own, dict) for value in own.values())
 
 
 def _state(record: Record) -> Mapping[str, Any]:

@@ -76,6 +76,7 @@ BOMBS: dict[str, bytes] = {
         named("m", "f") + b"q\x000N" + b"".join([b"\x85q\x010h\x00h\x01R"] * 100_000)
     ),
     "three million values": b"(" + b"}" * 3_000_000 + b"l",
+    "a million sets, of 200 bytes each": b"(" + b"\x8f" * 1_000_000 + b"l",
     "three million marks": b"(" * 3_000_000 + b"N",
     "copies of a list": set_of_a_list(100_000),
     "calls with a long tuple": (
@@ -153,9 +154,26 @@ def test_a_billion_laughs_are_as_small_as_their_file(kind: bytes, trap: Trap) ->
     assert time.process_time() - start < 2
 
 
+def test_a_text_of_escapes_takes_no_more_memory_than_its_file(trap: Trap) -> None:
+    content = b"S'" + b"\\n" * 3_000_000 + b"'\n"
+    with room(1 << 27):
+        assert read(trap.set(b"\x80\x02" + content + STOP)).root == "\n" * 3_000_000
+
+
+def test_many_long_paths_are_not_walked(trap: Trap) -> None:
+    """The same list again and again, each time by a name of three thousand letters."""
+    key = text("k" * 190) + b"q\x00"
+    content = b"](" + b"]q\x01" + b"h\x01" * 100_000 + b"e"
+    for _ in range(16):
+        content = b"}h\x00" + content + b"s"
+    root = read(trap.set(b"\x80\x02" + key + b"0" + content + STOP)).root
+    with pytest.raises(InputError, match="something in the file is called kkk"):
+        check_tensors(root)
+
+
 def test_a_record_as_a_key_is_not_printed(trap: Trap) -> None:
     """Its text would be one of 2^60 items."""
-    content = named("m", "Net") + b")R" + doubled(b")", 60) + b"b" + b"q\xc80}h\xc8Ns"
+    content = named("m", "Net") + b")R" + doubled(b")", 60) + b"b" + b"q\xc80}h\xc8]s"
     root = read(trap.set(b"\x80\x02" + content + STOP)).root
     assert [path for path, _ in nodes(root)] == ["", "Record"]
 

@@ -38,7 +38,7 @@ def test_gigabytes_of_nothing_are_not_read(tmp_path: Path, start: bytes, problem
         read(path)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 1 << 20
+    assert peak < GIGABYTES / 100  # other threads of the tests may run, too
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,8 @@ def test_levels_that_are_still_zero_were_not_trained() -> None:
         ({"D_state_dict": {"x": ONE}}, {"discriminator": "D_state_dict."}),
         ({"module.generator.x": ONE}, {"generator": "module.generator."}),
         ({"G": {"x": ONE}, "G_ema": {"x": ONE}}, {"generator": "G_ema."}),
+        ({"G": {"x": ONE}, "ema_G": {"x": ONE}}, {"generator": "ema_G."}),
+        ({"netG": {"x": ONE}, "G_avg": {"x": ONE}}, {"generator": "G_avg."}),
         ({"state_dict_G": {"x": ONE}}, {"generator": "state_dict_G."}),
         ({"netG_model": {"x": ONE}}, {"generator": "netG_model."}),
         ([{"x": ONE}, {"x": ONE}], {}),

@@ -43,6 +43,7 @@ def test_a_block_of_the_programs_own_is_a_gap() -> None:
     assert {name: kinds(each) for name, each in found.items()} == {
         "0": ([], ["ReLU"], False),
         "2.fc": ([], [], False),
+        "2.act": ([], [], False),
         "4": (["Tanh"], [], False),
     }
     assert said(Record("p", "G", state={"_modules": {"module": linear()}}), without=("module",))
@@ -51,7 +52,19 @@ def test_a_block_of_the_programs_own_is_a_gap() -> None:
 def test_trees_that_hold_themselves_or_nothing_end() -> None:
     one = sequential(linear())
     one.state["_modules"]["1"] = one
-    assert list(said(one)) == ["0"]
+    assert list(said(one)) == ["0", "1"]
     odd = [Record("a", "b"), Record("a", "b", state=3), Record("a", "b", state={"_modules": 3})]
-    for tree in (None, {}, [], {"a": {"b": torch.zeros(1)}}, *odd, sequential(*odd)):
+    for tree in (None, {}, [], {"a": {"b": torch.zeros(1)}}, *odd):
         assert not said(tree)
+    assert [each.silent for each in said(sequential(*odd)).values()] == [True] * 3
+
+
+def test_a_module_of_two_names_is_told_by_both() -> None:
+    layer, act = linear(), module("ReLU")
+    block = sequential(linear(), act)
+    root = Record("p", "G", state={"_modules": {"a": sequential(layer, act, layer), "b": block}})
+    root.state["_modules"] |= {"c": block, "act": act}
+    found = said(root)
+    assert {name: each.silent for name, each in found.items()} == {
+        "a.0": False, "a.2": False, "b.0": False, "c": False, "act": True,
+    }  # fmt: skip

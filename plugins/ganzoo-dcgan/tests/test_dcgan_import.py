@@ -95,10 +95,14 @@ def test_copies_for_28_pixels_have_the_same_tensors(
         same(made.generator(z), theirs(z))
 
 
+class Halved(nn.ConvTranspose2d):
+    """Another layer than the one whose tensors it has."""
+
+
 def test_a_module_that_was_saved_whole_is_taken_at_its_word(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    in_a_program(monkeypatch, ExampleGenerator, ExampleDiscriminator)
+    in_a_program(monkeypatch, ExampleGenerator, ExampleDiscriminator, Halved)
 
     def saved(G: nn.Module, D: nn.Module | None = None) -> Conversion:
         torch.save(G if D is None else {"netG": G, "netD": D}, tmp_path / "G.pt")
@@ -124,6 +128,9 @@ def test_a_module_that_was_saved_whole_is_taken_at_its_word(
         images = 2 * G(z) - 1 if isinstance(G.main[-1], nn.Sigmoid) else G(z)
         assert made.family == "plain"
         same(made.generator(z), images)
+    theirs.main[0].__class__ = Halved
+    with pytest.raises(InputError, match=r"main\.0 is a program\.Halved, of which ours has none"):
+        saved(theirs)
 
 
 @pytest.mark.parametrize("keys", [("netG", "netD"), ("generator_state_dict", "D_state_dict")])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, one_hot
 
 from ganzoo.errors import InputError
-from tests.restated import imported, randomised, same, same_scores
+from tests.restated import imported, in_a_program, randomised, same, same_scores
 
 CLASSES = 3
 SAID = ("activation=relu", "output=tanh", "eps=1e-5", "discriminator_slope=0.2")
@@ -105,9 +105,42 @@ def test_which_branch_is_the_labels_is_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "second", [nn.Conv2d(CLASSES, 4, 1), nn.Linear(CLASSES, 4, bias=False), nn.Linear(CLASSES, 5)]
+    ("second", "norms"),
+    [
+        (nn.Conv2d(CLASSES, 4, 1), []),
+        (nn.Linear(CLASSES, 4, bias=False), []),
+        (nn.Linear(CLASSES, 5), []),
+        (nn.Linear(CLASSES, 4), [nn.LayerNorm(6), nn.LayerNorm(4)]),
+    ],
 )
-def test_branches_that_differ_are_not_joined(tmp_path: Path, second: nn.Module) -> None:
-    G = TwoInputs(nn.Linear(5, 6), second, [], nn.Linear(10, 8), nn.Linear(8, 16))
+def test_branches_that_differ_or_have_layer_norms_are_not_joined(
+    tmp_path: Path, second: nn.Module, norms: list[nn.Module]
+) -> None:
+    G = TwoInputs(nn.Linear(5, 6), second, norms, nn.Linear(10, 8), nn.Linear(8, 16))
     with pytest.raises(InputError, match="of no family that is known here"):
-        imported(tmp_path, G.state_dict(), *SAID, "classes=3", "labels=last")
+        imported(tmp_path, G.state_dict(), *SAID, "classes=3", "labels=last", "norm=layer")
+
+
+class Activated(nn.Module):
+    """Each branch has its own activation."""
+
+    def __init__(self, *activations: nn.Module) -> None:
+        super().__init__()
+        self.a_1 = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), activations[0])
+        self.a_2 = nn.Sequential(nn.Linear(CLASSES, 4), nn.BatchNorm1d(4), activations[1])
+        self.rest = nn.Sequential(nn.Linear(10, 8), nn.ReLU(), nn.Linear(8, 16), nn.Tanh())
+
+    def forward(self, z: Tensor, label: Tensor) -> Tensor:
+        return self.rest(torch.cat([self.a_1(z), self.a_2(label)], 1))
+
+
+def test_branches_of_a_module_that_was_saved_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_a_program(monkeypatch, Activated)
+    said, labels, z = ("classes=3", "labels=last"), torch.tensor([0, 2, 1]), torch.randn(3, 5)
+    G = randomised(Activated(nn.LeakyReLU(0.3), nn.LeakyReLU(0.3)))
+    images = imported(tmp_path, G, *said).generator(z, labels)
+    same(images.flatten(1), G(z, one_hot(labels, CLASSES).float()))
+    with pytest.raises(InputError, match="of no family that is known here"):
+        imported(tmp_path, Activated(nn.LeakyReLU(0.3), nn.LeakyReLU(0.2)), *said)

@@ -144,14 +144,30 @@ def test_a_convolution_of_equal_sides_may_be_transposed(
         nn.ConvTranspose2d(8, 1, 4, 2, 1), nn.Tanh(),
     ))  # fmt: skip
     geometry = ("strides=[1,1,2]", "paddings=[0,1,1]")
-    with pytest.raises(
-        InputError, match="whether 2, of as many channels before as behind, is tran"
-    ):
+    with pytest.raises(InputError, match="whether 2, which fits both ways, is transposed"):
         imported(tmp_path, G.state_dict(), *SAID, *geometry)
     said = f"transposed=[true,{str(is_transposed).lower()},true]"
     z = torch.randn(3, 6)
     made = imported(tmp_path, G.state_dict(), *SAID, *geometry, said)
     same(made.generator(z), G(z[:, :, None, None]))
+
+
+@pytest.mark.parametrize(("first", "last"), [(nn.Conv2d(16, 4, 3, 1, 1), nn.Conv2d(4, 1, 3, 1, 1)),
+                                             (nn.Conv2d(16, 1, 3, 1, 1), None)])  # fmt: skip
+def test_maps_of_a_vector_may_be_of_either_side(
+    tmp_path: Path, first: nn.Module, last: nn.Module | None
+) -> None:
+    """256 numbers are 16 maps of 4x4, but also 4 of 8x8, or 1 of 16x16."""
+    behind = [] if last is None else [nn.ReLU(), last]
+    layers = [nn.Linear(7, 256), nn.ReLU(), nn.Unflatten(1, (16, 4, 4)), first, *behind, nn.Tanh()]
+    G, z = randomised(nn.Sequential(*layers)), torch.randn(3, 7)
+    said = [*SAID, f"upsample={[1] * (1 + len(behind) // 2)}", "strides=[1]", "paddings=[1]"]
+    if last is None:
+        with pytest.raises(InputError, match="whether 3, which fits both ways, is transposed"):
+            imported(tmp_path, G.state_dict(), *said)
+        said.append("transposed=[false]")
+    made = imported(tmp_path, G.state_dict(), *(said[:-2] if last is not None else said))
+    same(made.generator(z), G(z))
 
 
 @pytest.mark.parametrize("active", [False, True])
@@ -164,7 +180,9 @@ def test_what_an_invisible_layer_enlarges_is_asked_for(tmp_path: Path, active: b
     ))  # fmt: skip
     with pytest.raises(InputError, match=r"--set 'upsample=\[2,2,2\]'"):
         imported(tmp_path, G.state_dict(), *SAID)
-    with pytest.raises(InputError, match=r"\d, of as many .* is transposed.*transposed=\[false,f"):
+    with pytest.raises(
+        InputError, match=r"\d, which fits both ways, is transposed.*transposed=\[false,f"
+    ):
         imported(tmp_path, G.state_dict(), *SAID)
     with pytest.raises(InputError, match="upsample has 2 numbers for 3 convolutions"):
         imported(tmp_path, G.state_dict(), *SAID, "upsample=[2,1]")

@@ -24,7 +24,9 @@ HOBBY = nn.Sequential(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("prefix", ["", "module.", "generator.", "module.generator.", "net."])
+@pytest.mark.parametrize(
+    "prefix", ["", "module.", "generator.", "module.generator.", "net.", "_orig_mod."]
+)
 @pytest.mark.parametrize("legacy", [False, True])
 def test_an_mlp_under_any_name(tmp_path: Path, prefix: str, legacy: bool) -> None:
     G = randomised(HOBBY)
@@ -45,6 +47,7 @@ def test_what_is_beside_the_network_is_left_out(tmp_path: Path, wrapper: str) ->
     z = torch.randn(5, 6)
     same(made.generator(z).flatten(1), G[:-1](z))
     assert [f.source for f in made.converted.fates if not f.target] == ["optimizer.x"]
+    assert "Of none of its networks, and left out: optimizer." in made.converted.notes
 
 
 def test_a_module_that_was_saved_whole(tmp_path: Path) -> None:
@@ -164,6 +167,10 @@ def test_convolutions_with_sizes_that_are_asked_for(
     made = imported(tmp_path, root, *said)
     assert made.generator.image_shape == (1, 28, 28) and made.family == "plain"
     same(made.generator(z), G(z[:, :, None, None]))
+    if any("output_paddings" in setting for setting in said):
+        left = [setting for setting in said if "output_paddings" not in setting]
+        with pytest.raises(InputError, match=r"output_padding of main.3, main.6: .*=\[0,1,1\]"):
+            imported(tmp_path, root, *left)
     left = [setting for setting in said if "strides" not in setting]
     with pytest.raises(InputError, match=r"--set 'strides=\[1,2,2"):
         imported(tmp_path, root, *left)
@@ -324,7 +331,9 @@ def test_a_label_that_is_multiplied_with_z(tmp_path: Path) -> None:
     embedding = randomised(nn.Embedding(3, 5))
     root = {"label_emb.weight": embedding.weight.data}
     root |= {f"model.{k}": v for k, v in body.state_dict().items()}
-    made = imported(tmp_path, root, "activation=relu", "output=none")
+    with pytest.raises(InputError, match="whether its label is multiplied with z"):
+        imported(tmp_path, root, "activation=relu", "output=none")
+    made = imported(tmp_path, root, "activation=relu", "output=none", "labels=product")
     z, y = torch.randn(3, 5), torch.arange(3)
     same(made.generator(z, y).flatten(1), body(z * embedding(y)))
 
@@ -383,6 +392,20 @@ def test_a_discriminator_alone_is_told_from_a_generator(tmp_path: Path) -> None:
     for D in (convolutions, linear):
         with pytest.raises(InputError, match="has a discriminator, and no generator"):
             imported(tmp_path, D.state_dict())
+
+
+def test_an_instance_norm_without_tensors_has_the_eps_that_was_said(tmp_path: Path) -> None:
+    G = randomised(
+        nn.Sequential(
+            nn.ConvTranspose2d(6, 8, 4), nn.InstanceNorm2d(8, 0.3), nn.ReLU(),
+            nn.ConvTranspose2d(8, 3, 4, 2, 1), nn.Tanh(),
+        )
+    )  # fmt: skip
+    said, z = ("activation=relu", "output=tanh", "norm=instance"), torch.randn(3, 6)
+    with pytest.raises(InputError, match="the eps of its norms"):
+        imported(tmp_path, G.state_dict(), *said)
+    made = imported(tmp_path, G.state_dict(), *said, "eps=0.3")
+    same(made.generator(z), G(z[:, :, None, None]))
 
 
 @pytest.mark.parametrize("size", [32, 28])

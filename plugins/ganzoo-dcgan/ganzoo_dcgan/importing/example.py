@@ -12,6 +12,7 @@ from __future__ import annotations
 from ganzoo.errors import InputError
 from ganzoo.importing.importer import Converted, Importer
 from ganzoo.importing.layers import (
+    LEVELS,
     Found,
     is_as_in_the_example,
     is_plain_dcgan,
@@ -53,7 +54,7 @@ class Example(Importer):
         where, classes = prefixes(checkpoint.root), self.config.classes
         if "generator" not in where:
             raise InputError("the file has no generator", "import the generator's file")
-        G = account.network("generator", where["generator"], without=("module",))
+        G = account.network("generator", where["generator"], without=LEVELS)
         found = _modules(checkpoint, "generator") or []
         if not found or found[-1].kind != "conv":
             raise InputError("the generator is none of PyTorch's DCGAN", "try --as plain")
@@ -63,15 +64,13 @@ class Example(Importer):
         notes.append(STATISTICS)
         critic = _modules(checkpoint, "discriminator")
         if critic and stack.is_critic(critic) and is_as_in_the_example(critic, critic=True):
-            D = account.network("discriminator", where["discriminator"], without=("module",))
+            D = account.network("discriminator", where["discriminator"], without=LEVELS)
             discriminator = stack.discriminator(D, *stack.split(critic), num_classes=classes)
         elif "discriminator" in where:
             account.drop(where["discriminator"], "the discriminator is not a DCGAN's")
             notes.append("The file's discriminator is not a DCGAN's, and was left out.")
-        # what is outside of the networks: optimisers, counters, the noise of sample images
-        for name in account.tensors:
-            if not name.startswith(tuple(where.values())):
-                account.drop(name, "not of a network, but of the training")
+        # optimisers, counters, the noise of sample images
+        notes += account.drop_outside(*where.values())
         return Converted(
             "pytorch/examples (dcgan)",
             generator,
@@ -104,5 +103,5 @@ def _modules(checkpoint: Checkpoint, role: str) -> list[Found] | None:
     prefix = prefixes(root).get(role)
     if prefix is None:
         return None
-    tensors = Account(root).network(role, prefix, without=("module",)).tensors()
-    return modules_of(tensors, said(root, prefix, without=("module",)))
+    tensors = Account(root).network(role, prefix, without=LEVELS).tensors()
+    return modules_of(tensors, said(root, prefix, without=LEVELS))

@@ -75,29 +75,28 @@ class Norms:
     def layer(self, module: Found) -> Layer:
         """Ours for one that has tensors."""
         if module.stats:
-            return Layer("batch-norm", eps=self._eps(module))
+            return Layer("batch-norm", eps=self._eps(saved_whole.eps(module)))
         norm = saved_whole.norm(module) or self.norm
         if norm in (None, "none"):
             self.questions.add(
                 f"which norm without statistics {module.name} and the like are",
                 f"--set {self.name}=instance (or layer)",
             )
-        return Layer("layer-norm" if norm == "layer" else "instance-norm", eps=self._eps(module))
+        eps = self._eps(saved_whole.eps(module))
+        return Layer("layer-norm" if norm == "layer" else "instance-norm", eps=eps)
 
-    def is_hidden(self, module: Found) -> bool:
-        """Whether an instance norm without tensors follows a module, where there is room."""
+    def hidden(self, module: Found) -> Layer | None:
+        """An instance norm without tensors, if one follows a module where there is room."""
         if self.norm is None:
             self.questions.add(
                 f"what is behind {module.name} besides an activation",
                 f"--set {self.name}=none (a dropout, or what changes nothing; instance: an instance"
                 " norm)",
             )
-        return self.norm == "instance"
+        return Layer("instance-norm", eps=self._eps()) if self.norm == "instance" else None
 
-    def _eps(self, module: Found) -> float:
-        said, given = saved_whole.eps(module), self.config.eps
-        if said is not None:
-            return said
+    def _eps(self, said: float | None = None) -> float:
+        given = self.config.eps if said is None else said
         if given is None:
             self.questions.add(
                 "the eps of its norms",

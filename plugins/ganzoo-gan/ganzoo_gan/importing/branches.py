@@ -48,11 +48,12 @@ def fork(found: list[Found]) -> Fork | None:
 def _are_alike(one: Found, other: Found) -> bool:
     weights = math.prod(one.weight) + math.prod(other.weight)
     return (
-        (one.kind, one.weight[2:], one.bias, one.affine, one.stats, one.said is None)
-        == (other.kind, other.weight[2:], other.bias, other.affine, other.stats, other.said is None)
+        (one.kind, one.weight[2:], one.bias, one.affine)
+        == (other.kind, other.weight[2:], other.bias, other.affine)
+        and one.stats
+        and other.stats  # a layer norm of both would be another
         and math.prod(_joined(one, other).weight) <= _MOST_ZEROS * weights
-        and (one.kind != "conv" or saved_whole.geometry(one) == saved_whole.geometry(other))
-        and (one.kind != "batch-norm" or saved_whole.eps(one) == saved_whole.eps(other))
+        and saved_whole.are_alike(one, other)
     )
 
 

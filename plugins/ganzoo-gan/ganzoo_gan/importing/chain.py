@@ -78,29 +78,44 @@ def is_chain(found: list[Found]) -> bool:
     weighted = [module for module in body if module.kind != "batch-norm"]
     if len(weighted) < 2 or len(found) - len(body) > 1 or body[0].kind == "batch-norm":
         return False
-    width, is_map = 0, body[0].kind == "conv"
+    widths = {*body[0].weight[:2]}  # what may be made before a module
+    is_map = body[0].kind == "conv"
     for module in body:
-        if module.kind == "batch-norm":
-            channels = module.weight[0]
-            fits = channels == width or (not is_map and is_maps(width, channels))
-            width, is_map = channels, is_map or channels != width
-        elif module.kind == "linear":
-            inputs = module.weight[1]
-            fits = not width or inputs == width or (is_map and is_maps(inputs, width))
-            width, is_map = module.weight[0], False
-        else:
-            ends = module.weight[:2]
-            taken = [e for e in ends if e == width or (not is_map and is_maps(width, e))]
-            taken = sorted(taken, key=lambda end: end != width)
-            fits, is_map = not width or bool(taken), True
-            if width and fits:
-                width = ends[0] if ends[1] == taken[0] else ends[1]
-            elif fits:  # the first: of a generator transposed, of a discriminator not
-                following = next((m for m in body[1:] if m.kind != "batch-norm"), module)
-                width = ends[1] if ends[1] in following.weight[:2] else ends[0]
-        if not fits:
+        before = widths
+        widths = {made for taken, made in ways(module) if takes(module, taken, before, is_map)}
+        is_map = makes_maps(module, before, is_map)
+        if not widths:
             return False
     return True
+
+
+def ways(module: Found) -> tuple[tuple[int, int], ...]:
+    """What a module takes and makes: a convolution that is transposed, or one that is not."""
+    if module.kind == "batch-norm":
+        return ((module.weight[0], module.weight[0]),)
+    first, second = module.weight[:2]
+    return ((first, second), (second, first)) if module.kind == "conv" else ((second, first),)
+
+
+def takes(module: Found, taken: int, widths: set[int], is_map: bool) -> bool:
+    """Whether so many channels or units can be what was made before a module, of one of these
+    widths: a linear layer takes all of an image's numbers, and others make maps of them."""
+    if taken in widths:
+        return True
+    if module.kind == "linear":
+        return is_map and any(is_maps(taken, width) for width in widths)
+    return not is_map and any(is_maps(width, taken) for width in widths)
+
+
+def can_follow(module: Found, channels: int) -> bool:
+    """Whether a module can take maps of so many channels."""
+    return any(takes(module, taken, {channels}, True) for taken, _ in ways(module))
+
+
+def makes_maps(module: Found, widths: set[int], is_map: bool) -> bool:
+    """Whether what a module makes are maps; a batch norm leaves a vector of as many units one."""
+    of_maps = module.kind == "batch-norm" and (is_map or module.weight[0] not in widths)
+    return module.kind == "conv" or of_maps
 
 
 def in_order(found: list[Found]) -> list[list[Found]]:

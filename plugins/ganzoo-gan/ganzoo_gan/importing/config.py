@@ -25,7 +25,7 @@ class PlainConfig:
         image_shape: [C, H, W] of its images.
         transposed: for each of its convolutions whether it is a transposed one.
         strides, paddings: of its convolutions, in order.
-        output_paddings: of them, where any is not 0.
+        output_paddings: of them; asked for where a transposed one has an odd kernel.
         upsample: 2 for each convolution before which an Upsample doubles the (nearest) pixels,
             else 1.
         classes: how many of the input's numbers are a one-hot label.

@@ -7,7 +7,7 @@ import math
 from ganzoo.configs import config_to_dict
 from ganzoo.errors import ConfigError, InputError
 from ganzoo.importing.layers import Found
-from ganzoo_gan.importing import geometry
+from ganzoo_gan.importing import geometry, saved_whole
 from ganzoo_gan.importing.asked import Activations, Norms
 from ganzoo_gan.importing.chain import Questions, Stack, body_of
 from ganzoo_gan.importing.config import PlainConfig
@@ -31,6 +31,9 @@ def critic(
     ins = {module: module.weight[1] for module in sides}
     norm = Norms(config.discriminator_norm, "discriminator_norm", config, questions)
     stacked(stack, body, kinds, ins, Activations.of_critic(config, questions), norm)
+    for layer in saved_whole.between(body[-1], None)[0]:
+        if layer.kind != "sigmoid":
+            stack.add(layer)
     stack.settings = {"image_shape": image_shape}
     inputs = body[0].weight[1]
     code = inputs - (math.prod(image_shape) if body[0].kind == "linear" else image_shape[0])

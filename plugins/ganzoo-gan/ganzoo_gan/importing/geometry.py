@@ -8,7 +8,7 @@ from itertools import pairwise
 from ganzoo.errors import InputError
 from ganzoo.importing.layers import Found
 from ganzoo_gan.importing import saved_whole
-from ganzoo_gan.importing.chain import Questions, is_square
+from ganzoo_gan.importing.chain import Questions, can_follow, makes_maps, takes, ways
 from ganzoo_gan.importing.config import PlainConfig
 from ganzoo_gan.sequential_config import Layer
 
@@ -18,7 +18,8 @@ Geometry = dict[Found, tuple[int, int, int]]
 
 def transposed(body: list[Found], config: PlainConfig, questions: Questions) -> dict[Found, bool]:
     """Which of a generator's convolutions are transposed: those that take what was made before as
-    their first dimension. Where both are equal, those with even kernels, which double the size."""
+    their first dimension, and make what follows of it. Where both are equal, those with even
+    kernels, which double the size."""
     convolutions = [module for module in body if module.kind == "conv"]
     _check_number("transposed", config.transposed, convolutions)
     if config.transposed is not None:
@@ -29,28 +30,30 @@ def transposed(body: list[Found], config: PlainConfig, questions: Questions) -> 
         }
     out: dict[Found, bool] = {}
     unclear: list[Found] = []
-    width = 0
-    for module in body:
-        if module.kind == "linear":
-            width = module.weight[0]
-        elif module.kind == "conv":
+    widths, is_map = {*body[0].weight[:2]}, body[0].kind == "conv"
+    for module, following in [*pairwise(body), (body[-1], None)]:
+        made = module.weight[0]
+        if module.kind == "conv":
             first, second, kernel, _ = module.weight
             said = saved_whole.is_transposed(module)
+            fits = [way for way in ways(module) if takes(module, way[0], widths, is_map)]
+            if following is not None:
+                fits = [way for way in fits if can_follow(following, way[1])]
             if said is not None:
                 out[module] = said
-            elif not width:
-                out[module] = True  # of one pixel, z
             elif first == second:
-                out[module] = kernel % 2 == 0
-                unclear += [module] if kernel % 2 else []
+                out[module] = module is body[0] or kernel % 2 == 0
+                unclear += [] if out[module] else [module]
             else:
-                out[module] = first == width or (second != width and is_square(width / first))
-            width = second if out[module] else first
+                out[module] = (second, first) not in fits or len(fits) > 1
+                unclear += [module] if len(fits) > 1 else []
+            made = second if out[module] else first
+        is_map, widths = makes_maps(module, widths, is_map), {made}
     if unclear:
         example = ",".join(str(answer).lower() for answer in out.values())
         questions.add(
-            f"whether {', '.join(module.name for module in unclear)}, of as many channels before as"
-            " behind, is transposed",
+            f"whether {', '.join(module.name for module in unclear)}, which fits both ways, is"
+            " transposed",
             f"--set 'transposed=[{example}]', or what its convolutions are",
         )
     return out
@@ -74,12 +77,26 @@ def of_generator(
             usual[module] = (2, 1) if kernel == 4 else None
         else:
             usual[module] = (1, kernel // 2) if kernel % 2 else None
-    return _geometry(
-        usual,
-        (config.strides, config.paddings, config.output_paddings),
-        ("strides", "paddings", "output_paddings"),
-        questions,
-    )
+    given = (config.strides, config.paddings, config.output_paddings)
+    made = _geometry(usual, given, ("strides", "paddings", "output_paddings"), questions)
+    # those of odd kernels double the size by it
+    grows = [
+        module
+        for module, (stride, _, _) in made.items()
+        if is_transposed[module]
+        and usual[module] is None
+        and module.said is None
+        and module.weight[2] > 1
+        and module.weight[2] % 2
+        and (stride > 1 or config.strides is None)
+    ]
+    if grows and config.output_paddings is None:
+        example = ",".join("1" if module in grows else "0" for module in usual)
+        questions.add(
+            f"the output_padding of {', '.join(module.name for module in grows)}",
+            f"--set 'output_paddings=[{example}]', or what they are (PyTorch's default is 0)",
+        )
+    return made
 
 
 def of_critic(body: list[Found], side: int, config: PlainConfig, questions: Questions) -> Geometry:
@@ -175,10 +192,10 @@ def _has_no_place_before(body: list[Found], module: Found) -> bool:
 
 def _says_what_is_before(body: list[Found], module: Found) -> bool:
     """Whether the file, where modules were saved whole, says whether its maps are doubled."""
-    said = [saved_whole.between(a, b) for a, b in _before(body, module)]
-    return bool(said) and (
-        all(is_all for _, is_all in said) or any(Layer("upsample") in each for each, _ in said)
-    )
+    pairs = _before(body, module)
+    if any(Layer("upsample") in saved_whole.between(a, b)[0] for a, b in pairs):
+        return True
+    return bool(pairs) and all(a.said is not None and a.said.followed for a, _ in pairs)
 
 
 def _before(body: list[Found], module: Found) -> list[tuple[Found, Found]]:

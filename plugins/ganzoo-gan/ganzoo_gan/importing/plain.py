@@ -14,7 +14,7 @@ import torch
 from ganzoo.errors import InputError
 from ganzoo.importing import gan_zoo
 from ganzoo.importing.importer import Converted, Importer, Network
-from ganzoo.importing.layers import Found, is_plain_dcgan, modules_of, prefixes
+from ganzoo.importing.layers import LEVELS, Found, is_plain_dcgan, modules_of, prefixes
 from ganzoo.importing.modules import Account, Moves, scaled
 from ganzoo.importing.tree import Checkpoint
 from ganzoo.importing.whole import said
@@ -51,8 +51,8 @@ class Plain(Importer):
         account, where = Account(checkpoint.root), prefixes(checkpoint.root)
         if "generator" not in where:
             raise InputError("the file has no generator", "import the generator's file")
-        G = account.network("generator", where["generator"], without=WRAPPERS)
-        found = _modules(checkpoint, "generator", where["generator"])
+        G = account.network("generator", where["generator"], without=LEVELS)
+        found = _checked(checkpoint, "generator", where["generator"])
         G, found, others = _joined(G, found, "generator", self.config)
         if found is None or not is_chain(found):
             raise InputError(
@@ -77,8 +77,8 @@ class Plain(Importer):
             notes.append("Its images, of a sigmoid, are here those of a tanh: 2 s - 1, not s.")
         discriminator = None
         if "discriminator" in where and config.discriminator:
-            D = account.network("discriminator", where["discriminator"], without=WRAPPERS)
-            critics = _modules(checkpoint, "discriminator", where["discriminator"])
+            D = account.network("discriminator", where["discriminator"], without=LEVELS)
+            critics = _checked(checkpoint, "discriminator", where["discriminator"])
             config = known.critic_settings(found, critics, config)
             shape = list(made.settings["image_shape"])
             discriminator, described = _critic(D, critics, config, shape)
@@ -86,20 +86,15 @@ class Plain(Importer):
             notes.append("The discriminator's scores are raw: a sigmoid behind them is left out.")
         elif "discriminator" in where:
             account.drop(where["discriminator"], "left out, as was asked for")
-        for name in account.tensors:
-            if not name.startswith(tuple(where.values())):
-                account.drop(name, "not of a network, but of the training")
+        notes += account.drop_outside(*where.values())
         return Converted(
             known.program(found), made_by, discriminator, account.fates(), notes=tuple(notes)
         )
 
 
-WRAPPERS = ("module",)
-
-
 def _modules(checkpoint: Checkpoint, role: str, prefix: str) -> list[Found] | None:
-    network = Account(checkpoint.root).network(role, prefix, without=WRAPPERS)
-    found = modules_of(network.tensors(), said(checkpoint.root, prefix, without=WRAPPERS))
+    network = Account(checkpoint.root).network(role, prefix, without=LEVELS)
+    found = modules_of(network.tensors(), said(checkpoint.root, prefix, without=LEVELS))
     if found is None or checkpoint.container != "safetensors":
         return found
     orders = in_order(found)
@@ -109,6 +104,13 @@ def _modules(checkpoint: Checkpoint, role: str, prefix: str) -> list[Found] | No
             "import the file that its program wrote",
         )
     return orders[0] if orders else found
+
+
+def _checked(checkpoint: Checkpoint, role: str, prefix: str) -> list[Found] | None:
+    found = _modules(checkpoint, role, prefix)
+    if found is not None:
+        saved_whole.check(found, said(checkpoint.root, prefix, without=LEVELS))
+    return found
 
 
 def _critic(
@@ -130,7 +132,6 @@ def _joined(
     network: Moves, found: list[Found] | None, role: str, config: PlainConfig
 ) -> tuple[Moves, list[Found] | None, dict[str, str]]:
     """The network as a chain, where it starts with a branch for the label: see `branches`."""
-    saved_whole.check(found or [])
     fork = branches.fork(found or [])
     if fork is None:
         return network, found, {}

@@ -11,7 +11,7 @@ from ganzoo.errors import ConfigError, InputError
 from ganzoo.importing.layers import Found
 from ganzoo_gan.importing import geometry, saved_whole
 from ganzoo_gan.importing.asked import Activations, Norms
-from ganzoo_gan.importing.chain import Questions, Stack, body_of, is_square
+from ganzoo_gan.importing.chain import Questions, Stack, body_of, is_square, makes_maps
 from ganzoo_gan.importing.config import PlainConfig
 from ganzoo_gan.importing.known import is_upsampling_dcgan
 from ganzoo_gan.sequential_config import Layer
@@ -139,23 +139,16 @@ def stacked(
         doubled: the convolutions before which the maps are doubled.
     """
     last = _last(body)
-    is_map, due = body[0].kind == "conv", False
-    width = 0
+    is_map = was_map = body[0].kind == "conv"
+    width, due = 0, False
     for module, following in [*pairwise(body), (body[-1], None)]:
-        takes_maps = module.kind == "conv" or (
-            module.kind == "batch-norm" and not is_map and module.weight[0] != width
-        )
-        if takes_maps and not is_map and width:
-            stack.add(Layer("reshape", ins.get(module, module.weight[0])))
-            is_map = True
-        if module.kind == "linear" and is_map:
-            stack.add(Layer("flatten"))
-            is_map = False
         if module in (doubled or ()):
             stack.add(Layer("upsample"))
         if module.kind == "batch-norm":
             stack.add(norms.layer(module), module)
         elif module.kind == "linear":
+            if was_map:
+                stack.add(Layer("flatten"))
             stack.add(Layer("linear", module.weight[0], bias=module.bias), module)
             width, due = module.weight[0], module is not last
         else:
@@ -163,13 +156,11 @@ def stacked(
             width, due = kinds[module].width, module is not last
         if following is None or module is last:
             continue
-        of_maps = following.kind == "conv" or (
-            following.kind == "batch-norm" and (is_map or following.weight[0] != width)
-        )
+        was_map, is_map = is_map, makes_maps(following, {width}, is_map)
+        if is_map and not was_map:
+            width = ins.get(following, following.weight[0])
+            stack.add(Layer("reshape", width))
         said, is_all = saved_whole.between(module, following)
-        if (said or is_all) and of_maps and not is_map:  # they are of maps, as is what follows
-            stack.add(Layer("reshape", ins.get(following, following.weight[0])))
-            is_map = True
         for layer in said:
             if layer.kind == "instance-norm":
                 stack.filled[len(stack.layers)] = width
@@ -179,17 +170,18 @@ def stacked(
             due = due and not active and following.kind == "batch-norm"
             continue
         between = module.modules_until(following)
-        if between and of_maps != is_map:
+        if between and is_map != was_map:
             between -= 1  # what makes maps of a vector, or a vector of maps
         if between and following in (doubled or ()):
             between -= 1  # what doubles them
         is_last_of_place = module.kind == "conv" and following.kind != "batch-norm"
-        if is_last_of_place and (between or 0) > 1 and norms.is_hidden(module):
+        hidden = norms.hidden(module) if is_last_of_place and (between or 0) > 1 else None
+        if hidden is not None:
             stack.filled[len(stack.layers)] = width
-            stack.add(Layer("instance-norm"))
+            stack.add(hidden)
         if following.kind == "batch-norm" and not between:
             continue  # behind that
-        opens = module.kind == "linear" and of_maps and between is None
+        opens = module.kind == "linear" and is_map and between is None
         if between != 0 and (opened or not opens):
             stack.add(activations.following())
         due = False
@@ -206,21 +198,19 @@ def _conditioning(
         return {"z_dim": inputs}
     stack.embedding = embeddings[0] if embeddings else None
     classes, code = embeddings[0].weight if embeddings else (config.classes, 0)
-    if embeddings and code == inputs and how is None and is_upsampling_dcgan(found):
+    if how is None and code == inputs:
         questions.add(
             "whether its label is multiplied with z (PyTorch-GAN's ACGAN) or not used (its SGAN)",
             "--set labels=product (or none)",
         )
-        how = "product"
-    elif embeddings and code == inputs:
         how = "product"
     elif how is None:
         questions.add("whether the label stands before or behind z", "--set labels=first (or last)")
     z_dim = inputs if how == "product" else inputs - (code or classes)
     if z_dim < 1:
         raise InputError(
-            f"classes = {classes}, but the generator's input has {inputs} numbers",
-            "count the classes again",
+            f"its label has {code or classes} numbers, but the generator's input {inputs}",
+            "give --set labels=product (or none)" if code else "count the classes again",
         )
     return {
         "z_dim": z_dim,

@@ -50,9 +50,8 @@ class Rosinality(Importer):
                 account.drop("discriminator.", "a discriminator of another form than ours")
         if prefix == "g_running.":
             account.drop("generator.", "the generator before averaging")
-        for name in account.tensors:
-            if prefix and not name.startswith((prefix, "discriminator.")):
-                account.drop(name, "not of a network, but of the training")
+        if prefix:
+            notes += account.drop_outside(prefix, "discriminator.")
         return Converted(PROGRAM, generator, discriminator, account.fates(), notes=tuple(notes))
 
 

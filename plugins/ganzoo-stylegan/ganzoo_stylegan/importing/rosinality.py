@@ -63,9 +63,8 @@ class Rosinality(Importer):
             notes.append("The file has no averaged generator (g_running): this is the trained one.")
         elif prefix:
             account.drop("generator.", "the generator before averaging")
-        for name in account.tensors:
-            if prefix and not name.startswith((prefix, "discriminator.")):
-                account.drop(name, "not of a network, but of the training")
+        if prefix:
+            notes += account.drop_outside(prefix, "discriminator.")
         return Converted(PROGRAM, generator, discriminator, account.fates(), notes=tuple(notes))
 
 

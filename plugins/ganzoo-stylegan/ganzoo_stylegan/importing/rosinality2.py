@@ -50,9 +50,7 @@ class Rosinality2(Importer):
         if prefix == "g_ema.":
             account.drop("g.", "the generator before averaging")
         if prefix:
-            for name in account.tensors:
-                if not name.startswith((prefix, "d.")):
-                    account.drop(name, "not of a network, but of the training")
+            notes += account.drop_outside(prefix, "d.")
         return Converted(
             "rosinality/stylegan2-pytorch",
             generator,

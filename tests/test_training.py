@@ -32,8 +32,8 @@ from ganzoo.training.ema import average, with_fresh_statistics
 from ganzoo.training.observers import Observers
 from ganzoo.training.optimizers import lazy_correction, make_optimizer, settings_at
 from ganzoo.training.order import DataOrder
-from ganzoo.training.recipe import EMAConfig
 from ganzoo.training.report import PATIENCE, dry_run
+from ganzoo.training.tables import EMAConfig
 from ganzoo.training.trainer import Setup, Trainer
 from tests.tiny import families, recipe
 

@@ -18,7 +18,7 @@ from ganzoo.numbers import check_count
 from ganzoo.torch_defaults import usual_defaults
 from ganzoo.training import folder, guards
 from ganzoo.training.finding import find_recipe, recipes
-from ganzoo.training.recipe import DataConfig, Recipe
+from ganzoo.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from ganzoo.data import ImageData
@@ -162,7 +162,7 @@ def _configured(
 def _load(recipe: Recipe, *, download: bool = True, progress: bool = False) -> ImageData:
     from ganzoo.data import load_data
 
-    config: DataConfig = recipe.data
+    config = recipe.data
     return load_data(
         config.source,
         resolution=config.resolution,

@@ -35,7 +35,8 @@ from ganzoo.training.report import write_model
 
 if TYPE_CHECKING:
     from ganzoo.data import ImageData
-    from ganzoo.training.recipe import Evaluate, Recipe
+    from ganzoo.training.recipe import Recipe
+    from ganzoo.training.tables import Evaluate
     from ganzoo.training.trainer import Trainer
 
 Scorer = Callable[["Trainer"], Mapping[str, float]]

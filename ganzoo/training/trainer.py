@@ -181,12 +181,9 @@ class Trainer(Steps):
         flag = torch.tensor(float(self.stop), device=self.device)
         return bool(self.accelerator.reduce(flag, reduction="sum") > 0)
 
+    @fastest_convolutions()
     def train_step(self) -> None:
         """One iteration: n_critic updates of D, one of G, the lazy terms that are due, the EMA."""
-        with fastest_convolutions():
-            self._train_step()
-
-    def _train_step(self) -> None:
         # layers that draw for themselves (dropout) use torch's global state: keyed by the step
         torch.manual_seed(self._draws(f"torch/{self.rank}", self.step).seed())
         fakes: list[Tensor] | None = None

@@ -340,6 +340,13 @@ def test_data_smaller_than_a_batch_is_refused(tmp_path: Path) -> None:
         train(recipe("gan"), tmp_path / "run", data="shapes?n=4&size=8&channels=1")
 
 
+@pytest.mark.parametrize("settings", [["batch=1"], ["accumulation=8"]])
+def test_a_batch_norm_of_vectors_needs_two_images(tmp_path: Path, settings: list[str]) -> None:
+    with pytest.raises(InputError, match=r"of a single image: --set batch=(2|16) or more"):
+        train(recipe("cgan-mlp"), tmp_path / "run", settings=[*settings, "generator.norm=batch"])
+    assert not (tmp_path / "run").exists()
+
+
 def test_impossible_devices_and_accumulations_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no device is called 'gpu'"):
         train(recipe("gan"), tmp_path / "run", device="gpu")

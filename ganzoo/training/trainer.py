@@ -72,8 +72,6 @@ class Trainer(Steps):
         self.scorers, self.accelerator = setup.scorers, setup.accelerator
         self.device = setup.accelerator.device
         self.rank, self.world = setup.accelerator.process_index, setup.accelerator.num_processes
-        self._check_batch()
-
         self.G, self.D = self._make("generator"), self._make("discriminator")
         self.init: dict[str, str] | None = None
         if setup.init is not None:
@@ -83,6 +81,7 @@ class Trainer(Steps):
         augmented = "augmentation" in self.resolved.chosen
         self.augment = self._make("augmentation") if augmented else None
         self.networks: dict[Role, nn.Module] = {"generator": self.G, "discriminator": self.D}
+        self._check_batch()
         self.trainable = {
             role: [p for p in network.parameters() if p.requires_grad]
             for role, network in self.networks.items()
@@ -386,3 +385,12 @@ class Trainer(Steps):
                     f"the data set has {len(self.data)} images, fewer than a batch of {batch}",
                     f"--set {name}={len(self.data)} or use more data",
                 )
+            if batch == pieces and any(map(_normalises_vectors, self.networks.values())):
+                raise InputError(
+                    "a batch norm of vectors has no statistics of a single image",
+                    f"--set {name}={2 * pieces} or more",
+                )
+
+
+def _normalises_vectors(network: nn.Module) -> bool:
+    return any(isinstance(module, nn.BatchNorm1d) for module in network.modules())

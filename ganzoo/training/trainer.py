@@ -28,7 +28,7 @@ from ganzoo.loading import Located
 from ganzoo.models import Generator, build
 from ganzoo.precision import fastest_convolutions
 from ganzoo.training import state
-from ganzoo.training.config import AlternatingConfig, OptimizerConfig
+from ganzoo.training.config import AlternatingConfig
 from ganzoo.training.ema import average, with_fresh_statistics
 from ganzoo.training.folder import checkpoints
 from ganzoo.training.losses import Role
@@ -98,51 +98,6 @@ class Trainer(Steps):
         self.step, self.wall_seconds, self.stop = 0, 0.0, False
         self.means = Means(self.device)
         self._real_scores, self._last_real = {}, None
-
-    # -- what follows from the step: a trainer with a schedule overrides these ---------------------
-
-    @property
-    def batch(self) -> int:
-        """Images of one update at this step, over all processes."""
-        return self.recipe.batch
-
-    @property
-    def batch_setting(self) -> str:
-        """What to `--set` for another batch at this step."""
-        return "batch"
-
-    @property
-    def images_per_step(self) -> int:
-        return self.batch * self.config.n_critic
-
-    def images_at(self, step: int) -> int:
-        """Real images shown to D in the steps before `step`."""
-        return step * self.images_per_step
-
-    @property
-    def images(self) -> int:
-        return self.images_at(self.step)
-
-    @property
-    def total_steps(self) -> int:
-        return math.ceil(self.recipe.images / self.images_per_step)
-
-    def stretches(self) -> list[range]:
-        """The steps of the run, parted where their cost changes; a dry run measures each part."""
-        return [range(self.total_steps)]
-
-    def options(self, role: Role) -> dict[str, Any]:
-        """Keyword options that `forward` of a network gets at this step (`lod`)."""
-        return {}
-
-    def optimizer_config(self, role: Role) -> OptimizerConfig:
-        """The optimiser's settings at this step, of which the learning rate may change."""
-        config: OptimizerConfig = getattr(self.recipe.optimizer, role)
-        return config
-
-    def batches(self) -> dict[str, int]:
-        """Every batch size of the run, by the setting that it comes from."""
-        return {"batch": self.recipe.batch}
 
     # -- the run -----------------------------------------------------------------------------------
 

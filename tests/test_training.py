@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -352,6 +353,17 @@ def test_impossible_devices_and_accumulations_are_refused(tmp_path: Path) -> Non
         train(recipe("gan"), tmp_path / "run", device="gpu")
     with pytest.raises(ganzoo.GanzooError, match="batch 8 is not divisible by accumulation 3"):
         recipe("gan", accumulation=3)
+
+
+def test_a_device_of_one_process_is_refused_by_several(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would train one by one, into one folder."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setattr("accelerate.Accelerator", lambda **how: SimpleNamespace(num_processes=1))
+    with pytest.raises(InputError, match="mps is of one process, not of 2: use --device cpu"):
+        train(recipe("gan"), tmp_path / "run", device="mps")
 
 
 def test_an_installed_observer_that_fails_is_left_out(

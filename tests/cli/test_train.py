@@ -154,7 +154,7 @@ def test_two_processes_write_one_run_and_answer_once(model, tmp_path):
     run = tmp_path / "run"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
                "-m", "ganzoo", "train", "tiny", "--out", str(run), "--json"]  # fmt: skip
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     result = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout) == [{"run": str(run), "model": str(run / "model")}]

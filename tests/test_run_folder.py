@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pkgutil
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 from pathlib import Path
@@ -293,6 +295,21 @@ def test_the_first_ctrl_c_is_answered_at_once(
 
     with pytest.raises(KeyboardInterrupt):
         train(recipe("gan"), tmp_path / "run", observers=[At(2, press)])
+
+
+def test_a_run_outlives_who_reads_its_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `tee`, which Ctrl-C ends too."""
+
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    press = At(6, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt, match="stopped at step 7; go on with"):
+        train(recipe("gan"), tmp_path / "run", progress=True, observers=[press])
 
 
 def test_ctrl_c_in_the_last_step_is_not_lost(tmp_path: Path) -> None:

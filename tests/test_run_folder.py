@@ -154,9 +154,11 @@ def test_the_file_that_a_run_prints_to_may_be_in_its_folder(
     stdout = os.dup(1)
     with (tmp_path / name).open("w") as file:
         os.dup2(file.fileno(), 1)
+    try:
         found = folder.others(tmp_path)
+    finally:
         os.dup2(stdout, 1)
-    os.close(stdout)
+        os.close(stdout)
     assert found == ({name} if is_foreign else set())
     assert folder.others(tmp_path) == {name}
 

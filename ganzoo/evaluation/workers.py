@@ -80,8 +80,9 @@ def launched() -> int:
 def takes_cpu(device: str | torch.device | None) -> bool:
     """Whether to tell Accelerate to use the CPU. It has to be told of several processes without a
     GPU: else each takes itself for the only one."""
-    several = device is None and launched() > 1
-    return not torch.cuda.is_available() if several else str(device) == "cpu"
+    if device is None and launched() > 1:
+        return not torch.cuda.is_available()
+    return str(device) == "cpu"
 
 
 @functools.cache

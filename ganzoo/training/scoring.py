@@ -44,8 +44,8 @@ Scorer = Callable[["Trainer"], Mapping[str, float]]
 
 
 def is_due(every: int, step: int, log: int) -> bool:
-    """Whether a multiple of `every` is reached at `step` for the first time among those of the log,
-    which are multiples of `log`, and where a run ends."""
+    """Whether `step`, a multiple of `log` or where a run ends, is the first of these since, or at,
+    a multiple of `every`."""
     logged_before = (step - 1) // log * log
     return step // every > logged_before // every
 

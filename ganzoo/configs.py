@@ -166,6 +166,8 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
 
 
 def _describe(hint: Any) -> str:
+    if dataclasses.is_dataclass(hint):
+        return f"a table of {', '.join(field_types(hint))}"
     if typing.get_origin(hint) is Literal:
         return "one of " + ", ".join(repr(option) for option in typing.get_args(hint))
     options = [option for option in typing.get_args(hint) if option is not types.NoneType]

@@ -9,6 +9,7 @@ import pytest
 
 from ganzoo import plugins
 from ganzoo.data import stand_in
+from ganzoo.errors import ConfigError
 from ganzoo.training import Recipe, find_recipe, recipes
 
 ALL = {name: Recipe.load(path) for name, path in recipes().items()}
@@ -93,3 +94,8 @@ def test_dcgans_recipe_for_faces_has_the_authors_optimiser() -> None:
         assert (optimizer.name, optimizer.lr, optimizer.betas) == ("adam", 2e-4, (0.5, 0.999))
         assert optimizer.weight_decay == 1e-5
     assert recipe.batch == 128 and recipe.kimg == math.ceil(25 * 202.599)
+
+
+def test_a_value_in_the_place_of_a_table_names_its_settings() -> None:
+    with pytest.raises(ConfigError, match="ema = 3 is of the wrong type: use a table of half_life"):
+        find_recipe("gan.mnist").with_settings(["ema=3"])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pkgutil
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 from pathlib import Path
@@ -21,7 +23,7 @@ from ganzoo import files, weights
 from ganzoo.data import load_data
 from ganzoo.errors import TrainingError
 from ganzoo.hookspecs import hookimpl
-from ganzoo.training import Recipe, train
+from ganzoo.training import Recipe, folder, train
 from ganzoo.training import trainer as training
 from ganzoo.training.trainer import Trainer
 from tests.test_training import state_bytes
@@ -144,6 +146,23 @@ def test_a_folder_with_other_files_is_no_place_for_a_run(tmp_path: Path, held: s
     assert [path.name for path in tmp_path.iterdir()] == [held]
 
 
+@pytest.mark.parametrize(("name", "is_foreign"), [("log.txt", False), ("log.jsonl", True)])
+def test_the_file_that_a_run_prints_to_may_be_in_its_folder(
+    tmp_path: Path, name: str, is_foreign: bool
+) -> None:
+    """The shell makes it before the run starts; a name that the run itself writes is not free."""
+    stdout = os.dup(1)
+    with (tmp_path / name).open("w") as file:
+        os.dup2(file.fileno(), 1)
+    try:
+        found = folder.others(tmp_path)
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)
+    assert found == ({name} if is_foreign else set())
+    assert folder.others(tmp_path) == {name}
+
+
 def test_a_model_without_its_checkpoints_is_not_overwritten(tmp_path: Path) -> None:
     run = train(recipe("gan"), tmp_path / "run", steps=2)
     shutil.rmtree(run / "checkpoints")
@@ -212,46 +231,56 @@ def test_a_checkpoint_between_logging_steps_counts_the_time(tmp_path: Path) -> N
 
 # -- stopping --------------------------------------------------------------------------------------
 
+INT, TERM = signal.SIGINT, signal.SIGTERM
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+
+@pytest.mark.parametrize("number", [INT, TERM])
 def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: int) -> None:
-    run = tmp_path / "run"
+    run, former = tmp_path / "run", [signal.getsignal(n) for n in (INT, TERM)]
     with pytest.raises(KeyboardInterrupt, match=r"stopped at step 7; go on with .* --resume"):
         train(recipe("gan"), run, observers=[At(6, lambda: os.kill(os.getpid(), number))])
     whole = train(recipe("gan"), tmp_path / "whole")
     train(recipe("gan"), run, resume=True)
     assert state_bytes(run) == state_bytes(whole)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert [signal.getsignal(n) for n in (INT, TERM)] == former
 
 
 @pytest.mark.parametrize(
-    ("phase", "presses", "said"),
+    ("phase", "signals", "said"),
     [
-        ("data.prepare.digest", 1, "before the first checkpoint; start anew in the same way"),
-        ("training.trainer.Trainer.train_step", 1, "at step 1; go on with --out {run} --resume"),
-        ("training.trainer.Trainer.train_step", 2, "before the first checkpoint; start anew in"),
-        ("weights.write_tensors", 1, "at step 6; go on with --out {run} --resume"),
-        ("training.state.save", 2, "before the first checkpoint; start anew with another"),
-        ("training.finishing._evaluate", 1, "at step 20; go on with --out {run} --resume"),
+        ("data.prepare.digest", [TERM], "before the first checkpoint; start anew in the same way"),
+        (
+            "training.trainer.Trainer.train_step",
+            [INT],
+            "at step 1; go on with --out {run} --resume",
+        ),
+        ("training.trainer.Trainer.train_step", [INT, TERM], "before the first checkpoint; start"),
+        ("weights.write_tensors", [INT], "at step 6; go on with --out {run} --resume"),
+        ("training.state.save", [INT] * 2, "before the first checkpoint; start anew with another"),
+        ("training.finishing._evaluate", [INT], "at step 20; go on with --out {run} --resume"),
+        ("training.finishing._evaluate", [TERM], "at step 20; go on with --out {run} --resume"),
     ],
 )
-def test_ctrl_c_in_any_phase_leaves_a_run_that_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str, presses: int, said: str
+def test_a_signal_in_any_phase_leaves_a_run_that_goes_on(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    phase: str,
+    signals: list[signal.Signals],
+    said: str,
 ) -> None:
     run = tmp_path / "run"
     whole = recipe("gan", finish={"evaluate": 16})
-    real, left = pkgutil.resolve_name(f"ganzoo.{phase}"), [presses]
+    real, left = pkgutil.resolve_name(f"ganzoo.{phase}"), list(signals)
 
     def interrupted(*values: Any, **more: Any) -> Any:
-        while left[0]:
-            left[0] -= 1
-            os.kill(os.getpid(), signal.SIGINT)
+        while left:
+            os.kill(os.getpid(), left.pop(0))
         return real(*values, **more)
 
     monkeypatch.setattr(f"ganzoo.{phase}", interrupted)
     with pytest.raises(KeyboardInterrupt) as stopped:
         train(whole, run)
-    assert f"stopped {said.format(run=run)}" in str(stopped.value)
+    assert said.format(run=run) in str(stopped.value)
     if "another" in said:
         run = tmp_path / "another"
     train(whole, run, resume="--resume" in said)
@@ -268,6 +297,21 @@ def test_the_first_ctrl_c_is_answered_at_once(
 
     with pytest.raises(KeyboardInterrupt):
         train(recipe("gan"), tmp_path / "run", observers=[At(2, press)])
+
+
+def test_a_run_outlives_who_reads_its_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `tee`, which Ctrl-C ends too."""
+
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    press = At(6, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt, match="stopped at step 7; go on with"):
+        train(recipe("gan"), tmp_path / "run", progress=True, observers=[press])
 
 
 def test_ctrl_c_in_the_last_step_is_not_lost(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,11 +30,11 @@ from ganzoo.testing.networks import perturbed
 from ganzoo.training import Recipe, plan, train
 from ganzoo.training.config import OptimizerConfig
 from ganzoo.training.ema import average, with_fresh_statistics
-from ganzoo.training.observers import Observers
+from ganzoo.training.observers import Observers, ProgressLines
 from ganzoo.training.optimizers import lazy_correction, make_optimizer, settings_at
 from ganzoo.training.order import DataOrder
-from ganzoo.training.recipe import EMAConfig
 from ganzoo.training.report import PATIENCE, dry_run
+from ganzoo.training.tables import EMAConfig
 from ganzoo.training.trainer import Setup, Trainer
 from tests.tiny import families, recipe
 
@@ -340,11 +341,29 @@ def test_data_smaller_than_a_batch_is_refused(tmp_path: Path) -> None:
         train(recipe("gan"), tmp_path / "run", data="shapes?n=4&size=8&channels=1")
 
 
+@pytest.mark.parametrize("settings", [["batch=1"], ["accumulation=8"]])
+def test_a_batch_norm_of_vectors_needs_two_images(tmp_path: Path, settings: list[str]) -> None:
+    with pytest.raises(InputError, match=r"of a single image: --set batch=(2|16) or more"):
+        train(recipe("cgan-mlp"), tmp_path / "run", settings=[*settings, "generator.norm=batch"])
+    assert not (tmp_path / "run").exists()
+
+
 def test_impossible_devices_and_accumulations_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no device is called 'gpu'"):
         train(recipe("gan"), tmp_path / "run", device="gpu")
     with pytest.raises(ganzoo.GanzooError, match="batch 8 is not divisible by accumulation 3"):
         recipe("gan", accumulation=3)
+
+
+def test_a_device_of_one_process_is_refused_by_several(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would train one by one, into one folder."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setattr("accelerate.Accelerator", lambda **how: SimpleNamespace(num_processes=1))
+    with pytest.raises(InputError, match="mps is of one process, not of 2: use --device cpu"):
+        train(recipe("gan"), tmp_path / "run", device="mps")
 
 
 def test_an_installed_observer_that_fails_is_left_out(
@@ -541,8 +560,9 @@ def test_a_refused_run_leaves_no_tensorboard_behind(tmp_path: Path) -> None:
 
 
 def test_progress_in_a_log_file_is_lines(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ProgressLines, "SECONDS", math.inf)  # the machine may be slow
     train(recipe("gan"), tmp_path / "run", progress=True)
     first, last = [li for li in capsys.readouterr().err.splitlines() if li.startswith("step ")]
     assert first.startswith("step 2/20  ") and "images/s  D/fake" in first and "left" in first

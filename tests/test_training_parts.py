@@ -255,6 +255,9 @@ def test_the_model_it_started_from_is_recorded(tmp_path: Path) -> None:
 
     first = train(recipe("gan"), tmp_path / "first", device="cpu", steps=2)
     run = train(recipe("gan", seed=4), tmp_path / "run", device="cpu", steps=2, init=first)
+    train(recipe("gan", seed=4), run, device="cpu", steps=2, init=first, resume=True)
+    with pytest.raises(TrainingError, match=r"did not start from the model 'gan\.shapes': leave"):
+        train(recipe("gan", seed=4), run, device="cpu", init=run, resume=True)
     train(recipe("gan", seed=4), run, device="cpu", steps=2, resume=True)
     record = json.loads((run / "model" / "training.json").read_text())
     assert record["init"]["model"] == "gan.shapes"

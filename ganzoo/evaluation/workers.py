@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -23,7 +24,7 @@ class Workers:
     def __init__(self, device: str | torch.device | None = None) -> None:
         from accelerate import PartialState
 
-        self._state = PartialState(cpu=str(device) == "cpu")
+        self._state = PartialState(cpu=takes_cpu(device))
         self.rank, self.world = self._state.process_index, self._state.num_processes
         if self.world > 1:
             leave_at_exit()
@@ -69,6 +70,19 @@ class Workers:
         from accelerate.utils import gather_object
 
         return list(gather_object([item]))
+
+
+def launched() -> int:
+    """How many processes a launcher has started, this one among them."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "LOCAL_RANK" in os.environ else 1
+
+
+def takes_cpu(device: str | torch.device | None) -> bool:
+    """Whether to tell Accelerate to use the CPU. It has to be told of several processes without a
+    GPU: else each takes itself for the only one."""
+    if device is None and launched() > 1:
+        return not torch.cuda.is_available()
+    return str(device) == "cpu"
 
 
 @functools.cache

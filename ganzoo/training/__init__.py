@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ from ganzoo.numbers import check_count
 from ganzoo.torch_defaults import usual_defaults
 from ganzoo.training import folder, guards
 from ganzoo.training.finding import find_recipe, recipes
-from ganzoo.training.recipe import DataConfig, Recipe
+from ganzoo.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from ganzoo.data import ImageData
@@ -162,7 +161,7 @@ def _configured(
 def _load(recipe: Recipe, *, download: bool = True, progress: bool = False) -> ImageData:
     from ganzoo.data import load_data
 
-    config: DataConfig = recipe.data
+    config = recipe.data
     return load_data(
         config.source,
         resolution=config.resolution,
@@ -235,17 +234,19 @@ def _accelerator(recipe: Recipe, device: str | None) -> Any:
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
-    from ganzoo.evaluation.workers import leave_at_exit
+    from ganzoo.evaluation.workers import launched, leave_at_exit, takes_cpu
 
     if device not in (None, "cpu", "cuda", "mps"):
         raise InputError(f"no device is called {device!r}", "use cpu, cuda or mps")
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if launched() == 1:
         # an earlier run of this process may have had another device or precision
         AcceleratorState._reset_state(reset_partial_state=True)
     precision = "bf16" if recipe.precision == "bf16" else "no"
-    accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
+    accelerator = Accelerator(cpu=takes_cpu(device), mixed_precision=precision)
     if accelerator.num_processes > 1:
         leave_at_exit()
+    elif launched() > 1:
+        raise InputError(f"{device} is of one process, not of {launched()}", "use --device cpu")
     if device is not None and accelerator.device.type != device:
         raise InputError(f"there is no {device} device here", "use --device cpu, or leave it out")
     return accelerator

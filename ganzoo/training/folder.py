@@ -6,6 +6,8 @@ they are asked for.
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 RECIPE = "run.toml"
 BEFORE_CHECKPOINTS = {RECIPE, "log.jsonl", "grids", "tensorboard", "checkpoints"}
 """What a run leaves that ends before its first checkpoint: nothing to go on from, or to lose."""
+_OWN = {*BEFORE_CHECKPOINTS, "model", "best"}
 
 
 def checkpoints(run: Path) -> list[Path]:
@@ -31,8 +34,18 @@ def checkpoints(run: Path) -> list[Path]:
 
 def others(out: Path) -> set[str]:
     """What is in a folder that a new run there would overwrite, or mix with its own."""
-    held = {p.name for p in out.iterdir() if not p.name.startswith(".")} if out.exists() else set()
+    found = [p for p in out.iterdir() if not p.name.startswith(".")] if out.exists() else []
+    held = {p.name for p in found if p.name in _OWN or not _is_printed_to(p)}
     return held - BEFORE_CHECKPOINTS if RECIPE in held else held
+
+
+def _is_printed_to(path: Path) -> bool:
+    """Whether it is where this process prints: a shell makes such a file before it starts one."""
+    for descriptor in (1, 2):
+        with contextlib.suppress(OSError):  # it is closed
+            if os.path.samestat(path.stat(), os.fstat(descriptor)):
+                return True
+    return False
 
 
 def check(out: Path, recipe: Recipe, *, resume: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +29,10 @@ def no_empty_folder(out: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def saying_how_to_go_on(out: Path) -> Iterator[None]:
-    """Ctrl-C, whatever it interrupts, says where the run is by its newest checkpoint."""
+    """Ctrl-C or SIGTERM, whatever it interrupts, says where the run is by its newest checkpoint."""
     try:
-        yield
+        with _handling(signal.default_int_handler, signal.SIGTERM):
+            yield
     except KeyboardInterrupt as interrupt:
         if found := folder.checkpoints(out):
             said = f"stopped at step {int(found[0].name)}; go on with --out {out} --resume"
@@ -54,16 +55,22 @@ def stopping_on_signals(trainer: Trainer) -> Iterator[None]:
         with contextlib.suppress(RuntimeError):  # it came while another line was being written
             trainer.observers.say("stopping, with a checkpoint; a second Ctrl-C stops at once")
 
-    try:
-        former = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread: whoever owns the signals keeps them
+    with _handling(stop, signal.SIGINT, signal.SIGTERM):
         yield
-        return
+
+
+@contextlib.contextmanager
+def _handling(handler: Callable[[int, Any], None], *numbers: signal.Signals) -> Iterator[None]:
+    """Within, signals are handled so; not in a thread, where whoever owns them keeps them."""
+    try:
+        former = {number: signal.signal(number, handler) for number in numbers}
+    except ValueError:  # not the main thread
+        former = {}
     try:
         yield
     finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
+        for number, before in former.items():
+            signal.signal(number, before)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ a third party's observer that raises is reported and left out, one of the core's
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
@@ -44,8 +45,10 @@ class Observers:
                 self.say(f"plugin {plugin.name!r} failed in {hook} and is left out: {plugin.error}")
 
     def say(self, text: str) -> None:
-        """A line for the person who watches, on stderr."""
-        sys.stderr.write(f"{text}\n")
+        """A line for the person who watches, on stderr. Where nobody reads it any more (Ctrl-C ends
+        `tee`, too), the run goes on."""
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"{text}\n")
 
 
 class JsonLog:
@@ -179,8 +182,8 @@ class ProgressLines:
             images = trainer.images_at(trainer.total_steps) - trainer.images
             seconds = round(images / logs["images_per_second"])
             left = f"  {timedelta(seconds=seconds)} left"
-        sys.stderr.write(f"step {step:,}/{trainer.total_steps:,}  {_summary(logs)}{left}\n")
-        sys.stderr.flush()
+        of = trainer.total_steps
+        trainer.observers.say(f"step {step:,}/{of:,}  {_summary(logs)}{left}")
 
 
 class ProgressBar:

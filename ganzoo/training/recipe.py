@@ -17,11 +17,20 @@ from typing import Any, Literal
 
 from ganzoo import plugins
 from ganzoo.configs import check_range, config_from_dict, config_to_dict, toml_value
-from ganzoo.errors import ConfigError, DataError, NotFoundError, nearest
-from ganzoo.evaluation.protocol import METRICS
+from ganzoo.errors import ConfigError, DataError, NotFoundError
 from ganzoo.parts import Part, check_compatible
 from ganzoo.rng import MAX_SEED
 from ganzoo.training.config import Optimizers
+from ganzoo.training.tables import (
+    SAID_OF_DATA,
+    About,
+    DataConfig,
+    EMAConfig,
+    Evaluate,
+    Every,
+    Finish,
+    Publication,
+)
 
 ROLES = ("generator", "discriminator", "loss", "trainer", "augmentation")
 
@@ -34,147 +43,12 @@ class Choice:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-SAID_OF_DATA = (
-    "name",
-    "license",
-    "credit",
-    "consent",
-    "shows_people",
-    "not_for_all_audiences",
-)
-"""What a recipe says of its images, which changes none of them."""
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """Which images: a source as `--data` takes it, and the size and channels to bring them to.
-
-    Of a folder or an archive, nothing but the images is known: `name`, `license` and `credit` (whom
-    to name) say the rest, for the model's card; of one that nobody else can get, called "private",
-    `consent` says by what right it is used. Whether it shows people, and whether it is not for all
-    audiences, nobody finds out by looking at a few images; a model is published only where both are
-    answered. All of these belong to the source, and go with it.
-    """
-
-    source: str = ""
-    resolution: int | None = None
-    channels: int | None = None
-    name: str | None = None
-    license: str | None = None
-    credit: str | None = None
-    consent: str | None = None
-    shows_people: bool | None = None
-    not_for_all_audiences: bool | None = None
-
-    def with_source(self, source: str) -> DataConfig:
-        """These settings for other images."""
-        if source == self.source:
-            return self
-        return DataConfig(source, self.resolution, self.channels)
-
-
-@dataclass(frozen=True)
-class EMAConfig:
-    """The average of G's weights that is published: exactly one of a half-life in thousands of
-    images, or a decay per step (0 for no averaging). `rampup` r caps the half-life at r times the
-    images seen, so that the first, bad weights are soon forgotten (Karras et al. 2020)."""
-
-    half_life_kimg: float | None = None
-    decay: float | None = None
-    rampup: float | None = None
-
-    def __post_init__(self) -> None:
-        if (self.half_life_kimg is None) == (self.decay is None):
-            raise ConfigError(
-                "ema needs exactly one of half_life_kimg and decay", "set one of them"
-            )
-        if self.half_life_kimg is not None:
-            check_range("half_life_kimg", self.half_life_kimg, 1e-6, 1e9)
-        if self.decay is not None:
-            check_range("decay", self.decay, 0.0, 0.9999999)
-        if self.rampup is not None:
-            check_range("rampup", self.rampup, 1e-6, 1e6)
-            if self.half_life_kimg is None:
-                raise ConfigError("rampup shortens a half-life", "set half_life_kimg, not decay")
-
-
-_INSTEAD_OF = {"decay": ("half_life_kimg", "rampup"), "half_life_kimg": ("decay",)}
-"""Setting of the average -> those that it takes the place of."""
-
-
-@dataclass(frozen=True)
-class Every:
-    """How often, in steps; 0 for never. `keep` is how many checkpoints stay."""
-
-    log: int = 100
-    checkpoint: int = 1000
-    grid: int = 1000
-    keep: int = 2
-
-    def __post_init__(self) -> None:
-        check_range("log", self.log, 1, 10**9)
-        check_range("checkpoint", self.checkpoint, 0, 10**9)
-        check_range("grid", self.grid, 0, 10**9)
-        check_range("keep", self.keep, 1, 10**6)
-
-
-@dataclass(frozen=True)
-class Evaluate:
-    """Metrics during the run: every so many steps (0 for never), of the averaged generator, against
-    the training data. The model with the best value of the first metric is kept in `best/`."""
-
-    every: int = 0
-    metrics: tuple[str, ...] = ("fid",)
-    n: int = 2000
-    features: str = ""
-
-    def __post_init__(self) -> None:
-        check_range("every", self.every, 0, 10**9)
-        check_range("n", self.n, 16, 10**6)
-        for name in self.metrics:
-            if name not in METRICS:
-                raise ConfigError(f"no metric is called {name!r}", nearest(name, METRICS))
-        if not self.metrics:
-            raise ConfigError("no metric to evaluate", f"use {', '.join(METRICS)}")
-
-
-@dataclass(frozen=True)
-class Finish:
-    """What follows the last step, so that the model is ready to be published: `evaluate` measures
-    the metrics of `[evaluate]`, and `audit` audits it, on so many generated images (0 for not)."""
-
-    evaluate: int = 0
-    audit: int = 0
-
-    def __post_init__(self) -> None:
-        for name, least in (("evaluate", 2), ("audit", 100)):
-            n = getattr(self, name)
-            if n and not least <= n <= 10**6:
-                raise ConfigError(
-                    f"finish.{name} = {n} images", f"use {least} to 1000000, or 0 for none"
-                )
-
-
-@dataclass(frozen=True)
-class Publication:
-    """What is said about the model that a run writes, and how its weights are stored."""
-
-    license: str = "apache-2.0"
-    license_name: str = ""
-    license_link: str = ""
-    storage_dtype: Literal["float32", "float16"] = "float32"
-    summary: str = ""
-
-
-@dataclass(frozen=True)
-class About:
-    """What a recipe is for: "small" takes minutes to an hour or two on a CPU, "standard" hours on
-    one GPU, "paper" what the paper took. `expected` is its result, `source` where its settings
-    come from."""
-
-    scale: Literal["small", "standard", "paper"] = "small"
-    expected: str = ""
-    source: str = ""
+_TAKES_AWAY = {
+    "data.source": SAID_OF_DATA,
+    "ema.decay": ("half_life_kimg", "rampup"),
+    "ema.half_life_kimg": ("decay",),
+}
+"""Setting -> those beside it that go where its value changes: they are of the former one."""
 
 
 @dataclass(frozen=True)
@@ -190,14 +64,14 @@ class Recipe:
     """
 
     name: str = ""
-    data: DataConfig = DataConfig()
+    data: DataConfig = field(default_factory=DataConfig)
     generator: Choice = Choice()
     discriminator: Choice = Choice()
     loss: Choice = Choice("non-saturating")
     trainer: Choice = Choice("alternating")
     augmentation: Choice | None = None
     optimizer: Optimizers = field(default_factory=Optimizers)
-    ema: EMAConfig = EMAConfig(half_life_kimg=10.0)
+    ema: EMAConfig = field(default_factory=lambda: EMAConfig(half_life_kimg=10.0))
     batch: int = 64
     accumulation: int = 1
     kimg: float = 1000.0
@@ -205,11 +79,11 @@ class Recipe:
     conditional: bool = False
     precision: Literal["float32", "bf16"] = "float32"
     channels_last: bool = True
-    every: Every = Every()
-    evaluate: Evaluate = Evaluate()
-    finish: Finish = Finish()
-    model: Publication = Publication()
-    about: About = About()
+    every: Every = field(default_factory=Every)
+    evaluate: Evaluate = field(default_factory=Evaluate)
+    finish: Finish = field(default_factory=Finish)
+    model: Publication = field(default_factory=Publication)
+    about: About = field(default_factory=About)
 
     def __post_init__(self) -> None:
         check_range("batch", self.batch, 1, 2**20)
@@ -268,9 +142,6 @@ class Recipe:
             if not equals:
                 raise ConfigError(f"--set {setting!r} has no value", "write key=value")
             keys = [key.strip() for key in path.split(".")]
-            if keys[0] == "ema" and isinstance(document["ema"], dict):
-                for other in _INSTEAD_OF.get(keys[-1], ()):
-                    document["ema"].pop(other, None)
             if len(keys) == 1 and keys[0] in ROLES:
                 document[keys[0]] = {"part": text.strip()}
                 continue
@@ -280,9 +151,9 @@ class Recipe:
                 if not isinstance(table, dict):
                     raise ConfigError(f"--set {setting}: {key!r} is no table", "check the key")
             value = toml_value(text.strip())
-            if keys == ["data", "source"] and value != table.get("source"):
-                for known in SAID_OF_DATA:
-                    table.pop(known, None)  # of the former data
+            if value != table.get(keys[-1]):
+                for other in _TAKES_AWAY.get(".".join(keys), ()):
+                    table.pop(other, None)
             table[keys[-1]] = value
         return Recipe.from_dict(document)
 

@@ -35,40 +35,33 @@ from ganzoo.training.report import write_model
 
 if TYPE_CHECKING:
     from ganzoo.data import ImageData
-    from ganzoo.training.recipe import Evaluate, Recipe
+    from ganzoo.training.recipe import Recipe
+    from ganzoo.training.tables import Evaluate
     from ganzoo.training.trainer import Trainer
 
 Scorer = Callable[["Trainer"], Mapping[str, float]]
 """A trainer at a logging step -> what to log, by name; nothing when it is not due."""
 
 
-class Due:
-    """Every so many steps, at the first logging step that is there."""
-
-    def __init__(self, every: int) -> None:
-        self._every, self._next = every, -1
-
-    def __call__(self, step: int) -> bool:
-        if self._next < 0:  # the first step that this process sees
-            self._next = (step - 1) // self._every * self._every + self._every
-        if step < self._next:
-            return False
-        self._next = step // self._every * self._every + self._every
-        return True
+def is_due(every: int, step: int, log: int) -> bool:
+    """Whether `step`, a multiple of `log` or where a run ends, is the first of these since, or at,
+    a multiple of `every`."""
+    logged_before = (step - 1) // log * log
+    return step // every > logged_before // every
 
 
 class Evaluations:
     """Metrics at intervals; the model with the best value of the first one is kept in `best/`."""
 
     def __init__(self, settings: Evaluate, data: ImageData, device: torch.device) -> None:
-        self._settings, self._due = settings, Due(settings.every)
+        self._settings = settings
         # opened now, so that what cannot be measured is refused before the run starts
         name = settings.features or default_extractor(data)
         self._extractor = open_extractor(name, device=device)
         check_measurable(settings.metrics, self._extractor, data)
 
     def __call__(self, trainer: Trainer) -> dict[str, float]:
-        if not self._due(trainer.step):
+        if not is_due(self._settings.every, trainer.step, trainer.recipe.every.log):
             return {}
         workers = Workers(trainer.device)
         results = measure(
@@ -113,13 +106,13 @@ class ModeCoverage:
     IMAGES, CLUSTERS, REAL = 256, 16, 2048
 
     def __init__(self, every: int, data: ImageData, device: torch.device) -> None:
-        self._due = Due(every)
+        self._every = every
         self._extractor = open_extractor(default_extractor(data), device=device)
         self._modes: Callable[[Tensor], np.ndarray] | None = None
         self._warned = False
 
     def __call__(self, trainer: Trainer) -> dict[str, float]:
-        if not self._due(trainer.step) or trainer.rank:
+        if not is_due(self._every, trainer.step, trainer.recipe.every.log) or trainer.rank:
             return {}
         if trainer.options("generator").get("lod"):
             return {}  # a network that grows does not show details yet

@@ -62,7 +62,7 @@ def load(trainer: Trainer) -> Path:
     """Restore the newest checkpoint that is whole; a damaged one is named and passed over.
 
     Raises:
-        TrainingError: there is none, or it is of another recipe or other data.
+        TrainingError: there is none, or it is of another recipe, other data or another start.
     """
     damaged: list[str] = []
     for path in folder.checkpoints(trainer.folder):
@@ -81,6 +81,12 @@ def load(trainer: Trainer) -> Path:
             raise TrainingError(
                 f"{path} was trained on other data than {trainer.data.source}",
                 "give the same --data, or use a new --out",
+            )
+        started = state.get("init") or {}
+        if trainer.init and trainer.init["weights_sha256"] != started.get("weights_sha256"):
+            raise TrainingError(
+                f"{path} is of a run that did not start from the model {trainer.init['model']!r}",
+                "leave --init out, or use a new --out",
             )
         if (state["device"], state["processes"]) != (trainer.device.type, trainer.world):
             trainer.observers.say(

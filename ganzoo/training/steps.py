@@ -1,4 +1,5 @@
-"""What each update of a run is made of: images, latents, labels, and networks as they are called.
+"""What each update of a run is made of: how many images, which latents and labels, and networks as
+they are called.
 
 A `Step` is handed to the loss. All of it follows from the run's seed and the number of the update
 (`ganzoo.rng`), so that nothing here has a state but what is kept to be used twice.
@@ -6,6 +7,7 @@ A `Step` is handed to the loss. All of it follows from the run's seed and the nu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +19,7 @@ from ganzoo import rng
 from ganzoo.data import ImageData
 from ganzoo.models import Discriminator, Generator
 from ganzoo.training.augmentation import Augmentation
-from ganzoo.training.config import AlternatingConfig
+from ganzoo.training.config import AlternatingConfig, OptimizerConfig
 from ganzoo.training.losses import Loss, Role
 from ganzoo.training.means import Means
 from ganzoo.training.order import DataOrder
@@ -26,7 +28,7 @@ from ganzoo.training.step import Step
 
 
 class Steps:
-    """Base of the trainer, which sets these and `step`, and says what follows from it."""
+    """Base of the trainer, which sets these and changes `step`: what follows from it."""
 
     config: AlternatingConfig
     recipe: Recipe
@@ -44,16 +46,52 @@ class Steps:
     _real_scores: dict[int, Tensor]
     _last_real: tuple[int, Tensor, Tensor | None] | None
 
+    # -- what follows from the step: a trainer with a schedule overrides these ---------------------
+
     @property
     def batch(self) -> int:
-        raise NotImplementedError
+        """Images of one update at this step, over all processes."""
+        return self.recipe.batch
+
+    @property
+    def batch_setting(self) -> str:
+        """What to `--set` for another batch at this step."""
+        return "batch"
+
+    @property
+    def images_per_step(self) -> int:
+        return self.batch * self.config.n_critic
+
+    def images_at(self, step: int) -> int:
+        """Real images shown to D in the steps before `step`."""
+        return step * self.images_per_step
 
     @property
     def images(self) -> int:
-        raise NotImplementedError
+        return self.images_at(self.step)
+
+    @property
+    def total_steps(self) -> int:
+        return math.ceil(self.recipe.images / self.images_per_step)
+
+    def stretches(self) -> list[range]:
+        """The steps of the run, parted where their cost changes; a dry run measures each part."""
+        return [range(self.total_steps)]
 
     def options(self, role: Role) -> dict[str, Any]:
-        raise NotImplementedError
+        """Keyword options that `forward` of a network gets at this step (`lod`)."""
+        return {}
+
+    def optimizer_config(self, role: Role) -> OptimizerConfig:
+        """The optimiser's settings at this step, of which the learning rate may change."""
+        config: OptimizerConfig = getattr(self.recipe.optimizer, role)
+        return config
+
+    def batches(self) -> dict[str, int]:
+        """Every batch size of the run, by the setting that it comes from."""
+        return {"batch": self.recipe.batch}
+
+    # -- one update --------------------------------------------------------------------------------
 
     @property
     def _reuses_fake(self) -> bool:

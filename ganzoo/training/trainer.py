@@ -28,7 +28,7 @@ from ganzoo.loading import Located
 from ganzoo.models import Generator, build
 from ganzoo.precision import fastest_convolutions
 from ganzoo.training import state
-from ganzoo.training.config import AlternatingConfig, OptimizerConfig
+from ganzoo.training.config import AlternatingConfig
 from ganzoo.training.ema import average, with_fresh_statistics
 from ganzoo.training.folder import checkpoints
 from ganzoo.training.losses import Role
@@ -72,8 +72,6 @@ class Trainer(Steps):
         self.scorers, self.accelerator = setup.scorers, setup.accelerator
         self.device = setup.accelerator.device
         self.rank, self.world = setup.accelerator.process_index, setup.accelerator.num_processes
-        self._check_batch()
-
         self.G, self.D = self._make("generator"), self._make("discriminator")
         self.init: dict[str, str] | None = None
         if setup.init is not None:
@@ -83,6 +81,7 @@ class Trainer(Steps):
         augmented = "augmentation" in self.resolved.chosen
         self.augment = self._make("augmentation") if augmented else None
         self.networks: dict[Role, nn.Module] = {"generator": self.G, "discriminator": self.D}
+        self._check_batch()
         self.trainable = {
             role: [p for p in network.parameters() if p.requires_grad]
             for role, network in self.networks.items()
@@ -99,51 +98,6 @@ class Trainer(Steps):
         self.step, self.wall_seconds, self.stop = 0, 0.0, False
         self.means = Means(self.device)
         self._real_scores, self._last_real = {}, None
-
-    # -- what follows from the step: a trainer with a schedule overrides these ---------------------
-
-    @property
-    def batch(self) -> int:
-        """Images of one update at this step, over all processes."""
-        return self.recipe.batch
-
-    @property
-    def batch_setting(self) -> str:
-        """What to `--set` for another batch at this step."""
-        return "batch"
-
-    @property
-    def images_per_step(self) -> int:
-        return self.batch * self.config.n_critic
-
-    def images_at(self, step: int) -> int:
-        """Real images shown to D in the steps before `step`."""
-        return step * self.images_per_step
-
-    @property
-    def images(self) -> int:
-        return self.images_at(self.step)
-
-    @property
-    def total_steps(self) -> int:
-        return math.ceil(self.recipe.images / self.images_per_step)
-
-    def stretches(self) -> list[range]:
-        """The steps of the run, parted where their cost changes; a dry run measures each part."""
-        return [range(self.total_steps)]
-
-    def options(self, role: Role) -> dict[str, Any]:
-        """Keyword options that `forward` of a network gets at this step (`lod`)."""
-        return {}
-
-    def optimizer_config(self, role: Role) -> OptimizerConfig:
-        """The optimiser's settings at this step, of which the learning rate may change."""
-        config: OptimizerConfig = getattr(self.recipe.optimizer, role)
-        return config
-
-    def batches(self) -> dict[str, int]:
-        """Every batch size of the run, by the setting that it comes from."""
-        return {"batch": self.recipe.batch}
 
     # -- the run -----------------------------------------------------------------------------------
 
@@ -181,12 +135,9 @@ class Trainer(Steps):
         flag = torch.tensor(float(self.stop), device=self.device)
         return bool(self.accelerator.reduce(flag, reduction="sum") > 0)
 
+    @fastest_convolutions()
     def train_step(self) -> None:
         """One iteration: n_critic updates of D, one of G, the lazy terms that are due, the EMA."""
-        with fastest_convolutions():
-            self._train_step()
-
-    def _train_step(self) -> None:
         # layers that draw for themselves (dropout) use torch's global state: keyed by the step
         torch.manual_seed(self._draws(f"torch/{self.rank}", self.step).seed())
         fakes: list[Tensor] | None = None
@@ -389,3 +340,12 @@ class Trainer(Steps):
                     f"the data set has {len(self.data)} images, fewer than a batch of {batch}",
                     f"--set {name}={len(self.data)} or use more data",
                 )
+            if batch == pieces and any(map(_normalises_vectors, self.networks.values())):
+                raise InputError(
+                    "a batch norm of vectors has no statistics of a single image",
+                    f"--set {name}={2 * pieces} or more",
+                )
+
+
+def _normalises_vectors(network: nn.Module) -> bool:
+    return any(isinstance(module, nn.BatchNorm1d) for module in network.modules())

@@ -385,10 +385,11 @@ def test_a_seed_beyond_the_last_is_one_line(folder: Path) -> None:
 def test_two_processes_measure_what_one_measures(folder: Path, tmp_path: Path) -> None:
     """Features of another batch composition differ in their last digits."""
     env = {**os.environ, "GANZOO_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
-    launch = ["torch.distributed.run", "--nproc-per-node=2", "--master-port=29617"]
+    env["CUDA_VISIBLE_DEVICES"] = ""
+    launch = ["torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     words = ["-m", "ganzoo", "evaluate", folder, "-n", "64", "--repeats", "1", "--json"]
     done = subprocess.run(
-        [sys.executable, "-m", *launch, *words, "--no-write", "--device", "cpu"],
+        [sys.executable, "-m", *launch, *words, "--no-write"],
         env=env,
         capture_output=True,
         text=True,

@@ -84,6 +84,9 @@ class Layer:
                 return (self.width, side, side)
         elif self.kind == "upsample" and len(shape) == 3:
             return (shape[0], 2 * shape[1], 2 * shape[2])
+        elif self.kind == "instance-norm":
+            if math.prod(shape[1:]) > 1:  # of one number a channel it would leave 0
+                return shape
         elif self.kind not in (*WEIGHTED, "reshape", "upsample"):
             return shape
         raise ConfigError(

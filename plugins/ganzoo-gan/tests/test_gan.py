@@ -6,6 +6,8 @@ import pytest
 import torch
 from ganzoo_gan.config import DiscriminatorConfig, GeneratorConfig
 from ganzoo_gan.networks import Discriminator, Generator
+from ganzoo_gan.sequential_config import GeneratorConfig as SequentialConfig
+from ganzoo_gan.sequential_config import Layer
 
 from ganzoo.errors import ConfigError
 from ganzoo.testing import parametrize_with_checks
@@ -87,3 +89,10 @@ def test_the_recipe_has_the_original_settings() -> None:
 def test_impossible_settings_are_refused(settings: dict) -> None:
     with pytest.raises(ConfigError, match="out of range"):
         DiscriminatorConfig(**settings)
+
+
+@pytest.mark.parametrize("maps", [(), (Layer("reshape", 8),)])
+def test_an_instance_norm_of_one_number_a_channel_is_refused(maps: tuple[Layer, ...]) -> None:
+    layers = (Layer("linear", 8), *maps, Layer("instance-norm"), Layer("flatten"), Layer("linear"))
+    with pytest.raises(ConfigError, match=r"instance-norm for 8( x 1 x 1)? numbers, which it does"):
+        SequentialConfig(image_shape=(1, 4, 4), layers=layers)

@@ -188,7 +188,10 @@ def image_stddev(x: Tensor, images: Tensor) -> Tensor:
     """x with one channel more: the mean over all values of the images' standard deviation in the
     batch, unbiased; 0 of a single image."""
     n, _, height, width = x.shape
-    deviation = images.float().std(dim=0).mean() if n > 1 else x.new_zeros(())
+    if n == 1:
+        return torch.cat([x, x.new_zeros(1, 1, height, width)], dim=1)
+    # smoothed: of a pixel that is the same in all images, a penalty's gradient would be no number
+    deviation = (images.float().var(dim=0) + 1e-12).sqrt().mean()
     return torch.cat([x, deviation.to(x.dtype).expand(n, 1, height, width)], dim=1)
 
 

@@ -19,6 +19,8 @@ from ganzoo.errors import ConfigError, InputError
 from ganzoo.models import build
 from ganzoo.parts import Part
 from ganzoo.testing import parametrize_with_checks
+from ganzoo.testing.steps import step_on
+from ganzoo.training.losses import squared_slopes
 
 
 @parametrize_with_checks("ganzoo-progan")
@@ -381,6 +383,15 @@ def test_the_deviation_of_images_is_that_of_the_whole_batch(size: int) -> None:
     assert torch.allclose(D(x), alone, atol=1e-6) == (size == 0)
     assert ("per-sample" in config.provides) == (size == 0)
     assert D.blocks[0].conv.weight.shape[1] == (4 if size == 0 else 5)
+
+
+@pytest.mark.parametrize("statistics", ["features", "images"])
+def test_a_penalty_is_finite_where_a_pixel_is_the_same_in_all_images(statistics: Any) -> None:
+    """As the border of every digit of MNIST."""
+    D, x = make_D(group_size=4, statistics=statistics), images(4, 16)
+    x[:, :, 0] = -1.0
+    squared_slopes(step_on(D, x, x), x, None).sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in D.parameters())
 
 
 def test_the_length_of_the_labels_vector() -> None:

@@ -49,6 +49,8 @@ PAIRS = 12
 """Of a sample and its nearest training image, in the report."""
 MOST_PER_CLASS = 1000
 """Images of a class whose quality is compared: more change the interval little."""
+LEAST_PER_CLASS = 20
+"""With two images of each, one audit in three would find one of ten equal classes worse."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,8 @@ class _Auditor:
         if trained_on and trained_on != self.train.digest:
             self.missing.append("the images that the model was trained on: these are others")
             verdict, reasons = of_other_images(verdict, reasons)
+        elif not trained_on:
+            self.missing.append("whether the model was trained on these images: it does not say")
         suspects = self._suspects(copying)
         return Audit(
             model=self.generator.name,
@@ -304,6 +308,7 @@ class _Auditor:
 
     def _support(self) -> Support | None:
         if self.space.held_out is None:
+            self.missing.append("how many different images it makes: no held-out images")
             return None
         return support(self.space.generated, held_out=self.space.held_out)
 
@@ -319,7 +324,7 @@ class _Auditor:
             near = self.space.train[self.train.labels == c]
             mine = self.space.generated[asked == c][:MOST_PER_CLASS]
             theirs = self.space.held_out[held_out == c][:MOST_PER_CLASS]
-            if min(len(mine), len(theirs)) < 2 or not len(near):
+            if min(len(mine), len(theirs)) < LEAST_PER_CLASS or not len(near):
                 self.missing.append(f"quality per class: too few images of {self.classes[c]}")
                 return None
             generated.append(nearest(mine, near).distances[:, 0])

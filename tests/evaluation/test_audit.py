@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from ganzoo.data import load_data
 from ganzoo.errors import DataError, InputError
 from ganzoo.evaluation import auditing, report
 from ganzoo.evaluation.auditing import Audit, add_audit, other_split
+from ganzoo.evaluation.bias import class_shares, label_accuracy
+from ganzoo.evaluation.fairness import ClassGap
 from ganzoo.models import Generator
 from tests import tiny
 
@@ -85,7 +88,7 @@ def test_new_images_do_not_fail_but_few_are_not_passed(
 ) -> None:
     found = audit_of(run, pixels(f"{TRAIN}&seed=9"), monkeypatch)
     assert found.verdict == "warn"
-    assert any("few copies stay unseen" in reason for reason in found.reasons)
+    assert any("a few copies stay unseen" in reason for reason in found.reasons)
     assert set(found.copying.spaces) == {"pixels-v1", "random-v1"}
     assert not any(space.copying for space in found.copying.spaces.values())
 
@@ -304,10 +307,40 @@ def test_only_the_auditors_page_shows_training_images(
     assert np.asarray(Image.open(sheets[True])).size > alone.size
 
 
-def test_the_page_quotes_what_a_model_is_called(run: Path) -> None:
+def test_the_page_quotes_every_name(run: Path) -> None:
     found = ganzoo.audit(run, holdout=OTHERS, n=200)
-    hostile = Audit(**{**vars(found), "model": "<img src=x onerror=alert(1)>"})
-    assert "<img src=x" not in report.render(hostile)
+    name = "<img src=x onerror=alert(1)>"
+    hostile = replace(
+        found, model=name, weights_sha256=name, reasons=(name,), classes=(name, name),
+        protocol={name: name}, not_examined=(name,),
+        coverage=class_shares(np.array([0, 1]), np.ones(2)),
+        labels=label_accuracy(np.array([0, 1]), np.array([0, 1]), confusion=np.eye(2)),
+        quality=ClassGap((0.0, 1.0), worst=1, best=0, gap=1, lower=0, upper=1),
+    )  # fmt: skip
+    page = report.render(hostile)
+    assert page.count("&lt;img src=x") == 13 and "<img src=x" not in page
+
+
+def test_what_was_not_examined_is_said(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auditing, "other_split", lambda spec: None)
+    found = ganzoo.audit(run, n=100)
+    assert "how many different images it makes: no held-out images" in found.not_examined
+    nothing = report.render(replace(found, coverage=None))
+    assert "<h2>Whom does it leave out?</h2>\n<p>That could not be examined.</p>" in nothing
+    assert "That could not be examined" not in report.render(found)
+
+    from ganzoo import loading
+
+    load = loading.load
+
+    def untold(*arguments: object, **options: object) -> Generator:
+        G = load(*arguments, **options)
+        config = G.record["config"]
+        G.record["config"] = replace(config, dataset=replace(config.dataset, digest=""))
+        return G
+
+    monkeypatch.setattr(loading, "load", untold)
+    assert any("it does not say" in item for item in ganzoo.audit(run, n=100).not_examined)
 
 
 def test_the_command_writes_page_and_record_and_fails_for_copies(

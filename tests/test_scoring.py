@@ -209,11 +209,9 @@ def test_two_processes_measure_together(tmp_path: Path) -> None:
         "from tests.test_scoring import recipe\n"
         "training.train(recipe(), sys.argv[1], device='cpu')\n"
     )
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     out = tmp_path / "run"
-    done = subprocess.run(
-        [*command, "29631", script, out], capture_output=True, text=True, timeout=240
-    )
+    done = subprocess.run([*command, script, out], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     assert list(curve(out, "eval/fid")) == [4, 8, 12, 16, 20]
     step = layout.read_json(out / "best" / "training.json")["steps"]

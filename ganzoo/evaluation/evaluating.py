@@ -166,6 +166,8 @@ def measure(
     """`evaluate` of what is loaded already; `trained_on` is the digest of the training data."""
     _check(metrics, n, repeats, seed)
     options = generator.check_options(options)
+    if (fewest := min(n, len(data))) < workers.world:
+        raise InputError(f"{fewest} images for {workers.world} processes", "start fewer")
     check_measurable(metrics, extractor, data)
     with torch.inference_mode():
         real = real_statistics(

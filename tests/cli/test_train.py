@@ -152,8 +152,8 @@ def test_ctrl_c_saves_and_says_how_to_resume(model, tmp_path, ganzoo):
 def test_two_processes_write_one_run_and_answer_once(model, tmp_path):
     """As accelerate starts them; test_readme.py runs `accelerate launch` itself."""
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "-m", "ganzoo",
-               "train", "tiny", "--out", str(run), "--json"]  # fmt: skip
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
+               "-m", "ganzoo", "train", "tiny", "--out", str(run), "--json"]  # fmt: skip
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
     result = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     assert result.returncode == 0, result.stderr

@@ -144,6 +144,10 @@ def audit(
         raise DataError("the held-out images are the training images", "hold out others")
     extractor = open_extractor(features or default_extractor(train), device=workers.device)
     groups = open_extractor(labels, device=workers.device) if labels else None
+    if groups is not None and not groups.classes:
+        raise InputError(f"{groups.name} is no classifier", "name one for --labels")
+    if generator.num_classes or groups is None or groups.classes == train.classes:
+        _check_classes(train, held_out)
     auditor = _Auditor(generator, train, held_out, extractor, groups, n, seed, progress)
     return auditor.run(folder)
 
@@ -157,6 +161,15 @@ def other_split(spec: str) -> str | None:
     if not others or source.location:
         return None
     return replace(request, split=others[0]).spec
+
+
+def _check_classes(train: ImageData, held_out: ImageData | None) -> None:
+    if held_out is None or held_out.labels is None or train.labels is None:
+        return
+    if held_out.classes != train.classes:
+        raise InputError(
+            "the held-out images have other classes than the training images", "label both alike"
+        )
 
 
 def _images(generator: Generator, spec: str, download: bool, progress: bool) -> ImageData:

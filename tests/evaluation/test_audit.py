@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 
 import ganzoo
 from ganzoo import files, layout, training
@@ -180,8 +181,6 @@ def test_a_missing_class_is_named_through_a_classifier(
 
 def levels(folder: Path, seed: int) -> str:
     """The spec of noise of three levels of gray, a folder each."""
-    from PIL import Image
-
     draw = np.random.default_rng(seed)
     for name, level in (("dark", 60), ("gray", 128), ("light", 200)):
         (folder / name).mkdir(parents=True)
@@ -300,8 +299,6 @@ def test_only_the_auditors_page_shows_training_images(
     assert found.samples is not None
     samples = found.samples.permute(0, 2, 3, 1).numpy()
     expected = contact_sheet.contact_sheet(samples, columns=8)
-    from PIL import Image
-
     alone = np.asarray(Image.open(sheets[False]))
     assert np.array_equal(alone, expected[:, :, 0])
     assert np.asarray(Image.open(sheets[True])).size > alone.size
@@ -401,19 +398,19 @@ def test_a_conditional_model_answers_for_what_it_is_asked(
     assert found.coverage.expected == (0.25,) * 4
 
 
-def test_held_out_images_have_the_same_classes(run: Path) -> None:
-    from ganzoo.evaluation.reading import read_by_classifier
-
-    opened = auditing.open_extractor("digits")
-    train = load_data("shapes?n=40&size=28&channels=1")
-    digits = opened.classes
-    from dataclasses import replace
-
-    labels = np.arange(40) % 4
-    named = replace(train, classes=digits, labels=labels)
-    samples = torch.from_numpy(np.array(train.pixels[:5]))
-    with pytest.raises(InputError, match="other classes"):
-        read_by_classifier(opened, samples, named, replace(train, labels=labels))
+def test_what_does_not_fit_is_refused_before_anything_is_computed(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, image in zip(("train/a", "train/b", "other/a", "other/c"), pixels(TRAIN)):
+        (tmp_path / name).mkdir(parents=True)
+        Image.fromarray(image[0]).save(tmp_path / name / "1.png")
+    monkeypatch.setattr(auditing._Auditor, "run", lambda *_: 0)
+    folders = {"data": f"folder:{tmp_path}/train", "holdout": f"folder:{tmp_path}/other"}
+    with pytest.raises(InputError, match="the held-out images have other classes"):
+        ganzoo.audit(run, **folders)
+    with pytest.raises(InputError, match="random-v1 is no classifier"):
+        ganzoo.audit(run, **folders, labels="random")
+    ganzoo.audit(run, **folders, labels="digits")  # which has classes of its own
 
 
 def test_a_name_gets_its_page_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

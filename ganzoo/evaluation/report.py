@@ -36,8 +36,9 @@ _STYLE = """
   --line: #363a40; --pass: #4ac26b; --warn: #d4a72c; --fail: #ff6b6b; --unaudited: #9aa3b0;
   --bar: #7ba2e8; } }
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 52rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: break-word; }
+  max-width: 52rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
+h1, li, code { overflow-wrap: anywhere; }
 .verdict { border-left: .5rem solid var(--mark); padding: .6rem 1rem; margin: 1.2rem 0; }
 .verdict b { color: var(--mark); font-size: 1.3rem; text-transform: uppercase; }
 table { display: block; overflow-x: auto; border-collapse: collapse; margin: .8rem 0;

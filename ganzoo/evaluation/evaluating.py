@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics as means
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -195,7 +196,7 @@ def measure(
         resize=extractor.resize,
         seed=seed,
         repeats=repeats,
-        options=options,
+        options=json.loads(json.dumps(options)),  # as metrics.json has them: lists, no tuples
     )
     results = []
     for metric in metrics:

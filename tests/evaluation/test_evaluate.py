@@ -375,6 +375,14 @@ def test_neutral_options_are_no_other_protocol() -> None:
     }
 
 
+def test_mixed_styles_are_read_back_and_measured_again(tmp_path: Path) -> None:
+    model = training.train(tiny.recipe("stylegan2", kimg=0.008), tmp_path / "run") / "model"
+    results.add_results(model, evaluate(model, metrics=["fid"], n=8, repeats=1, mix=(7, 2)))
+    (name,) = results.read_results(model)
+    assert name.endswith("/mix=[[7], 2]")
+    assert [again.problem for again in results.recheck(model)] == [""]
+
+
 def test_a_seed_beyond_the_last_is_one_line(folder: Path) -> None:
     with pytest.raises(InputError, match="out of range"):
         evaluate(folder, seed=2**63 - 10)

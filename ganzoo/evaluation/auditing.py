@@ -50,7 +50,7 @@ PAIRS = 12
 MOST_PER_CLASS = 1000
 """Images of a class whose quality is compared: more change the interval little."""
 LEAST_PER_CLASS = 20
-"""With two images of each, one audit in three would find one of ten equal classes worse."""
+"""With two of each, one audit in three would find one of ten equal classes worse."""
 
 
 @dataclass(frozen=True)

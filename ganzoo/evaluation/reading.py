@@ -99,7 +99,7 @@ def _read(classifier: OpenExtractor, images: Images) -> np.ndarray:
     crop = None if isinstance(images, Tensor) else images.content_crop
     found = []
     for outputs in features_of(_batches(images), classifier, crop=crop):
-        assert outputs.logits is not None  # it has classes
+        assert outputs.logits is not None  # of a classifier
         found.append(outputs.logits.argmax(dim=1).cpu())
     return torch.cat(found).numpy()
 

@@ -48,7 +48,8 @@ th:first-child, td:first-child, .words td { text-align: left; }
 .words td { overflow-wrap: anywhere; } .words td:first-child { white-space: nowrap; }
 figure { margin: 1rem 0; } figcaption, .soft { color: var(--soft); font-size: .9rem; }
 img { image-rendering: pixelated; } img, svg { max-width: 100%; }
-svg text { fill: var(--ink); font-size: 12px; } svg .soft { fill: var(--soft); }
+svg text { fill: var(--ink); } svg .soft { fill: var(--soft); }
+svg text, svg .soft { font-size: 12px; }
 """
 
 
@@ -182,7 +183,7 @@ def _coverage(found: Audit) -> Iterator[str]:
         yield "<p>That could not be examined.</p>"
     if coverage is not None:
         corrected = (
-            "corrected for the classifier's own errors on held-out images"
+            "corrected for the classifier's own errors on real images"
             if coverage.corrected
             else "as a classifier reads them, with its errors"
         )

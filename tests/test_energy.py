@@ -115,7 +115,7 @@ def test_a_run_records_it_and_its_card_says_it(
     text = make_card(run / "model").sections["How it was trained"]
     assert f"| Energy | {energy.as_text(training['energy'])} |" in text
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("0:00:0") and f"estimate: {10 * threads} W assumed" in last
+    assert last.startswith("0:0") and f"estimate: {10 * threads} W assumed" in last
 
 
 def test_a_dry_run_estimates_it(tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ PAIRS = 12
 """Of a sample and its nearest training image, in the report."""
 MOST_PER_CLASS = 1000
 """Images of a class whose quality is compared: more change the interval little."""
+LEAST_PER_CLASS = 20
+"""With two of each, one audit in three would find one of ten equal classes worse."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,10 @@ def audit(
         raise DataError("the held-out images are the training images", "hold out others")
     extractor = open_extractor(features or default_extractor(train), device=workers.device)
     groups = open_extractor(labels, device=workers.device) if labels else None
+    if groups is not None and not groups.classes:
+        raise InputError(f"{groups.name} is no classifier", "name one for --labels")
+    if generator.num_classes or groups is None or groups.classes == train.classes:
+        _check_classes(train, held_out)
     auditor = _Auditor(generator, train, held_out, extractor, groups, n, seed, progress)
     return auditor.run(folder)
 
@@ -155,6 +161,15 @@ def other_split(spec: str) -> str | None:
     if not others or source.location:
         return None
     return replace(request, split=others[0]).spec
+
+
+def _check_classes(train: ImageData, held_out: ImageData | None) -> None:
+    if held_out is None or held_out.labels is None or train.labels is None:
+        return
+    if held_out.classes != train.classes:
+        raise InputError(
+            "the held-out images have other classes than the training images", "label both alike"
+        )
 
 
 def _images(generator: Generator, spec: str, download: bool, progress: bool) -> ImageData:
@@ -199,6 +214,8 @@ class _Auditor:
         if trained_on and trained_on != self.train.digest:
             self.missing.append("the images that the model was trained on: these are others")
             verdict, reasons = of_other_images(verdict, reasons)
+        elif not trained_on:
+            self.missing.append("whether the model was trained on these images: it does not say")
         suspects = self._suspects(copying)
         return Audit(
             model=self.generator.name,
@@ -304,6 +321,7 @@ class _Auditor:
 
     def _support(self) -> Support | None:
         if self.space.held_out is None:
+            self.missing.append("how many different images it makes: no held-out images")
             return None
         return support(self.space.generated, held_out=self.space.held_out)
 
@@ -319,7 +337,7 @@ class _Auditor:
             near = self.space.train[self.train.labels == c]
             mine = self.space.generated[asked == c][:MOST_PER_CLASS]
             theirs = self.space.held_out[held_out == c][:MOST_PER_CLASS]
-            if min(len(mine), len(theirs)) < 2 or not len(near):
+            if min(len(mine), len(theirs)) < LEAST_PER_CLASS or not len(near):
                 self.missing.append(f"quality per class: too few images of {self.classes[c]}")
                 return None
             generated.append(nearest(mine, near).distances[:, 0])

@@ -19,6 +19,7 @@ from ganzoo.evaluation.statistics import chi_square_tail, clopper_pearson
 SIGNIFICANCE = 0.01
 SIMULATIONS = 1000
 MISSING = 0.1  # of its share in the training set
+FEW = 5  # images due of a class: fewer are not normally distributed (Cochran 1954)
 CONDITION = 100.0  # of the confusion matrix: beyond it, some classes are not told apart
 
 
@@ -256,16 +257,18 @@ def _chi_square_p(
     counts: np.ndarray, expected: np.ndarray, reading: np.ndarray, confusion: np.ndarray | None
 ) -> float:
     """Of the counts as read, with the covariance of drawing, reading and the estimated reading;
-    Pearson's chi-square where the reading is perfect."""
+    Pearson's chi-square where the reading is perfect. Classes of which few are due count as one."""
     n, share = counts.sum(), expected @ reading
-    possible = share > 0
-    if counts[~possible].any():
+    if confusion is None and counts[share == 0].any():
         return 0.0
     covariance = n * (np.diag(share) - np.outer(share, share))
     if confusion is not None:
-        weight = n**2 * expected**2 / np.asarray(confusion).sum(1)
-        covariance += np.diag(weight @ reading) - reading.T @ (weight[:, None] * reading)
-    where = np.flatnonzero(possible)[:-1]  # the last is what the others leave
+        seen = np.asarray(confusion) + 0.5  # what was never misread so may be, with more images
+        weight = n**2 * expected**2 / seen.sum(1)
+        seen /= seen.sum(1, keepdims=True)
+        covariance += np.diag(weight @ seen) - seen.T @ (weight[:, None] * seen)
+    falling = np.argsort(-share, kind="stable")
+    where = falling[n * share[falling] >= FEW][:-1]  # the last and rarer ones: what these leave
     if not len(where):
         return 1.0
     off = (counts - n * share)[where]

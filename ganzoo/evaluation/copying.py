@@ -272,7 +272,7 @@ def _warnings(name: str, result: SpaceResult) -> Iterator[str]:
     samples = result.generated + result.repeated
     for kind, number in (("held-out", result.held_out), ("generated", samples)):
         if number < ENOUGH:
-            yield f"{name}: {number} {kind} images, fewer than {ENOUGH}: few copies stay unseen"
+            yield f"{name}: {number} {kind} images, fewer than {ENOUGH}: a few copies stay unseen"
     if result.repeated > SOME * samples:
         yield f"{name}: {result.repeated} of {samples} samples repeat others: collapsed"
     if result.leaked > SOME * result.held_out:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics as means
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -166,6 +167,8 @@ def measure(
     """`evaluate` of what is loaded already; `trained_on` is the digest of the training data."""
     _check(metrics, n, repeats, seed)
     options = generator.check_options(options)
+    if (fewest := min(n, len(data))) < workers.world:
+        raise InputError(f"{fewest} images for {workers.world} processes", "start fewer")
     check_measurable(metrics, extractor, data)
     with torch.inference_mode():
         real = real_statistics(
@@ -193,7 +196,7 @@ def measure(
         resize=extractor.resize,
         seed=seed,
         repeats=repeats,
-        options=options,
+        options=json.loads(json.dumps(options)),  # as metrics.json has them: lists, no tuples
     )
     results = []
     for metric in metrics:

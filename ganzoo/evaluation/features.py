@@ -58,6 +58,11 @@ class OpenExtractor:
                 f"the extractor {self.name} made {shape} of {len(images)} images",
                 "its author must return features (N, F)",
             )
+        if self.classes and found.logits is None:
+            raise PluginError(
+                f"the extractor {self.name} has classes, and made no logits of them",
+                "its author must return both from outputs()",
+            )
         for values in (found.features, found.logits):
             if values is not None and not values.isfinite().all():
                 raise PluginError(

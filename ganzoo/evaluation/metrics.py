@@ -88,7 +88,15 @@ class Moments:
         return self._squares / (self.n - 1)
 
     def factor(self) -> Tensor:
-        """A (F, F) with A Aᵀ = the covariance."""
+        """A (F, F) with A Aᵀ = the covariance.
+
+        Raises:
+            InputError: fewer than two features, which have none.
+        """
+        if self.n < 2:
+            raise InputError(
+                f"the features of {self.n} image have no covariance", "use two or more"
+            )
         values, vectors = torch.linalg.eigh(self.covariance)
         factor: Tensor = vectors * values.clamp_min(0).sqrt()
         return factor
@@ -109,11 +117,10 @@ def frechet_distance(a: Moments, b: Moments) -> float:
 
 def distance_of_factors(a: Moments, factor_a: Tensor, b: Moments) -> float:
     """`frechet_distance` with the factor of one side at hand."""
-    if min(a.n, b.n) < 2 or a.mean.shape != b.mean.shape:
+    if a.mean.shape != b.mean.shape:
         raise InputError(
-            f"no Fréchet distance between {a.n} features of {len(a.mean)} numbers"
-            f" and {b.n} of {len(b.mean)}",
-            "give two or more on each side, of one extractor",
+            f"no Fréchet distance between features of {len(a.mean)} and {len(b.mean)} numbers",
+            "give those of one extractor",
         )
     cross = torch.linalg.svdvals(factor_a.T @ b.factor()).sum()
     traces = a.covariance.trace() + b.covariance.trace()
@@ -145,7 +152,8 @@ def kernel_distance(fake: Array, real: Array, *, resamples: int = 200, seed: int
     draw = np.random.default_rng(seed)
     wx, wy = (_resampling(len(v), resamples, draw).to(v) for v in (x, y))
     values = _paired(x, wx) + _paired(y, wy) - 2 * _crossed(x, wx, y, wy)
-    low, high = torch.quantile(values[1:], values.new_tensor([0.025, 0.975])).tolist()
+    # a resample of one row again and again has no pairs, and no value
+    low, high = torch.nanquantile(values[1:], values.new_tensor([0.025, 0.975])).tolist()
     return Estimate(float(values[0]), low, high)
 
 

@@ -24,7 +24,8 @@ ROUNDING = {torch.float32: 2.0**-24, torch.float64: 2.0**-53}
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """The k nearest references of each query, nearest first; at equal distance, lower index first.
+    """The k nearest references of each query, nearest first; of a few at equal distance, the lower
+    index first.
 
     Attributes:
         distances: float64 (n, k).

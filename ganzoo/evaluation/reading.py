@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from ganzoo.data import ImageData
-from ganzoo.errors import InputError
 from ganzoo.evaluation.bias import confusion_matrix
 from ganzoo.evaluation.copying import Space
 from ganzoo.evaluation.features import BATCH, OpenExtractor, features_of, real_images
@@ -53,7 +52,6 @@ def read_by_classifier(
         expected = np.bincount(train.labels, minlength=k)
         confusion = None
         if held_out is not None and held_out.labels is not None:
-            _check_classes(train, held_out)
             confusion = confusion_matrix(held_out.labels, _read(classifier, held_out), k)
     return Reading(classifier.classes, _read(classifier, samples), expected, confusion)
 
@@ -69,20 +67,12 @@ def read_by_neighbours(space: Space, train: ImageData, held_out: ImageData | Non
         return np.asarray(labels[nearest(rows, space.train, skip=skip).indices[:, 0]])
 
     if held_out is not None and held_out.labels is not None and space.held_out is not None:
-        _check_classes(train, held_out)
         confusion = confusion_matrix(held_out.labels, read(space.held_out), k)
     else:
         others = read(space.train, skip=np.arange(len(space.train)))
         confusion = confusion_matrix(labels, others, k)
     expected = np.bincount(labels, minlength=k)
     return Reading(train.classes, read(space.generated), expected, confusion)
-
-
-def _check_classes(train: ImageData, held_out: ImageData) -> None:
-    if held_out.classes != train.classes:
-        raise InputError(
-            "the held-out images have other classes than the training images", "label both alike"
-        )
 
 
 def feature_rows(extractor: OpenExtractor, images: Images, *, flip: bool = False) -> np.ndarray:
@@ -109,8 +99,7 @@ def _read(classifier: OpenExtractor, images: Images) -> np.ndarray:
     crop = None if isinstance(images, Tensor) else images.content_crop
     found = []
     for outputs in features_of(_batches(images), classifier, crop=crop):
-        if outputs.logits is None:
-            raise InputError(f"{classifier.name} is no classifier", "name one for --labels")
+        assert outputs.logits is not None  # of a classifier
         found.append(outputs.logits.argmax(dim=1).cpu())
     return torch.cat(found).numpy()
 

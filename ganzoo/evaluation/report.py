@@ -17,6 +17,7 @@ import numpy as np
 from torch import Tensor
 
 from ganzoo import __version__, files, layout, marks, provenance
+from ganzoo.contact_sheet import fitting
 from ganzoo.evaluation.auditing import Audit
 from ganzoo.evaluation.copying import SpaceResult
 from ganzoo.evaluation.support import Support
@@ -37,6 +38,7 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
   max-width: 52rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
+h1, li, code { overflow-wrap: anywhere; }
 .verdict { border-left: .5rem solid var(--mark); padding: .6rem 1rem; margin: 1.2rem 0; }
 .verdict b { color: var(--mark); font-size: 1.3rem; text-transform: uppercase; }
 table { display: block; overflow-x: auto; border-collapse: collapse; margin: .8rem 0;
@@ -45,8 +47,9 @@ th, td { border-bottom: 1px solid var(--line); padding: .25rem .8rem .25rem 0; t
 th:first-child, td:first-child, .words td { text-align: left; }
 .words td { overflow-wrap: anywhere; } .words td:first-child { white-space: nowrap; }
 figure { margin: 1rem 0; } figcaption, .soft { color: var(--soft); font-size: .9rem; }
-img { image-rendering: pixelated; } img, svg { max-width: 100%; } code { overflow-wrap: anywhere; }
-svg text { fill: var(--ink); font-size: 12px; } svg .soft { fill: var(--soft); }
+img { image-rendering: pixelated; } img, svg { max-width: 100%; }
+svg text { fill: var(--ink); } svg .soft { fill: var(--soft); }
+svg text, svg .soft { font-size: 12px; }
 """
 
 
@@ -176,9 +179,11 @@ def _picture(images: Tensor) -> np.ndarray:
 def _coverage(found: Audit) -> Iterator[str]:
     yield "<h2>Whom does it leave out?</h2>"
     coverage = found.coverage
+    if coverage is None and found.support is None:
+        yield "<p>That could not be examined.</p>"
     if coverage is not None:
         corrected = (
-            "corrected for the classifier's own errors on held-out images"
+            "corrected for the classifier's own errors on real images"
             if coverage.corrected
             else "as a classifier reads them, with its errors"
         )
@@ -220,9 +225,10 @@ def _bars(names: Sequence[str], shares: Sequence[float], expected: Sequence[floa
     most = max([*shares, *expected]) or 1
     parts = []
     for k, (name, share, wanted) in enumerate(zip(names, shares, expected, strict=True)):
+        label = fitting(str(name), lambda text: len(text) <= 14)
         y, x = k * row + 4, left + width * wanted / most
         parts.append(
-            f'<text x="{left - 8}" y="{y + 12}" text-anchor="end">{escape(str(name))}</text>'
+            f'<text x="{left - 8}" y="{y + 12}" text-anchor="end">{escape(label)}</text>'
             f'<rect x="{left}" y="{y}" width="{width * share / most:.1f}" height="14" rx="2"'
             f' fill="var(--bar)"/><line x1="{x:.1f}" x2="{x:.1f}" y1="{y - 3}" y2="{y + 17}"'
             ' stroke="var(--fail)" stroke-width="2"/>'

@@ -48,6 +48,15 @@ def _checked(name: str, entry: Any) -> dict[str, Any]:
     return dict(entry)
 
 
+def _folder_of(source: str | Path) -> Path:
+    """The model folder of a source, which is one: else what is wrong with it is said."""
+    from ganzoo.loading import resolve_folder
+
+    folder = resolve_folder(source)
+    layout.read_config(folder)
+    return folder
+
+
 def results_of_weights(folder: Path) -> dict[str, dict[str, Any]]:
     """`read_results`, without those that were measured on other weights than the folder's."""
     found = read_results(folder)
@@ -145,9 +154,8 @@ def recheck(
         MissingDataError: the data are not here, or are others.
     """
     from ganzoo.evaluation.evaluating import evaluate
-    from ganzoo.loading import resolve_folder
 
-    folder = resolve_folder(source)
+    folder = _folder_of(source)
     stored = read_results(folder)
     if not stored:
         raise CheckpointError(f"{source} has no results to check", "evaluate it first")
@@ -239,8 +247,6 @@ def compare(
     Raises:
         InputError: the models have no protocol in common; each one's are named.
     """
-    from ganzoo.loading import resolve_folder
-
     if metric is not None and metric not in METRICS:
         raise InputError(f"no metric is called {metric!r}", nearest(metric, METRICS))
     sources = [sources] if isinstance(sources, (str, Path)) else sources
@@ -252,7 +258,7 @@ def compare(
     protocols: dict[str, Protocol] = {}
     first: dict[str, str] = {}
     for source in chosen:
-        for entry in results_of_weights(resolve_folder(source)).values():
+        for entry in results_of_weights(_folder_of(source)).values():
             protocol = Protocol.from_dict(entry["settings"])
             if metric in (None, protocol.metric):
                 key = comparable(protocol)

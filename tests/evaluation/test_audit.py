@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 
 import ganzoo
 from ganzoo import files, layout, training
@@ -18,6 +20,8 @@ from ganzoo.data import load_data
 from ganzoo.errors import DataError, InputError
 from ganzoo.evaluation import auditing, report
 from ganzoo.evaluation.auditing import Audit, add_audit, other_split
+from ganzoo.evaluation.bias import class_shares, label_accuracy
+from ganzoo.evaluation.fairness import ClassGap
 from ganzoo.models import Generator
 from tests import tiny
 
@@ -85,7 +89,7 @@ def test_new_images_do_not_fail_but_few_are_not_passed(
 ) -> None:
     found = audit_of(run, pixels(f"{TRAIN}&seed=9"), monkeypatch)
     assert found.verdict == "warn"
-    assert any("few copies stay unseen" in reason for reason in found.reasons)
+    assert any("a few copies stay unseen" in reason for reason in found.reasons)
     assert set(found.copying.spaces) == {"pixels-v1", "random-v1"}
     assert not any(space.copying for space in found.copying.spaces.values())
 
@@ -177,8 +181,6 @@ def test_a_missing_class_is_named_through_a_classifier(
 
 def levels(folder: Path, seed: int) -> str:
     """The spec of noise of three levels of gray, a folder each."""
-    from PIL import Image
-
     draw = np.random.default_rng(seed)
     for name, level in (("dark", 60), ("gray", 128), ("light", 200)):
         (folder / name).mkdir(parents=True)
@@ -262,7 +264,6 @@ def test_the_record_the_card_and_the_hashes_follow(run: Path, tmp_path: Path) ->
     assert record["verdict"] == found.verdict
     assert "suspects" not in json.dumps(record["copying"])
     assert f"**{found.verdict}**" in (own / "README.md").read_text()
-    assert ganzoo.list_models  # the public name
 
     other = tmp_path / "other"
     ganzoo.save(other, ganzoo.load("gan.mnist"))
@@ -297,17 +298,47 @@ def test_only_the_auditors_page_shows_training_images(
     assert found.samples is not None
     samples = found.samples.permute(0, 2, 3, 1).numpy()
     expected = contact_sheet.contact_sheet(samples, columns=8)
-    from PIL import Image
-
     alone = np.asarray(Image.open(sheets[False]))
     assert np.array_equal(alone, expected[:, :, 0])
     assert np.asarray(Image.open(sheets[True])).size > alone.size
 
 
-def test_the_page_quotes_what_a_model_is_called(run: Path) -> None:
+def test_the_page_quotes_every_name(run: Path) -> None:
     found = ganzoo.audit(run, holdout=OTHERS, n=200)
-    hostile = Audit(**{**vars(found), "model": "<img src=x onerror=alert(1)>"})
-    assert "<img src=x" not in report.render(hostile)
+    name = "<img src=x onerror=alert(1)>"
+    hostile = replace(
+        found, model=name, weights_sha256=name, reasons=(name,), classes=(name, name),
+        protocol={name: name}, not_examined=(name,),
+        coverage=class_shares(np.array([0, 1]), np.ones(2)),
+        labels=label_accuracy(np.array([0, 1]), np.array([0, 1]), confusion=np.eye(2)),
+        quality=ClassGap((0.0, 1.0), worst=1, best=0, gap=1, lower=0, upper=1),
+    )  # fmt: skip
+    page = report.render(hostile)
+    assert page.count("&lt;img src=x") == 13 and "<img src=x" not in page
+
+
+def test_what_was_not_examined_is_said(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auditing, "other_split", lambda spec: None)
+    found = ganzoo.audit(run, n=100)
+    assert "how many different images it makes: no held-out images" in found.not_examined
+    nothing = report.render(replace(found, coverage=None))
+    assert "<h2>Whom does it leave out?</h2>\n<p>That could not be examined.</p>" in nothing
+    page = report.render(found)
+    assert "That could not be examined" not in page
+    assert "corrected for the classifier's own errors on real images" in page  # training images
+
+    from ganzoo import loading
+
+    load = loading.load
+
+    def untold(*arguments: object, **options: object) -> Generator:
+        G = load(*arguments, **options)
+        config = G.record["config"]
+        G.record["config"] = replace(config, dataset=replace(config.dataset, digest=""))
+        return G
+
+    monkeypatch.setattr(loading, "load", untold)
+    assert any("it does not say" in item for item in ganzoo.audit(run, n=100).not_examined)
 
 
 def test_the_command_writes_page_and_record_and_fails_for_copies(
@@ -368,19 +399,19 @@ def test_a_conditional_model_answers_for_what_it_is_asked(
     assert found.coverage.expected == (0.25,) * 4
 
 
-def test_held_out_images_have_the_same_classes(run: Path) -> None:
-    from ganzoo.evaluation.reading import read_by_classifier
-
-    opened = auditing.open_extractor("digits")
-    train = load_data("shapes?n=40&size=28&channels=1")
-    digits = opened.classes
-    from dataclasses import replace
-
-    labels = np.arange(40) % 4
-    named = replace(train, classes=digits, labels=labels)
-    samples = torch.from_numpy(np.array(train.pixels[:5]))
-    with pytest.raises(InputError, match="other classes"):
-        read_by_classifier(opened, samples, named, replace(train, labels=labels))
+def test_what_does_not_fit_is_refused_before_anything_is_computed(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, image in zip(("train/a", "train/b", "other/a", "other/c"), pixels(TRAIN)):
+        (tmp_path / name).mkdir(parents=True)
+        Image.fromarray(image[0]).save(tmp_path / name / "1.png")
+    monkeypatch.setattr(auditing._Auditor, "run", lambda *_: 0)
+    folders = {"data": f"folder:{tmp_path}/train", "holdout": f"folder:{tmp_path}/other"}
+    with pytest.raises(InputError, match="the held-out images have other classes"):
+        ganzoo.audit(run, **folders)
+    with pytest.raises(InputError, match="random-v1 is no classifier"):
+        ganzoo.audit(run, **folders, labels="random")
+    ganzoo.audit(run, **folders, labels="digits")  # which has classes of its own
 
 
 def test_a_name_gets_its_page_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,10 +25,11 @@ from ganzoo.errors import (
     NotFoundError,
 )
 from ganzoo.evaluation import metrics, results
-from ganzoo.evaluation.evaluating import Result
+from ganzoo.evaluation.evaluating import Result, measure
 from ganzoo.evaluation.features import features_of, generated_images, open_extractor, real_images
 from ganzoo.evaluation.protocol import Protocol
 from ganzoo.evaluation.real import subset_of
+from ganzoo.evaluation.workers import Workers
 from tests import tiny
 
 SHAPES = "shapes?channels=1&n=96&size=8"
@@ -171,6 +172,8 @@ def test_only_equal_protocols_are_ranked(folder: Path, tmp_path: Path) -> None:
         results.compare([models[0], models[2]])
     with pytest.raises(InputError, match="has no such results"):
         results.compare([models[0], folder])
+    with pytest.raises(NotFoundError, match="there is no model folder"):
+        results.compare([models[0], tmp_path / "absent"])
 
     entries = json.loads((models[1] / "metrics.json").read_text())
     for entry in entries.values():  # the same name, but other real images
@@ -348,9 +351,6 @@ def test_a_cache_that_cannot_be_written_costs_time_only(
     data = load_data(SHAPES)  # which is cached itself
     expected = evaluate(folder, repeats=1)
     monkeypatch.setenv("GANZOO_CACHE", "/dev/null/none")
-    from ganzoo.evaluation.evaluating import measure
-    from ganzoo.evaluation.workers import Workers
-
     found = measure(
         ganzoo.load(folder),
         data,
@@ -375,6 +375,14 @@ def test_neutral_options_are_no_other_protocol() -> None:
     }
 
 
+def test_mixed_styles_are_read_back_and_measured_again(tmp_path: Path) -> None:
+    model = training.train(tiny.recipe("stylegan2", kimg=0.008), tmp_path / "run") / "model"
+    results.add_results(model, evaluate(model, metrics=["fid"], n=8, repeats=1, mix=(7, 2)))
+    (name,) = results.read_results(model)
+    assert name.endswith("/mix=[[7], 2]")
+    assert [again.problem for again in results.recheck(model)] == [""]
+
+
 def test_a_seed_beyond_the_last_is_one_line(folder: Path) -> None:
     with pytest.raises(InputError, match="out of range"):
         evaluate(folder, seed=2**63 - 10)
@@ -382,12 +390,19 @@ def test_a_seed_beyond_the_last_is_one_line(folder: Path) -> None:
     assert result.value > 0
 
 
+def test_a_process_without_an_image_is_refused(folder: Path) -> None:
+    data, workers = load_data(SHAPES), Workers("cpu")
+    workers.world = 8
+    with pytest.raises(InputError, match="7 images for 8 processes"):
+        measure(ganzoo.load(folder), data, open_extractor("random"), n=7, workers=workers)
+
+
 def test_two_processes_measure_what_one_measures(folder: Path, tmp_path: Path) -> None:
     """Features of another batch composition differ in their last digits."""
     env = {**os.environ, "GANZOO_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
     env["CUDA_VISIBLE_DEVICES"] = ""
     launch = ["torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    words = ["-m", "ganzoo", "evaluate", folder, "-n", "64", "--repeats", "1", "--json"]
+    words = ["-m", "ganzoo", "evaluate", folder, "-n", "65", "--repeats", "1", "--json"]
     done = subprocess.run(
         [sys.executable, "-m", *launch, *words, "--no-write"],
         env=env,
@@ -397,6 +412,6 @@ def test_two_processes_measure_what_one_measures(folder: Path, tmp_path: Path) -
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)  # of one process
-    for theirs, ours in zip(found, evaluate(folder, repeats=1), strict=True):
+    for theirs, ours in zip(found, evaluate(folder, n=65, repeats=1), strict=True):
         assert theirs["value"] == pytest.approx(ours.value, rel=1e-4, abs=1e-6)
         assert theirs["settings"] == ours.to_dict()["settings"]

@@ -164,6 +164,18 @@ def test_features_that_are_no_numbers_are_their_authors(value: float) -> None:
         opened(torch.zeros(2, 1, 8, 8, dtype=torch.uint8))
 
 
+def test_a_classifier_without_logits_is_its_authors() -> None:
+    class Broken(torch.nn.Module):
+        classes = ("cat", "dog")
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.zeros(len(images), 4)
+
+    opened = OpenExtractor("theirs-v1", "0" * 64, Broken(), torch.device("cpu"))
+    with pytest.raises(PluginError, match="theirs-v1 has classes, and made no logits"):
+        opened(torch.zeros(2, 1, 8, 8, dtype=torch.uint8))
+
+
 # -- Inception -------------------------------------------------------------------------------------
 
 

@@ -25,6 +25,8 @@ MOST = 32
 WARM = 3
 """Calls before one is recorded: compilers and libraries choose their kernels in them."""
 
+_FAILED: list[Any] = []
+"""Graphs whose recording failed: torch's memory asks them for ever whether they still record."""
 _LOCK = threading.RLock()
 """Of a process, only one thread may record, and a graph's inputs are those of one caller."""
 
@@ -74,6 +76,7 @@ class Graphs:
             except torch.OutOfMemoryError:
                 raise
             except RuntimeError as error:
+                _FAILED.append(graph)
                 why = str(error).splitlines()[0][:200]
                 raise InputError(
                     f"the network waits for the GPU in its midst ({why})", "load it without compile"

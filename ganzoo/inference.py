@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +56,8 @@ class How:
                 f"dtype {self.dtype} is not one to sample in",
                 "use torch.bfloat16, or leave it out for float32",
             )
+        if not isinstance(self.compile, bool):
+            raise InputError(f"compile is {self.compile!r}", "use compile=True, or leave it out")
         if self.compile and not any(map(shutil.which, [os.environ.get("CXX", "g++"), "clang++"])):
             raise InputError(
                 "compile needs a C++ compiler, and there is none here",
@@ -154,13 +156,19 @@ def _compiled(network: nn.Module) -> Callable[..., Tensor]:
     compiled: Callable[..., Tensor] = torch.compile(network, dynamic=False)
 
     def run(*args: Any, **options: Any) -> Tensor:
-        from torch._dynamo import config
+        from torch._dynamo import config, exc
 
         limit = next(n for n in ("recompile_limit", "cache_size_limit") if hasattr(config, n))
         with config.patch({limit: COMPILED}), warnings.catch_warnings():
             # it is left out on purpose (`true_float32`)
             warnings.filterwarnings("ignore", "TensorFloat32 tensor cores", UserWarning)
-            return compiled(*args, **options)
+            try:
+                return compiled(*args, **options)
+            except exc.TorchDynamoException as error:
+                why = str(error).partition("\n\n")[0][:200]
+                raise InputError(
+                    f"torch cannot compile the network ({why})", "load it without compile"
+                ) from error
 
     return run
 
@@ -246,21 +254,26 @@ def fast(network: nn.Module, how: How | None = None) -> Form:
 
 
 def _state(network: nn.Module) -> Any:
-    """What changes with the weights, or None where that cannot be told."""
+    """What changes with the network, or None where that cannot be told."""
     tensors = [*network.parameters(), *network.buffers()]
     if any(tensor.is_inference() for tensor in tensors):
         return None
-    modes = tuple(
-        (module.training, *module._forward_hooks, *module._forward_pre_hooks)
-        for module in network.modules()
-    )
-    return modes, tuple((t.device, t.dtype, t.data_ptr(), t._version) for t in tensors)
+    layers = tuple(map(_layer, network.modules()))
+    return layers, tuple((t.device, t.dtype, t.data_ptr(), t._version) for t in tensors)
+
+
+def _layer(module: nn.Module) -> Any:
+    """What of a layer is no tensor: which one it is, its mode, its numbers (`eps`), its hooks."""
+    told = (value for value in vars(module).values() if isinstance(value, (int, float, str)))
+    return ref(module), *told, *module._forward_hooks, *module._forward_pre_hooks
 
 
 def folded(network: M) -> M:
     """A copy for inference in which what is constant is worked out; it shares all other tensors."""
     shared: dict[int, Any] = {id(p): nn.Parameter(p.detach(), False) for p in network.parameters()}
     shared |= {id(buffer): buffer.detach() for buffer in network.buffers()}
+    for module in network.modules():  # weights that hooks compute (`nn.utils.spectral_norm`)
+        shared |= {id(x): x.detach() for x in vars(module).values() if isinstance(x, Tensor)}
     with torch.no_grad():
         return _folded(copy.deepcopy(network, shared), {})  # type: ignore[return-value]
 
@@ -324,6 +337,8 @@ def _folds(convolution: Any, norm: Any) -> bool:
     a subclass, a parametrised layer or one with hooks may do something else."""
     convolutions = (nn.Conv2d, nn.ConvTranspose2d, ConvTranspose2d)
     plain = type(convolution) in convolutions and type(norm) is nn.BatchNorm2d
+    if plain and isinstance(convolution, nn.ConvTranspose2d) and convolution.groups > 1:
+        return False  # torch's folding takes it for one of a single group
     hooked = any(map(_has_hooks, (convolution, norm)))
     return plain and not hooked and not norm.training and norm.running_mean is not None
 

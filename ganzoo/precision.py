@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -45,7 +44,7 @@ def _shared() -> Iterator[None]:
     global _inside, _leave
     with _lock:
         if not _inside:
-            with contextlib.ExitStack() as stack, _unsaid():
+            with contextlib.ExitStack() as stack:
                 for settings in _SETTINGS:
                     stack.enter_context(settings())
                 _leave = stack.pop_all()
@@ -56,16 +55,7 @@ def _shared() -> Iterator[None]:
         with _lock:
             _inside -= 1
             if not _inside:
-                with _unsaid():
-                    _leave.close()
-
-
-@contextlib.contextmanager
-def _unsaid() -> Iterator[None]:
-    """Torch 2.9 warns of the older of the two interfaces, once; a program may have used either."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Please use the new API settings", UserWarning)
-        yield
+                _leave.close()
 
 
 @contextlib.contextmanager

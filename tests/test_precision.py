@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -53,22 +52,6 @@ def test_whatever_a_program_has_set(setting: str) -> None:
         pytest.skip("torch has had these settings since 2.9")
     program = [sys.executable, "-W", "ignore", "-c", CHECK.format(setting)]
     subprocess.run(program, check=True)
-
-
-def test_torch_is_not_heard_complaining_of_an_interface(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As torch 2.9 does; a program may have made errors of warnings."""
-
-    def told() -> str:
-        warnings.warn("Please use the new API settings to control TF32 behavior", stacklevel=1)
-        return "highest"
-
-    def made(precision: str) -> None:
-        told()
-
-    monkeypatch.setattr(torch, "get_float32_matmul_precision", told)
-    monkeypatch.setattr(torch, "set_float32_matmul_precision", made)
-    with true_float32(torch.device("cuda")), pytest.raises(UserWarning):
-        told()
 
 
 def test_the_last_of_several_threads_restores_it() -> None:

@@ -103,12 +103,16 @@ class Form:
             self.compiled = Graphs(compiled) if self.device.type == "cuda" else compiled
 
     def __call__(self, *args: Any, **options: Any) -> Tensor:
+        # random noise is drawn by NumPy, image by image, which is nothing for a compiler
+        if self.compiled is None or "rng" in options:
+            return self._uncompiled(*args, **options)
         with self._precision():
-            # random noise is drawn by NumPy, image by image, which is nothing for a compiler
-            if self.compiled is None or "rng" in options:
-                images: Tensor = self.network(*args, **options)
-                return images
             return self._by_compiled(self.compiled, args, options)
+
+    def _uncompiled(self, *args: Any, **options: Any) -> Tensor:
+        with self._precision():
+            images: Tensor = self.network(*args, **options)
+        return images
 
     def _by_compiled(
         self, compiled: Callable[..., Tensor], args: tuple[Any, ...], options: dict[str, Any]
@@ -141,8 +145,7 @@ class Form:
     def at_once(self, one: Callable[[Callable[..., Tensor]], object]) -> int:
         """How many images are best computed at once; `one` computes one by what it is given."""
         if self._at_once is None:
-            with self._precision():
-                largest = _largest(self.network, one)
+            largest = _largest(self.network, lambda: one(self._uncompiled))
             if self.device.type == "cuda":
                 memory = torch.cuda.get_device_properties(self.device).total_memory
                 fitting = memory // OF_GPU // largest
@@ -180,8 +183,8 @@ def _filled_up(x: Tensor, n: int, of: int) -> Tensor:
     return torch.cat([x, x[-1:].expand(of - n, *x.shape[1:])])
 
 
-def _largest(network: nn.Module, one: Callable[[Callable[..., Tensor]], object]) -> int:
-    """Bytes of the largest tensor that a layer returns."""
+def _largest(network: nn.Module, use: Callable[[], object]) -> int:
+    """Bytes of the largest tensor that a layer returns in use."""
     sizes = [1]
 
     def see(layer: nn.Module, inputs: Any, output: Any) -> None:
@@ -190,7 +193,7 @@ def _largest(network: nn.Module, one: Callable[[Callable[..., Tensor]], object])
 
     handles = [layer.register_forward_hook(see) for layer in network.modules()]
     try:
-        one(network)
+        use()
     finally:
         for handle in handles:
             handle.remove()

@@ -162,7 +162,9 @@ def _compiled(network: nn.Module) -> Callable[..., Tensor]:
         from torch._dynamo import config, exc
 
         limit = next(n for n in ("recompile_limit", "cache_size_limit") if hasattr(config, n))
-        with config.patch({limit: COMPILED}), warnings.catch_warnings():
+        # numbers are constants, also where torch has seen others: `tensor_options` are none
+        settings = {limit: COMPILED, "specialize_float": True}
+        with config.patch(settings), warnings.catch_warnings():
             # it is left out on purpose (`true_float32`)
             warnings.filterwarnings("ignore", "TensorFloat32 tensor cores", UserWarning)
             try:

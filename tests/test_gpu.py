@@ -121,15 +121,14 @@ def test_a_graph_freezes_nothing(name: str) -> None:
 
 
 @pytest.mark.usefixtures("as_it_is")
-@torch.inference_mode()
 def test_a_graphs_images_are_the_callers_own() -> None:
     G = ganzoo.load("stylegan2.mnist", device="cuda")
     form, (z, w) = inference.fast(G, inference.How(compile=True)), G.latents([0, 1])[:, None]
     first = form(z)
     kept, second = first.clone(), form(w)
-    other = form(torch.cat([z, w]))  # of another graph, in the same memory
+    both = form(torch.cat([z, w]))  # of another graph, in the same memory
     assert torch.equal(first, kept)
-    close(other.cpu(), torch.cat([first, second]).cpu())
+    close(both.cpu(), torch.cat([first, second]).cpu())
     assert (first - second).abs().max() > 0.1
 
 

@@ -5,8 +5,8 @@ and returns a module of the same function for inference alone (the scaled weight
 `EqualizedConv2d`, the parts of a modulated convolution that no style changes). In an
 `nn.Sequential`, batch norms are folded into the convolutions before them, and everywhere large 3x3
 convolutions are done by tiles. The network keeps its weights as they are:
-it may be trained on, saved and moved, and its form is made anew when its weights are no longer
-those that the form was made of.
+it may be trained on, saved, moved and changed, and its form is made anew when weights or layers are
+no longer those that the form was made of.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ def _largest(network: nn.Module, use: Callable[[], object]) -> int:
 
 
 class Forms:
-    """The forms of a network, as long as its weights are those of which they were made."""
+    """The forms of a network, as long as it is the one of which they were made."""
 
     def __init__(self, network: nn.Module, state: Any) -> None:
         self.state = state
@@ -213,7 +213,7 @@ class Forms:
         self._values = self._probed()
 
     def hold(self, state: Any) -> bool:
-        """Whether they are of these weights."""
+        """Whether they are of the network as it is."""
         return bool(self.state == state) and all(
             torch.equal(now, then) for now, then in zip(self._probed(), self._values, strict=True)
         )
@@ -245,7 +245,7 @@ _FORMS: WeakKeyDictionary[nn.Module, Forms] = WeakKeyDictionary()
 
 def fast(network: nn.Module, how: How | None = None) -> Form:
     """The inference form of a network in eval mode, on the device where it is; made on the first
-    call, and again when its weights have changed."""
+    call, and again when it has changed."""
     how = how or How()
     state = _state(network)
     if state is None:

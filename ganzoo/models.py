@@ -283,15 +283,15 @@ class Generator(_Network):
         return chosen
 
     def _check_values(self) -> None:
-        """Refuse to sample where the weights are not float32, or are none."""
-        weight = next(self.parameters())
-        if weight.device.type == "meta":
-            raise InputError(f"{self.title} is on the device 'meta', without values", "load it")
-        if weight.is_floating_point() and weight.dtype != torch.float32:
-            raise InputError(
-                f"the weights of {self.title} are {weight.dtype}, and it samples from float32",
-                "call its .float(); for speed, ganzoo.load(…, dtype=torch.bfloat16)",
-            )
+        """Refuse to sample where weights are not float32, or are none."""
+        for weight in self.parameters():
+            if weight.device.type == "meta":
+                raise InputError(f"{self.title} is on the device 'meta', without values", "load it")
+            if weight.is_floating_point() and weight.dtype != torch.float32:
+                raise InputError(
+                    f"weights of {self.title} are {weight.dtype}, and it samples from float32",
+                    "call its .float(); for speed, ganzoo.load(…, dtype=torch.bfloat16)",
+                )
 
     def choose_labels(self, labels: Labels | None, seeds: Sequence[int]) -> list[int] | None:
         """The label of each seed, checked; without any given, seed mod num_classes."""

@@ -185,6 +185,10 @@ def test_weights_that_cannot_be_sampled_from_are_refused() -> None:
     for wrong in (torch.float16, torch.bfloat16, torch.float64):
         with pytest.raises(InputError, match=r"samples from float32: call its .float\(\)"):
             generator().to(wrong).sample(1)
+    mixed = generator()
+    mixed.layers[-2].half()
+    with pytest.raises(InputError, match=r"are torch.float16, and it samples from float32"):
+        mixed.sample(1)
     with pytest.raises(InputError, match="on the device 'meta', without values"):
         generator().to("meta").sample(1)
 

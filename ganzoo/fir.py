@@ -46,11 +46,18 @@ def fir_upsample(x: Tensor, kernel: Tensor) -> Tensor:
     return _filter(x, kernel, 2, padding, (height, width))
 
 
+def takes_function(x: Tensor) -> bool:
+    """Whether x has a gradient for which there may be a `torch.autograd.Function`. The transforms
+    of `torch.func` take only those that are written for them."""
+    wanted = torch.is_grad_enabled() and x.requires_grad
+    return wanted and not torch._C._are_functorch_transforms_active()
+
+
 def _filter(
     x: Tensor, kernel: Tensor, stride: int, padding: int, spread: tuple[int, int] | None = None
 ) -> Tensor:
     """A depthwise convolution, or its transpose to a map of the size `spread`."""
-    if torch.is_grad_enabled() and x.requires_grad and not kernel.requires_grad:
+    if takes_function(x) and not kernel.requires_grad:
         filtered: Tensor = _Filter.apply(x, kernel, stride, padding, spread)
         return filtered
     return _Filter.of(x, kernel, stride, padding, spread)

@@ -34,6 +34,7 @@ from ganzoo.fir import fir_blur as fir_blur
 from ganzoo.fir import fir_downsample as fir_downsample
 from ganzoo.fir import fir_kernel as fir_kernel
 from ganzoo.fir import fir_upsample as fir_upsample
+from ganzoo.fir import takes_function as takes_function
 from ganzoo.winograd import Conv3x3
 
 M = TypeVar("M", bound=nn.Module)

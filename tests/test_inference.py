@@ -475,6 +475,20 @@ def test_gradients_pass_through_the_network_beside_its_form(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GENERATORS)
+def test_torch_func_differentiates_a_network(name: str) -> None:
+    """Functions of ours for torch's ordinary gradients are none for its transforms."""
+    G = generator(name)
+    labels = torch.tensor([1]) if G.num_classes else None
+
+    def rows(z: Tensor) -> Tensor:
+        return G(z, labels).mean((1, 3))
+
+    jacobian = torch.func.jacrev(rows)(G.latents([1]))
+    expected = torch.autograd.functional.jacobian(rows, G.latents([1]))
+    torch.testing.assert_close(jacobian, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", GENERATORS)
 @torch.inference_mode()
 def test_a_form_takes_any_batch(name: str, always_by_tiles: None) -> None:
     G = generator(name)

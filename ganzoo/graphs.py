@@ -58,7 +58,7 @@ class Graphs:
             return recorded(inputs)
 
     def _record(self, leaves: Sequence[Any], shape: Any) -> Recorded:
-        # all have one memory, and so come one after another; one that fails leaves it as it is
+        # all have one memory, and so come one after another; after one that fails it is not used
         shared, self._shared = self._shared or _memory(), None
         stream, pool, done = shared
         stream.wait_stream(torch.cuda.current_stream())

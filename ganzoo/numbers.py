@@ -37,12 +37,7 @@ def as_float(value: Any) -> float:
     """A number of Python, NumPy or torch as float; NaN for anything else."""
     try:
         return math.nan if isinstance(value, (bool, str, bytes)) else float(value)
-    except (
-        TypeError,
-        ValueError,
-        OverflowError,
-        RuntimeError,
-    ):  # tensors of several raise the last
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # the last: of a tensor
         return math.nan
 
 

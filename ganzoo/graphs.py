@@ -7,9 +7,11 @@ and reads its inputs from where it was recorded: these are written there first.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -23,6 +25,8 @@ MOST = 32
 WARM = 3
 """Calls before one is recorded: compilers and libraries choose their kernels in them."""
 
+_FAILED: list[Any] = []
+"""Graphs whose recording failed: torch's memory asks them for ever whether they still record."""
 _LOCK = threading.RLock()
 """Of a process, only one thread may record, and a graph's inputs are those of one caller."""
 
@@ -36,7 +40,7 @@ class Graphs:
     def __init__(self, run: Callable[..., Tensor]) -> None:
         self._run = run
         self._recorded: OrderedDict[Hashable, Recorded] = OrderedDict()
-        self._shared: tuple[Any, Any, Any] | None = None  # see `_record`
+        self._shared: tuple[Any, Any, Any] | None = None
 
     @torch.inference_mode(False)  # what is recorded is kept, whoever asks for it first
     @torch.no_grad()
@@ -54,30 +58,39 @@ class Graphs:
             return recorded(inputs)
 
     def _record(self, leaves: Sequence[Any], shape: Any) -> Recorded:
-        kept = [leaf.clone() if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-        args, options = _pytree.tree_unflatten(kept, shape)
-        if self._shared is None:  # all have one memory, and so come one after another
-            stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-            done = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            self._shared = stream, torch.cuda.graph_pool_handle(), done
-        stream, pool, done = self._shared
+        # all have one memory, and so come one after another; after one that fails it is not used
+        shared, self._shared = self._shared or _memory(), None
+        stream, pool, done = shared
         stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
+        stream.wait_event(done)
+        with torch.cuda.stream(stream):  # a recording that fails would not leave it
+            kept = [leaf.clone() if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+            args, options = _pytree.tree_unflatten(kept, shape)
             for _ in range(WARM):
                 self._run(*args, **options)
+            graph = torch.cuda.CUDAGraph()
+            recording = torch.cuda.graph(graph, pool, stream, capture_error_mode="thread_local")
+            try:
+                with _without_collection(), recording:
+                    output = self._run(*args, **options)
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                _FAILED.append(graph)
+                why = str(error).splitlines()[0][:200]
+                raise InputError(
+                    f"the network waits for the GPU in its midst ({why})", "load it without compile"
+                ) from error
         torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        try:
-            with torch.cuda.graph(graph, pool, stream, capture_error_mode="thread_local"):
-                output = self._run(*args, **options)
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
-            raise InputError(
-                f"the network waits for the GPU in its midst ({str(error).splitlines()[0][:200]})",
-                "load it without compile",
-            ) from error
+        self._shared = shared
         return Recorded(graph, [x for x in kept if isinstance(x, Tensor)], output, done)
+
+
+def _memory() -> tuple[Any, Any, Any]:
+    """A stream to record on, the memory of what is recorded, and what says that it is free."""
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    return stream, torch.cuda.graph_pool_handle(), done
 
 
 class Recorded:
@@ -95,6 +108,19 @@ class Recorded:
         output = self.output.clone()  # the next call writes there, also that of another graph
         self.done.record()
         return output
+
+
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """A graph that Python happens to collect within, of a network long gone, would end what is
+    being recorded."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _fixed(leaf: Any) -> Hashable:

@@ -5,8 +5,8 @@ and returns a module of the same function for inference alone (the scaled weight
 `EqualizedConv2d`, the parts of a modulated convolution that no style changes). In an
 `nn.Sequential`, batch norms are folded into the convolutions before them, and everywhere large 3x3
 convolutions are done by tiles. The network keeps its weights as they are:
-it may be trained on, saved and moved, and its form is made anew when its weights are no longer
-those that the form was made of.
+it may be trained on, saved, moved and changed, and its form is made anew when weights or layers are
+no longer those that the form was made of.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +56,8 @@ class How:
                 f"dtype {self.dtype} is not one to sample in",
                 "use torch.bfloat16, or leave it out for float32",
             )
+        if not isinstance(self.compile, bool):
+            raise InputError(f"compile is {self.compile!r}", "use compile=True, or leave it out")
         if self.compile and not any(map(shutil.which, [os.environ.get("CXX", "g++"), "clang++"])):
             raise InputError(
                 "compile needs a C++ compiler, and there is none here",
@@ -101,12 +103,16 @@ class Form:
             self.compiled = Graphs(compiled) if self.device.type == "cuda" else compiled
 
     def __call__(self, *args: Any, **options: Any) -> Tensor:
+        # random noise is drawn by NumPy, image by image, which is nothing for a compiler
+        if self.compiled is None or "rng" in options:
+            return self._uncompiled(*args, **options)
         with self._precision():
-            # random noise is drawn by NumPy, image by image, which is nothing for a compiler
-            if self.compiled is None or "rng" in options:
-                images: Tensor = self.network(*args, **options)
-                return images
             return self._by_compiled(self.compiled, args, options)
+
+    def _uncompiled(self, *args: Any, **options: Any) -> Tensor:
+        with self._precision():
+            images: Tensor = self.network(*args, **options)
+        return images
 
     def _by_compiled(
         self, compiled: Callable[..., Tensor], args: tuple[Any, ...], options: dict[str, Any]
@@ -139,8 +145,7 @@ class Form:
     def at_once(self, one: Callable[[Callable[..., Tensor]], object]) -> int:
         """How many images are best computed at once; `one` computes one by what it is given."""
         if self._at_once is None:
-            with self._precision():
-                largest = _largest(self.network, one)
+            largest = _largest(self.network, lambda: one(self._uncompiled))
             if self.device.type == "cuda":
                 memory = torch.cuda.get_device_properties(self.device).total_memory
                 fitting = memory // OF_GPU // largest
@@ -154,13 +159,21 @@ def _compiled(network: nn.Module) -> Callable[..., Tensor]:
     compiled: Callable[..., Tensor] = torch.compile(network, dynamic=False)
 
     def run(*args: Any, **options: Any) -> Tensor:
-        from torch._dynamo import config
+        from torch._dynamo import config, exc
 
         limit = next(n for n in ("recompile_limit", "cache_size_limit") if hasattr(config, n))
-        with config.patch({limit: COMPILED}), warnings.catch_warnings():
+        # numbers are constants, also where torch has seen others: `tensor_options` are none
+        settings = {limit: COMPILED, "specialize_float": True}
+        with config.patch(settings), warnings.catch_warnings():
             # it is left out on purpose (`true_float32`)
             warnings.filterwarnings("ignore", "TensorFloat32 tensor cores", UserWarning)
-            return compiled(*args, **options)
+            try:
+                return compiled(*args, **options)
+            except exc.TorchDynamoException as error:
+                why = str(error).partition("\n\n")[0][:200]
+                raise InputError(
+                    f"torch cannot compile the network ({why})", "load it without compile"
+                ) from error
 
     return run
 
@@ -172,8 +185,8 @@ def _filled_up(x: Tensor, n: int, of: int) -> Tensor:
     return torch.cat([x, x[-1:].expand(of - n, *x.shape[1:])])
 
 
-def _largest(network: nn.Module, one: Callable[[Callable[..., Tensor]], object]) -> int:
-    """Bytes of the largest tensor that a layer returns."""
+def _largest(network: nn.Module, use: Callable[[], object]) -> int:
+    """Bytes of the largest tensor that a layer returns in use."""
     sizes = [1]
 
     def see(layer: nn.Module, inputs: Any, output: Any) -> None:
@@ -182,7 +195,7 @@ def _largest(network: nn.Module, one: Callable[[Callable[..., Tensor]], object])
 
     handles = [layer.register_forward_hook(see) for layer in network.modules()]
     try:
-        one(network)
+        use()
     finally:
         for handle in handles:
             handle.remove()
@@ -190,7 +203,7 @@ def _largest(network: nn.Module, one: Callable[[Callable[..., Tensor]], object])
 
 
 class Forms:
-    """The forms of a network, as long as its weights are those of which they were made."""
+    """The forms of a network, as long as it is the one of which they were made."""
 
     def __init__(self, network: nn.Module, state: Any) -> None:
         self.state = state
@@ -200,7 +213,7 @@ class Forms:
         self._values = self._probed()
 
     def hold(self, state: Any) -> bool:
-        """Whether they are of these weights."""
+        """Whether they are of the network as it is."""
         return bool(self.state == state) and all(
             torch.equal(now, then) for now, then in zip(self._probed(), self._values, strict=True)
         )
@@ -232,7 +245,7 @@ _FORMS: WeakKeyDictionary[nn.Module, Forms] = WeakKeyDictionary()
 
 def fast(network: nn.Module, how: How | None = None) -> Form:
     """The inference form of a network in eval mode, on the device where it is; made on the first
-    call, and again when its weights have changed."""
+    call, and again when it has changed."""
     how = how or How()
     state = _state(network)
     if state is None:
@@ -246,21 +259,26 @@ def fast(network: nn.Module, how: How | None = None) -> Form:
 
 
 def _state(network: nn.Module) -> Any:
-    """What changes with the weights, or None where that cannot be told."""
+    """What changes with the network, or None where that cannot be told."""
     tensors = [*network.parameters(), *network.buffers()]
     if any(tensor.is_inference() for tensor in tensors):
         return None
-    modes = tuple(
-        (module.training, *module._forward_hooks, *module._forward_pre_hooks)
-        for module in network.modules()
-    )
-    return modes, tuple((t.device, t.dtype, t.data_ptr(), t._version) for t in tensors)
+    layers = tuple(map(_layer, network.modules()))
+    return layers, tuple((t.device, t.dtype, t.data_ptr(), t._version) for t in tensors)
+
+
+def _layer(module: nn.Module) -> Any:
+    """What of a layer is no tensor: which one it is, its mode, its numbers (`eps`), its hooks."""
+    told = (value for value in vars(module).values() if isinstance(value, (int, float, str)))
+    return ref(module), *told, *module._forward_hooks, *module._forward_pre_hooks
 
 
 def folded(network: M) -> M:
     """A copy for inference in which what is constant is worked out; it shares all other tensors."""
     shared: dict[int, Any] = {id(p): nn.Parameter(p.detach(), False) for p in network.parameters()}
     shared |= {id(buffer): buffer.detach() for buffer in network.buffers()}
+    for module in network.modules():  # weights that hooks compute (`nn.utils.spectral_norm`)
+        shared |= {id(x): x.detach() for x in vars(module).values() if isinstance(x, Tensor)}
     with torch.no_grad():
         return _folded(copy.deepcopy(network, shared), {})  # type: ignore[return-value]
 
@@ -324,6 +342,8 @@ def _folds(convolution: Any, norm: Any) -> bool:
     a subclass, a parametrised layer or one with hooks may do something else."""
     convolutions = (nn.Conv2d, nn.ConvTranspose2d, ConvTranspose2d)
     plain = type(convolution) in convolutions and type(norm) is nn.BatchNorm2d
+    if plain and isinstance(convolution, nn.ConvTranspose2d) and convolution.groups > 1:
+        return False  # torch's folding takes it for one of a single group
     hooked = any(map(_has_hooks, (convolution, norm)))
     return plain and not hooked and not norm.training and norm.running_mean is not None
 

@@ -20,6 +20,9 @@ from torch import Tensor
 from ganzoo import files, weights
 from ganzoo.classes import Labels
 from ganzoo.errors import CheckpointError, InputError
+from ganzoo.nn import without_autocast
+from ganzoo.numbers import check_batch_size
+from ganzoo.options import mix_each
 from ganzoo.precision import true_float32
 from ganzoo.torch_defaults import usual_defaults
 
@@ -116,11 +119,12 @@ def of_seeds(
     raise, are those of `Generator.sample`: `sample` makes images of these points."""
     how = {"truncation": truncation, "truncation_cutoff": truncation_cutoff, "mix": mix}
     checked = generator.check_options(how)
+    seeds = generator.choose_seeds(seeds=seeds)
     classes = generator.choose_labels(labels, seeds)
     chosen = None if classes is None else torch.tensor(classes, device=generator.device)
     if "w-space" not in generator.provides:
         return Latents("z", generator.latents(seeds), chosen)
-    mixed = generator.mixed_with(checked.pop("mix", None), len(seeds))
+    mixed = mix_each(checked.pop("mix", None), len(seeds))
     network: Any = generator
     ws = network.mapping(generator.latents(seeds), chosen, **checked)  # (N, num_ws, w_dim)
     if mixed is not None:
@@ -133,14 +137,17 @@ def of_seeds(
 @usual_defaults()
 def images(latents: Latents, generator: Generator, *, batch_size: int = 64) -> Tensor:
     """Images float32 (N, C, H, W), clamped to [-1, 1], on the CPU."""
-    made = []
+    batch_size = check_batch_size(batch_size)
+    if latents.kind == "w" and "w-space" not in generator.provides:
+        raise InputError(f"{generator.title} has no w", "give latents of its own")
+    made = torch.empty(len(latents), *generator.image_shape)
     for start in range(0, len(latents), batch_size):
         part = slice(start, start + batch_size)
         labels = None if latents.labels is None else latents.labels[part]
         some = Latents(latents.kind, latents.values[part], labels, latents.noise)
-        with true_float32(generator.device):
-            made.append(some.render(generator).float().clamp(-1, 1).cpu())
-    return torch.cat(made)
+        with true_float32(generator.device), without_autocast(latents.values):
+            made[part] = some.render(generator).float().clamp(-1, 1)
+    return made
 
 
 def read(path: str | Path, generator: Generator) -> Latents:

@@ -99,17 +99,19 @@ def find_device(asked: str | torch.device | None = None) -> torch.device:
         asked = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         return torch.device(asked)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise _unusable(asked, error) from error
 
 
 def _placed(network: N, device: str | torch.device | None) -> N:
     """The network on a device, which may be one that this machine does not have."""
+    if device is None:
+        return network
     try:
-        if str(device).startswith("meta"):
+        if find_device(device).type == "meta":
             raise RuntimeError("it holds no values")
-        return network if device is None else network.to(device)
-    except (RuntimeError, AssertionError) as error:  # torch raises either
+        return network.to(find_device(device))
+    except (RuntimeError, AssertionError, ImportError) as error:  # torch raises any
         if "memory" in str(error):
             raise
         raise _unusable(device, error) from error

@@ -14,22 +14,12 @@ from ganzoo.classes import Labels, check_labels_given, label_each
 from ganzoo.configs import DiscriminatorConfig, GeneratorConfig
 from ganzoo.errors import InputError
 from ganzoo.images import Images
-from ganzoo.numbers import as_int, check_count, check_truncation
+from ganzoo.nn import without_autocast
+from ganzoo.numbers import as_int, check_batch_size, check_count
+from ganzoo.options import check_options, mix_each
 from ganzoo.parts import Part
 from ganzoo.precision import true_float32
 from ganzoo.torch_defaults import usual_defaults
-
-OPTIONS = {
-    "truncation": "w-space",
-    "truncation_cutoff": "w-space",
-    "noise": "layer-noise",
-    "mix": "style-mixing",
-    "lod": "progressive",
-}
-"""Option of `forward` and `sample` -> the capability that a generator needs for it."""
-
-NEUTRAL = {"truncation": 1, "noise": "const", "lod": 0}
-"""Option -> the value that changes nothing."""
 
 
 class _Network(nn.Module):
@@ -119,8 +109,8 @@ class Generator(_Network):
         """Raw images (N, C, H, W) of latents z (N, z_dim) and labels int64 (N,).
 
         A conditional generator without labels raises `InputError`. Families with more abilities
-        take more keyword options, named in `OPTIONS`, and `rng=` for random noise. Their `mix` is
-        a second z and the layer from which on it is used.
+        take more keyword options, named in `ganzoo.options`, and `rng=` for random noise. Their
+        `mix` is a second z and the layer from which on it is used.
         """
         raise NotImplementedError
 
@@ -207,12 +197,12 @@ class Generator(_Network):
         **options: Any,
     ) -> Iterator[Images]:
         """`sample` in bounded memory: yields the images of `seeds`, batch after batch."""
-        batch_size = check_count(batch_size, f"batch_size {batch_size!r} is too small")
+        batch_size = check_batch_size(batch_size)
         seeds = self.choose_seeds(seeds=seeds)
         classes = self.choose_labels(labels, seeds)
         options = self.check_options(options)
         record = self.recorded(options)
-        others = self.mixed_with(options.pop("mix", None), len(seeds))
+        others = mix_each(options.pop("mix", None), len(seeds))
         self._check_values()
         with usual_defaults():
             form = None if self.training else inference.fast(self, self.how)
@@ -257,26 +247,13 @@ class Generator(_Network):
         if "mix" in options:
             others, layer = options["mix"]
             options = {**options, "mix": (self.latents(others), layer)}
-        with true_float32(device):  # of the network itself, too
+        with true_float32(device), without_autocast(z):  # of the network itself, too
             images = network(z, labels, **options)
         return images.float().clamp(-1, 1).contiguous().cpu()
 
     def latents(self, seeds: Sequence[int]) -> Tensor:
         """z (N, z_dim) of seeds, on this generator's device."""
         return torch.from_numpy(rng.latents(seeds, self.z_dim)).to(self.device)
-
-    def mixed_with(
-        self, mix: tuple[tuple[int, ...], int] | None, n: int
-    ) -> tuple[tuple[int, ...], int] | None:
-        """The other seed of each of n images, and the layer from which on its styles are used."""
-        if mix is None:
-            return None
-        seeds, layer = mix
-        if len(seeds) not in (1, n):
-            raise InputError(
-                f"mix names {len(seeds)} seeds for {n} images", "give one, or one an image"
-            )
-        return (seeds * n if len(seeds) == 1 else seeds), layer
 
     def recorded(self, options: dict[str, Any]) -> dict[str, Any]:
         """What images say of themselves that were made with checked `options`."""
@@ -297,7 +274,8 @@ class Generator(_Network):
             seed = rng.check_seed(seed)
             rng.check_seed(seed + n - 1)
             return list(range(seed, seed + n))
-        if isinstance(seeds, str) or not isinstance(seeds, Iterable) or np.ndim(seeds) > 1:
+        one_by_one = isinstance(seeds, Iterable) and getattr(seeds, "ndim", 1) == 1
+        if isinstance(seeds, (str, bytes)) or not one_by_one:
             raise InputError(f"seeds {seeds!r} are no list of integers", "write seeds=[3, 5]")
         chosen = [rng.check_seed(s) for s in seeds]
         if n is not None and n != len(chosen):
@@ -305,15 +283,15 @@ class Generator(_Network):
         return chosen
 
     def _check_values(self) -> None:
-        """Refuse to sample where the weights are not float32, or are none."""
-        weight = next(self.parameters())
-        if weight.device.type == "meta":
-            raise InputError(f"{self.title} is on the device 'meta', without values", "load it")
-        if weight.is_floating_point() and weight.dtype != torch.float32:
-            raise InputError(
-                f"the weights of {self.title} are {weight.dtype}, and it samples from float32",
-                "call its .float(); for speed, ganzoo.load(…, dtype=torch.bfloat16)",
-            )
+        """Refuse to sample where weights are not float32, or are none."""
+        for weight in self.parameters():
+            if weight.device.type == "meta":
+                raise InputError(f"{self.title} is on the device 'meta', without values", "load it")
+            if weight.is_floating_point() and weight.dtype != torch.float32:
+                raise InputError(
+                    f"weights of {self.title} are {weight.dtype}, and it samples from float32",
+                    "call its .float(); for speed, ganzoo.load(…, dtype=torch.bfloat16)",
+                )
 
     def choose_labels(self, labels: Labels | None, seeds: Sequence[int]) -> list[int] | None:
         """The label of each seed, checked; without any given, seed mod num_classes."""
@@ -332,34 +310,7 @@ class Generator(_Network):
 
     def check_options(self, options: dict[str, Any]) -> dict[str, Any]:
         """The options that matter, checked; those at their neutral value are dropped."""
-        kept = {}
-        for key, value in options.items():
-            if key not in OPTIONS:
-                raise InputError(f"sample has no option {key!r}", f"known: {', '.join(OPTIONS)}")
-            if value is None:
-                continue
-            if key == "truncation":
-                value = check_truncation(value)
-            if OPTIONS[key] in self.provides:
-                if key == "truncation_cutoff":
-                    value = self.check_layer(key, value)
-                if value != NEUTRAL.get(key):
-                    kept[key] = self._checked_mix(value) if key == "mix" else value
-            elif not (key == "truncation" and value == 1):
-                raise InputError(
-                    f"{self.title} takes no {key}",
-                    f"leave it out; it needs a generator with {OPTIONS[key]!r}",
-                )
-        return kept
-
-    def _checked_mix(self, mix: Any) -> tuple[tuple[int, ...], int]:
-        """`mix` as (seeds, layer)."""
-        if not isinstance(mix, Sequence) or isinstance(mix, str) or len(mix) != 2:
-            raise InputError(f"mix {mix!r} is no pair", "use mix=(seed, layer)")
-        seeds, layer = mix
-        seeds = tuple(seeds) if isinstance(seeds, Sequence) else (seeds,)
-        layer = self.check_layer("layer of mix", layer)
-        return tuple(rng.check_seed(seed) for seed in seeds), layer
+        return check_options(self, options)
 
 
 class Outputs(NamedTuple):

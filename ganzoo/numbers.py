@@ -28,12 +28,22 @@ def check_count(count: Any, problem: str) -> int:
     return number
 
 
+def check_batch_size(size: Any) -> int:
+    """How many images are computed at once, as int if it is an integer from 1 on."""
+    return check_count(size, f"batch_size {size!r} is too small")
+
+
+def as_float(value: Any) -> float:
+    """A number of Python, NumPy or torch as float; NaN for anything else."""
+    try:
+        return math.nan if isinstance(value, (bool, str, bytes)) else float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # the last: of a tensor
+        return math.nan
+
+
 def check_truncation(psi: Any) -> float:
     """`psi` as float if it is a number in [-1, 2], else `InputError`."""
-    try:
-        number = math.nan if isinstance(psi, str) else float(psi)
-    except (TypeError, ValueError):
-        number = math.nan
+    number = as_float(psi)
     if not -1 <= number <= 2:
         raise InputError(f"truncation {psi!r} is out of range", "use -1 to 2 (1 for none)")
     return number

@@ -15,7 +15,8 @@ from ganzoo.errors import InputError
 from ganzoo.images import to_uint8
 from ganzoo.latents import Latents
 from ganzoo.models import Generator
-from ganzoo.numbers import as_int, check_count
+from ganzoo.nn import without_autocast
+from ganzoo.numbers import as_int, check_batch_size
 from ganzoo.precision import true_float32
 
 Blend = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
@@ -51,7 +52,7 @@ def walk(
     if not isinstance(generator, Generator):
         raise InputError(f"{generator!r} is no generator", "hand over what ganzoo.load gives")
     seeds = generator.choose_seeds(seeds=seeds)
-    batch_size = check_count(batch_size, f"batch_size {batch_size!r} is too small")
+    batch_size = check_batch_size(batch_size)
     if len(seeds) < 2:
         raise InputError("one seed leads nowhere", "give two or more")
     if generator.num_classes and label is None:
@@ -102,7 +103,7 @@ def _rendered(
     while batch := list(itertools.islice(path, batch_size)):
         values = torch.from_numpy(np.stack(batch)).to(generator.device)
         labels = None if label is None else label.expand(len(values))
-        with torch.inference_mode(), true_float32(generator.device):
+        with torch.inference_mode(), true_float32(values.device), without_autocast(values):
             images = Latents(start.kind, values, labels).render(generator, **options)
         yield from to_uint8(images)
 

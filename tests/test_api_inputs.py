@@ -19,6 +19,10 @@ from ganzoo.training import find_recipe
     [
         (lambda: ganzoo.load(None), "None is no model: give a name, a Path or an hf:// address"),  # type: ignore[arg-type]
         (lambda: ganzoo.load(["gan.mnist"]), "is no model"),  # type: ignore[arg-type]
+        (lambda: ganzoo.load("gan.mnist", device=3.5), r"the device '3\.5' cannot be used"),  # type: ignore[arg-type]
+        (lambda: ganzoo.load("gan.mnist", device=[]), r"the device '\[\]' cannot be used"),  # type: ignore[arg-type]
+        (lambda: ganzoo.load("gan.mnist", device="privateuseone"), "cannot be used"),
+        (lambda: ganzoo.load("gan.mnist", dtype="bf16"), "dtype bf16 is not one to sample in"),  # type: ignore[arg-type]
         (lambda: ganzoo.verify(3), "3 is no model"),  # type: ignore[arg-type]
         (lambda: ganzoo.walk("gan.mnist", [1, 2]), "'gan.mnist' is no generator"),  # type: ignore[arg-type]
         (lambda: ganzoo.walk(ganzoo.load("gan.mnist"), [1, 2.5]), "seed 2.5 is no integer"),  # type: ignore[list-item]

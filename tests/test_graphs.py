@@ -7,6 +7,7 @@ its inputs where they lie.
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections import Counter
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -77,20 +78,39 @@ class Recording(TorchDispatchMode):
 @pytest.fixture
 def recording(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
     """Within, there is a GPU on which graphs are recorded; how often."""
-    nothing = SimpleNamespace(wait_stream=lambda s: None, wait_event=lambda e: None)
+
+    class Stream:
+        current: ClassVar[Any] = None
+
+        def wait_stream(self, other: Any) -> None: ...
+
+        def wait_event(self, event: Any) -> None:
+            Graph.made["waits"] += 1
+
+    @contextlib.contextmanager
+    def on(stream: Any) -> Iterator[None]:
+        former, Stream.current = Stream.current, stream
+        try:
+            yield
+        finally:
+            Stream.current = former
 
     @contextlib.contextmanager
     def graph(made: Graph, pool: Any, stream: Any, capture_error_mode: str) -> Iterator[None]:
         assert torch.is_inference_mode_enabled() is False and not torch.is_grad_enabled()
+        assert not gc.isenabled()
+        former, Stream.current = Stream.current, stream
         with Recording(made), Waiting():
             yield
+        Stream.current = former  # as torch does, which after an error stays there
 
+    Stream.current = Stream()
     with pretended_gpu():
         for name, value in {
             "CUDAGraph": Graph, "graph": graph, "graph_pool_handle": lambda: None,
-            "Stream": lambda: nothing, "current_stream": lambda: nothing,
+            "Stream": Stream, "current_stream": lambda: Stream.current, "stream": on,
             "Event": lambda: SimpleNamespace(record=lambda: None),
-            "stream": contextlib.nullcontext, "device": contextlib.nullcontext,
+            "device": contextlib.nullcontext,
         }.items():  # fmt: skip
             monkeypatch.setattr(torch.cuda, name, value)
         # what a compiler makes is its own; here it is the network as it is
@@ -120,6 +140,7 @@ def test_a_graph_freezes_nothing(name: str, recording: Counter[str]) -> None:
         compared(G, 4, labels=[0, 1, 0, 1])
     assert recording["graphs"] == 2  # of 1 and 4 images; of 3 no more
     assert recording["replays"] >= 5
+    assert recording["waits"] == recording["graphs"] + recording["replays"]  # for the one before
 
 
 def test_options_are_not_frozen_either(recording: Counter[str]) -> None:
@@ -179,5 +200,9 @@ def test_what_waits_for_the_gpu_is_refused(recording: Counter[str]) -> None:
             return x * self.weight if x.sum().item() > 0 else x
 
     form = inference.Form(Waits().to("cuda"), inference.How(compile=True))
-    with pytest.raises(InputError, match=r"waits for the GPU .*: load it without compile"):
-        form(torch.ones(3, 2).to("cuda"))
+    stream = torch.cuda.current_stream()
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"waits for the GPU .*: load it without compile"):
+            form(torch.ones(3, 2).to("cuda"))
+        assert torch.cuda.current_stream() is stream and gc.isenabled()
+    assert [type(graph) for graph in graphs._FAILED[-2:]] == [Graph, Graph]  # torch needs them

@@ -21,6 +21,7 @@ from torch.nn.functional import conv2d
 
 import ganzoo
 from ganzoo import inference, onednn, rng, winograd
+from ganzoo.configs import GeneratorConfig
 from ganzoo.errors import InputError
 from ganzoo.inference import fast, folded
 from ganzoo.models import Generator
@@ -105,6 +106,38 @@ def test_what_may_be_something_else_is_left_alone(change: Callable[[nn.Sequentia
     layers = network()
     change(layers)
     assert norms(folded(layers)) == norms(layers) - 1  # the other pair
+
+
+class Stack(Generator):
+    """A generator of any layers."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__(GeneratorConfig(image_shape=(1, 8, 8), z_dim=6))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        images: Tensor = self.layers(z[:, :, None, None])
+        return images
+
+
+@pytest.mark.parametrize("groups", [2, 6])
+def test_a_batch_norm_behind_a_transposed_convolution_of_groups(groups: int) -> None:
+    up = nn.ConvTranspose2d(6, 6, 8, groups=groups)
+    G = Stack(up, nn.BatchNorm2d(6), nn.Conv2d(6, 1, 1))
+    G.train()(torch.randn(16, 6))
+    torch.testing.assert_close(torch.Tensor(G.eval().sample(3)), plain_images(G, 3))
+
+
+@pytest.mark.parametrize("norm", [nn.utils.spectral_norm, nn.utils.weight_norm])
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated:FutureWarning")
+def test_weights_that_hooks_compute(norm: Callable[..., Any]) -> None:
+    G = Stack(norm(nn.ConvTranspose2d(6, 4, 8)), nn.ReLU(), norm(nn.Conv2d(4, 1, 3, padding=1)))
+    for _ in range(2):
+        G.train()(torch.randn(16, 6)).sum().backward()
+        torch.testing.assert_close(torch.Tensor(G.eval().sample(3)), plain_images(G, 3))
+        with torch.no_grad():
+            for parameter in G.parameters():
+                parameter.add_(0.1)
 
 
 # -- 3x3 convolutions by tiles ---------------------------------------------------------------------
@@ -323,12 +356,25 @@ def unnoticed(G: Generator) -> None:
         parameter.data.mul_(1.3)
 
 
+def operated_on(G: Generator) -> None:
+    """No weight changes, and no number."""
+    assert isinstance(G.layers[2], nn.ReLU)
+    G.layers[2] = nn.Tanh().eval()
+
+
+def told_otherwise(G: Generator) -> None:
+    G.layers[1].eps = 1.0
+
+
 def moved(G: Generator) -> None:
     G.double().float()
     loaded(G)
 
 
-@pytest.mark.parametrize("change", [loaded, optimised, trained, assigned, unnoticed, moved])
+@pytest.mark.parametrize(
+    "change",
+    [loaded, optimised, trained, assigned, unnoticed, moved, operated_on, told_otherwise],
+)
 def test_the_form_is_made_anew(change: Callable[[Generator], None]) -> None:
     G = generator("dcgan")
     before = G.sample(3)
@@ -429,6 +475,20 @@ def test_gradients_pass_through_the_network_beside_its_form(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GENERATORS)
+def test_torch_func_differentiates_a_network(name: str) -> None:
+    """Functions of ours for torch's ordinary gradients are none for its transforms."""
+    G = generator(name)
+    labels = torch.tensor([1]) if G.num_classes else None
+
+    def rows(z: Tensor) -> Tensor:
+        return G(z, labels).mean((1, 3))
+
+    jacobian = torch.func.jacrev(rows)(G.latents([1]))
+    expected = torch.autograd.functional.jacobian(rows, G.latents([1]))
+    torch.testing.assert_close(jacobian, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", GENERATORS)
 @torch.inference_mode()
 def test_a_form_takes_any_batch(name: str, always_by_tiles: None) -> None:
     G = generator(name)
@@ -460,6 +520,26 @@ def test_compile_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(InputError, match=r"needs a C\+\+ compiler.*: install"):
         ganzoo.load("dcgan.mnist", compile=True)
+
+
+@pytest.mark.parametrize("word", ["no", 1, [], None])
+def test_compile_is_yes_or_no(word: Any) -> None:
+    with pytest.raises(InputError, match=r"compile is .*: use compile=True, or leave it out"):
+        ganzoo.load("gan.mnist", compile=word)
+
+
+def test_what_torch_cannot_compile_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._dynamo.exc import TorchDynamoException  # which takes a second
+
+    def failing(*args: Any, **options: Any) -> Tensor:
+        raise TorchDynamoException("no working compiler\n\nSet TORCHDYNAMO_VERBOSE=1")
+
+    monkeypatch.setattr(torch, "compile", lambda network, dynamic: failing)
+    monkeypatch.setattr(inference.shutil, "which", lambda name: name)
+    G = ganzoo.load("gan.mnist", compile=True)
+    message = r"cannot compile the network \(no working compiler\): load it without compile$"
+    with pytest.raises(InputError, match=message):
+        G.sample(1)
 
 
 def test_compiling_ends_with_no_number_of_networks_and_batches() -> None:

@@ -110,6 +110,11 @@ def test_classes_take_turns_by_seed_and_can_be_chosen() -> None:
         ({"n": 1.5}, "n = 1.5 images: ask for 1 or more, an integer"),
         ({"n": True}, "n = True images"),
         ({"seeds": 5}, "seeds 5 are no list of integers"),
+        ({"seeds": np.array(5)}, r"seeds array\(5\) are no list of integers"),
+        ({"seeds": torch.tensor([[5]])}, "are no list of integers"),
+        ({"seeds": [[5], [6, 7]]}, r"seed \[5\] is no integer"),
+        ({"n": 2, "truncation": 10**400}, "truncation 10+ is out of range"),
+        ({"n": 2, "truncation": torch.tensor([0.5, 0.6])}, "truncation tensor.* is out of range"),
         ({"seeds": "12"}, "seeds '12' are no list of integers"),
         ({"n": 2, "truncation": "0.7"}, "truncation '0.7' is out of range"),
         ({"n": 2, "truncation": float("nan")}, "truncation nan is out of range"),
@@ -144,11 +149,13 @@ def test_forward_takes_labels_as_a_tensor_of_integers() -> None:
 
 @pytest.mark.parametrize("name", ["cgan.mnist", "stylegan2.mnist"])
 def test_images_do_not_depend_on_torchs_defaults(name: str) -> None:
+    """Nor on the precision that a program has chosen for a while."""
     G = ganzoo.load(name)
     expected = torch.Tensor(G.sample(3))
     torch.set_default_dtype(torch.float64)
     try:
-        with torch.device("meta"):  # as set_default_device does
+        # the device as set_default_device does
+        with torch.device("meta"), torch.autocast("cpu", torch.bfloat16):
             images, anew = G.sample(3), ganzoo.load(name).sample(3)
         assert torch.get_default_dtype() == torch.float64
     finally:
@@ -178,6 +185,10 @@ def test_weights_that_cannot_be_sampled_from_are_refused() -> None:
     for wrong in (torch.float16, torch.bfloat16, torch.float64):
         with pytest.raises(InputError, match=r"samples from float32: call its .float\(\)"):
             generator().to(wrong).sample(1)
+    mixed = generator()
+    mixed.layers[-2].half()
+    with pytest.raises(InputError, match=r"are torch.float16, and it samples from float32"):
+        mixed.sample(1)
     with pytest.raises(InputError, match="on the device 'meta', without values"):
         generator().to("meta").sample(1)
 
@@ -266,6 +277,24 @@ def test_mixing_takes_the_latents_of_other_seeds_from_a_layer_on() -> None:
 def test_layers_and_seeds_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Styled(GeneratorConfig(image_shape=(1, 2, 8), z_dim=8)).sample(3, **options)
+
+
+@pytest.mark.parametrize(
+    ("family", "options", "message"),
+    [
+        ("stylegan2", {"noise": "foo"}, "noise 'foo' is none: use 'const', 'random' or 'none'"),
+        ("stylegan2", {"noise": np.array([1, 2])}, "noise array.* is none: use 'const'"),
+        ("stylegan2", {"mix": np.array([7, 2])}, "mix array.* is no pair"),
+        ("progan", {"lod": "1"}, r"lod '1' is no number: use 0 \(full size\) or more"),
+        ("progan", {"lod": [1]}, r"lod \[1\] is no number"),
+        ("progan", {"lod": 9}, "lod 9.0 is out of range: use 0"),
+    ],
+)
+def test_options_of_wrong_types_are_refused(
+    family: str, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        generator(family).sample(2, **options)
 
 
 def test_images_show_themselves_and_operations_give_plain_tensors() -> None:

@@ -53,7 +53,8 @@ def test_the_points_of_seeds_are_those_whose_images_sample_makes() -> None:
         points = latents.of_seeds(G, [5, 6, 7], **options)
         assert points.kind == ("z" if family == "cgan" else "w")
         expected = G.sample(seeds=[5, 6, 7], **options)
-        assert (latents.images(points, G) - expected).abs().max() < 1e-5
+        assert (latents.images(points, G, batch_size=2) - expected).abs().max() < 1e-5
+    assert latents.images(latents.of_seeds(G, []), G).shape == (0, *G.image_shape)
 
 
 def test_what_is_no_walk_is_refused() -> None:
@@ -68,6 +69,11 @@ def test_what_is_no_walk_is_refused() -> None:
         "keeps to one class": lambda: list(walks.frames(G, [one, two])),
         "w and of z are mixed": lambda: list(walks.frames(S, [latents.of_seeds(S, [0]), one])),
         "no point to start": lambda: walks.frames(G, []),
+        "batch_size 0 is too small": lambda: latents.images(
+            latents.of_seeds(S, [0]), S, batch_size=0
+        ),
+        "has no w": lambda: latents.images(latents.of_seeds(S, [0]), G),
+        "5 are no list of integers": lambda: latents.of_seeds(S, 5),  # type: ignore[arg-type]
         "mix names 2 seeds for 3": lambda: latents.of_seeds(S, [0, 1, 2], mix=([1, 2], 1)),
     }.items():
         with pytest.raises(InputError, match=said) as caught:

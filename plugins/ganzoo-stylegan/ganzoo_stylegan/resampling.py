@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
-from ganzoo.nn import without_autocast
+from ganzoo.nn import takes_function, without_autocast
 
 # -- design ----------------------------------------------------------------------------------------
 
@@ -83,7 +83,7 @@ def _resample(x: Tensor, kernel: Tensor, up: bool, factor: int, lo: int, size: i
     # autocast would compute in another precision than that of x
     with without_autocast(x):
         kernel = kernel.to(x.dtype)
-        if torch.is_grad_enabled() and x.requires_grad:
+        if takes_function(x):
             resampled: Tensor = _Resample.apply(x, kernel, up, factor, lo, size)  # type: ignore[no-untyped-call]
             return resampled
         return (_spread if up else _gather)(x, kernel, factor, lo, size)

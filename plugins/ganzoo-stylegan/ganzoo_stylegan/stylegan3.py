@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, leaky_relu
 
-from ganzoo.nn import EqualizedLinear, without_autocast
+from ganzoo.nn import EqualizedLinear, takes_function, without_autocast
 from ganzoo.rng import Draws
 from ganzoo_stylegan.resampling import downsample, lowpass, upsample
 from ganzoo_stylegan.stylegan2 import SQRT2, Mapping
@@ -181,7 +181,7 @@ class Layer(nn.Module):
 
 def _bent(x: Tensor, clamp: float) -> Tensor:
     """Leaky ReLU of slope 0.2, clamped."""
-    if torch.is_grad_enabled() and x.requires_grad:
+    if takes_function(x):
         bent: Tensor = _Bent.apply(x, clamp)  # type: ignore[no-untyped-call]
         return bent
     return leaky_relu(x, 0.2).clamp_(-clamp, clamp)

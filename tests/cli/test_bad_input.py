@@ -55,6 +55,13 @@ def test_unknown_model_names_the_nearest(refused, model, out):
     assert "did you mean tiny.shapes?" in refused("info", "tiny.shape")
 
 
+@pytest.mark.parametrize("start", ["", "https://huggingface.co/"])
+def test_a_repository_as_others_write_it_is_told_the_address(refused, out, start):
+    message = refused("generate", f"{start}someone/my-gan", "-o", out / "grid.png")
+    assert message.startswith(f"there is no model folder {start}someone/my-gan: ")
+    assert "hf://someone/my-gan " in message
+
+
 def test_names_differ_in_case(refused, model, out):
     message = refused("generate", "Tiny.SHAPES", "-o", out / "grid.png")
     assert message.endswith("did you mean tiny.shapes?")

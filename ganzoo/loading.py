@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -192,9 +193,9 @@ def resolve_folder(
 
 
 def as_argument(folder: str | Path) -> str:
-    """A folder as commands and `load` take it: a bare word would be the name of a model."""
+    """A folder as a shell and commands take it: a bare word would be the name of a model."""
     text = str(folder)
-    return text if is_path(text) else f"./{text}"
+    return shlex.quote(text if is_path(text) else f"./{text}")
 
 
 def is_path(source: str) -> bool:

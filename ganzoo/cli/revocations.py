@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def add(file: Path, model: str, reason: str, advisory: str, as_json: bool) -> No
     new = revocation.add(file, entry)
     row = {"list": str(file), "serial": new.serial, "entries": len(new.entries)}
     print_rows([row], ["list", "serial", "entries"], as_json=as_json)
-    note(f"next: ganzoo revocations sign {file} --key PRIVATE.pem")
+    note(f"next: ganzoo revocations sign {shlex.quote(str(file))} --key PRIVATE.pem")
 
 
 @revocations.command()

@@ -39,5 +39,6 @@ def init(folder: Path | None, name: str, as_json: bool) -> None:
     row = {column: str(getattr(made, column)) for column in _COLUMNS}
     print_rows([row], _COLUMNS, as_json=as_json)
     if folder is not None:
-        note(f"to sign with it: GANZOO_KEYS={shlex.quote(str(folder))} ganzoo generate MODEL --c2pa")
+        quoted = shlex.quote(str(folder))
+        note(f"to sign with it: GANZOO_KEYS={quoted} ganzoo generate MODEL --c2pa")
     note(f"give {made.root} to whoever is to know you, and {made.key} to nobody")

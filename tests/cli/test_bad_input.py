@@ -561,7 +561,9 @@ def test_recipes_and_settings(refused, model, out, arguments, said):
 
 def test_train_without_a_place_or_a_recipe(refused, model, out):
     assert "give --out FOLDER" in refused("train", "tiny")
-    assert "no recipe is named" in refused("train", "--out", out / "run")
+    for words in ([], ["--out", out / "run"], ["--dry-run"]):  # and what there is
+        message = refused("train", *words)
+        assert message.startswith("no recipe is named: ") and message.endswith(" one of tiny")
 
 
 def test_resume_under_another_recipe(ganzoo, refused, model, tmp_path):

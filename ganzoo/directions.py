@@ -67,9 +67,8 @@ class Directions:
             raise InputError(f"amounts {amounts!r} are no finite numbers", "such as [3.0, -2.0]")
         if len(along) > len(self):
             raise InputError(f"{len(along)} amounts", f"there are {len(self)} directions")
-        shift = (
-            torch.from_numpy(along * np.float32(self.unit)) @ self.vectors[: len(along)]
-        )  # (dim,)
+        by = torch.from_numpy(along) * self.unit
+        shift = by @ self.vectors[: len(by)]  # (dim,)
         return Latents(
             points.kind, points.values + shift.to(points.values), points.labels, points.noise
         )

@@ -64,7 +64,9 @@ def add(file: Path, model: str, reason: str, advisory: str, as_json: bool) -> No
 
 
 @revocations.command()
-@click.argument("file", metavar="LIST", type=_path)
+@click.argument(
+    "file", metavar="LIST", type=click.Path(path_type=Path, dir_okay=False, exists=True)
+)
 @click.option("--key", required=True, type=_path, help="The private key (PEM) to sign with.")
 @json_option
 def sign(file: Path, key: Path, as_json: bool) -> None:

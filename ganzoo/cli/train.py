@@ -87,6 +87,8 @@ def train(
     if recipe is None:
         assert out is not None
         recipe = str(out / "run.toml")
+        if not Path(recipe).is_file():
+            raise InputError(f"{out} is no run folder", "name the --out of an earlier run")
     if kimg is not None:
         settings = (*settings, f"kimg={kimg}")
     if seed is not None:

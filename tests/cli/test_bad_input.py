@@ -537,6 +537,7 @@ def test_models_of_other_classes(ganzoo, refused, model, pictures, tmp_path, out
     [
         (["tinny"], "no recipe is called 'tinny': did you mean tiny?"),
         (["nowhere.toml"], "cannot read the recipe"),
+        (["--resume"], "is no run folder: name the --out of an earlier run"),
         (["tiny", "--kimg", "0"], "kimg = 0.0 is out of range"),
         (["tiny", "--kimg", "nan"], "kimg = nan is out of range"),
         (["tiny", "--dry-run", "--init", "tiny.shapes"], "--dry-run takes no --init: leave"),

@@ -55,7 +55,7 @@ def test_unknown_model_names_the_nearest(refused, model, out):
     assert "did you mean tiny.shapes?" in refused("info", "tiny.shape")
 
 
-@pytest.mark.parametrize("start", ["", "https://huggingface.co/"])
+@pytest.mark.parametrize("start", ["", "https://huggingface.co/", "hf:"])
 def test_a_repository_as_others_write_it_is_told_the_address(refused, out, start):
     message = refused("generate", f"{start}someone/my-gan", "-o", out / "grid.png")
     assert message.startswith(f"there is no model folder {start}someone/my-gan: ")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ganzoo.models import Discriminator, Generator
 
 N = TypeVar("N", bound="nn.Module")
-_REPOSITORY = re.compile(r"(?:https://huggingface\.co/|hf:)?([\w-][\w.-]*/[\w-][\w.-]*)/?", re.ASCII)
+_REPOSITORY = re.compile(r"(?:https://huggingface\.co/|hf:)?([\w-][\w.-]*/[\w-][\w.-]*)/?")
 """As other libraries and browsers write a repository of the Hub."""
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ganzoo.errors import InputError
+from ganzoo.numbers import check_count
 
 MAX_IMAGES = 1024
 """In one grid."""
@@ -47,9 +48,10 @@ def contact_sheet(
         )
     if captions is not None and len(captions) != n:
         raise InputError(f"{len(captions)} captions for {n} images", "give one for each image")
-    for name, value in (("columns", columns), ("scale", scale)):
-        if value is not None and value < 1:
-            raise InputError(f"{name} {value} is too small", "use 1 or more")
+    if columns is not None:
+        columns = check_count(columns, f"columns {columns!r} is too small")
+    if scale is not None:
+        scale = check_count(scale, f"scale {scale!r} is too small")
     alpha = channels in (2, 4)
     background = (0 if alpha else 255,) * channels
     ink = (128,) * (channels - 1) + (255,) if alpha else (0,) * channels

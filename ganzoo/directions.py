@@ -59,12 +59,16 @@ class Directions:
         """
         if points.kind != self.kind or points.values.shape[-1] != self.vectors.shape[1]:
             raise InputError("the directions are of another latent space", "use those of the model")
-        if len(amounts) > len(self):
-            raise InputError(f"{len(amounts)} amounts", f"there are {len(self)} directions")
-        if not np.isfinite(np.asarray(amounts, dtype=float)).all():
-            raise InputError(f"amounts {list(amounts)} are not finite", "use numbers")
-        along = torch.tensor(list(amounts), dtype=torch.float32) * self.unit
-        shift = along @ self.vectors[: len(amounts)]  # (dim,)
+        try:
+            along = np.asarray(amounts, dtype=np.float32)
+        except (TypeError, ValueError):
+            along = np.empty((), np.float32)
+        if along.ndim != 1 or not np.isfinite(along).all():
+            raise InputError(f"amounts {amounts!r} are no finite numbers", "such as [3.0, -2.0]")
+        if len(along) > len(self):
+            raise InputError(f"{len(along)} amounts", f"there are {len(self)} directions")
+        by = torch.from_numpy(along) * self.unit
+        shift = by @ self.vectors[: len(by)]  # (dim,)
         return Latents(
             points.kind, points.values + shift.to(points.values), points.labels, points.noise
         )
@@ -78,7 +82,7 @@ def closed_form(generator: Generator, count: int = 8) -> Directions:
         InputError: no linear layer is found that the latent enters.
     """
     matrix = entrance(generator).cpu().double()  # (out, dim)
-    _check_count(count, matrix.shape[1])
+    count = _check_count(count, matrix.shape[1])
     _, vectors = np.linalg.eigh((matrix.T @ matrix).numpy())  # ascending, columns
     strongest = vectors[:, ::-1][:, :count].T
     largest = np.abs(strongest).argmax(axis=1, keepdims=True)
@@ -88,16 +92,18 @@ def closed_form(generator: Generator, count: int = 8) -> Directions:
 
 def random_directions(generator: Generator, count: int = 8, *, seed: int = 0) -> Directions:
     """Directions that are uniform on the sphere; direction k is that of seed + k."""
-    rng.check_seed(seed)
+    seed = rng.check_seed(seed)
     dim = latents.of_seeds(generator, [0]).values.shape[-1]
-    _check_count(count, 1 << 16)
+    count = _check_count(count, 1 << 16)
     normal = rng.latents(range(seed, seed + count), dim)
     return _directions(generator, normal / np.linalg.norm(normal, axis=1, keepdims=True))
 
 
-def _check_count(count: int, most: int) -> None:
-    if not 1 <= (as_int(count) or 0) <= most:
+def _check_count(count: int, most: int) -> int:
+    number = as_int(count)
+    if number is None or not 1 <= number <= most:
         raise InputError(f"{count!r} directions", f"ask for 1 to {most:,}")
+    return number
 
 
 def _directions(generator: Generator, vectors: np.ndarray) -> Directions:

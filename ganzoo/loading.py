@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ganzoo import checkpoint, files, hub, layout, registry, revocation
-from ganzoo.errors import InputError, IntegrityError
+from ganzoo.errors import InputError, IntegrityError, NotFoundError
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from ganzoo.models import Discriminator, Generator
 
 N = TypeVar("N", bound="nn.Module")
+_REPOSITORY = re.compile(r"(?:https://huggingface\.co/|hf:)?([\w-][\w.-]*/[\w-][\w.-]*)/?")
+"""As other libraries and browsers write a repository of the Hub."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,11 @@ def locate(
     if not isinstance(source, (str, os.PathLike)):
         raise InputError(f"{source!r} is no model", "give a name, a Path or an hf:// address")
     if not isinstance(source, str) or (is_path(source) and not source.startswith("hf://")):
+        if not Path(source).exists() and (repo := _REPOSITORY.fullmatch(str(source))):
+            raise NotFoundError(
+                f"there is no model folder {source}",
+                f"check the path, or write hf://{repo[1]} for one of the Hub",
+            )
         return Located(_model_of_run(Path(source)))
     hashes: dict[str, str] = {}
     if source.startswith("hf://"):
@@ -186,9 +195,9 @@ def resolve_folder(
 
 
 def as_argument(folder: str | Path) -> str:
-    """A folder as commands and `load` take it: a bare word would be the name of a model."""
+    """A folder as a shell and commands take it: a bare word would be the name of a model."""
     text = str(folder)
-    return text if is_path(text) else f"./{text}"
+    return shlex.quote(text if is_path(text) else f"./{text}")
 
 
 def is_path(source: str) -> bool:

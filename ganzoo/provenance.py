@@ -86,7 +86,7 @@ def save_grid(
     _suffix(Path(path), PICTURES)
     sheet = contact_sheet(images, columns=columns, captions=captions, scale=scale)
     if columns is not None and columns != default_columns(len(images)):
-        record = {**record, "columns": columns}
+        record = {**record, "columns": int(columns)}
     save_image(sheet, path, record=record, **how)
 
 

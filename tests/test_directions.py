@@ -125,7 +125,8 @@ def test_a_generator_may_name_its_layers() -> None:
 def test_bad_moves_are_refused() -> None:
     G = generator("gan")
     found, start = closed_form(G, 2), latents.of_seeds(G, [0])
-    for amounts, said in (([1, 2, 3], "3 amounts"), ([math.nan], "not finite")):
+    no_numbers = ([math.nan], 3.0, None, ["far"], [[1.0, 2.0]])
+    for amounts, said in (([1, 2, 3], "3 amounts"), *((no, "no finite") for no in no_numbers)):
         with pytest.raises(InputError, match=said):
             found.move(start, amounts)
     with pytest.raises(InputError, match="another latent space"):

@@ -571,6 +571,8 @@ def test_a_list_is_made_signed_followed_and_shown(
     answer = run("revocations", "add", file, folder, "--reason", REASON, "--json")
     assert json.loads(answer.stdout) == [{"list": str(file), "serial": 1, "entries": 1}]
     assert run("revocations", "add", file, HASH, "--reason", "of old").exit_code == 0
+    absent = run("revocations", "sign", f"{file}.absent", "--key", key)
+    assert absent.exit_code == 2 and "does not exist" in absent.stderr
     assert run("revocations", "sign", file, "--key", key).exit_code == 0
     follow(file, key)
     answer = run("revocations", "show", "--refresh", "--json")

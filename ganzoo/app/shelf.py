@@ -86,9 +86,9 @@ class Shelf:
             self._loaded.move_to_end(name)
             return self._loaded[name]
 
-    def other_weights(self, name: str) -> str:
+    def other_weights(self, name: str, generator: Generator) -> str:
         """How the weights' SHA-256 begins, where they are not those that the model had first."""
-        digest: str = self.generator(name).record["weights_sha256"]
+        digest: str = generator.record["weights_sha256"]
         return "" if digest == self._first_weights[name] else digest[:8]
 
 

@@ -90,10 +90,11 @@ class Visit:
         """The pictures of seeds such as `0-15` or `3,7,42`. What a model does not have is not
         asked of it: another model's settings may still be there."""
         can, numbers = self.abilities(model), read_seeds(seeds, MOST_IMAGES)
+        generator = self.shelf.generator(model)
         labels: list[int] | None = None
         if can.classes:
             chosen = None if label in (None, IN_TURN) else _whole(label, "class")
-            labels = self.shelf.generator(model).choose_labels(chosen, numbers)
+            labels = generator.choose_labels(chosen, numbers)
         how: dict[str, Any] = {}
         if can.w:
             how["truncation"] = _number(truncation, "truncation", -1, 2)
@@ -101,7 +102,7 @@ class Visit:
             if noise not in ("const", "random", "none"):
                 raise InputError(f"noise {str(noise)[:40]!r} is none", "choose one of the three")
             how["noise"] = noise
-        how["weights"] = self.shelf.other_weights(model)
+        how["weights"] = self.shelf.other_weights(model, generator)
         return [
             Picture(model, seed, None if labels is None else labels[k], **how)
             for k, seed in enumerate(numbers)
@@ -196,7 +197,8 @@ class Visit:
     def _generator(self, some: Sequence[Picture]) -> Generator:
         """The one that pictures of one model were made by."""
         model = some[0].model
-        generator, weights = self.shelf.generator(model), self.shelf.other_weights(model)
+        generator = self.shelf.generator(model)
+        weights = self.shelf.other_weights(model, generator)
         if any(picture.weights != weights for picture in some):
             raise InputError(f"{model} was trained on since that picture", "draw again")
         return generator

@@ -161,7 +161,7 @@ def curves(log: Log) -> str:
 
 def chart(title: str, series: dict[str, list[tuple[float, float]]]) -> str:
     """One chart: lines over steps, between the smallest and largest value."""
-    width, height, left, top = 420, 190, 52, 10
+    width, height, left, top = 420, 190, 58, 10
     xs = [x for points in series.values() for x, _ in points]
     ys = [y for points in series.values() for _, y in points]
     x0, x1, y0, y1 = min(xs), max(xs), min(ys), max(ys)
@@ -184,8 +184,8 @@ def chart(title: str, series: dict[str, list[tuple[float, float]]]) -> str:
     labels = "".join(
         f'<text x="{x}" y="{y}" text-anchor="{anchor}">{text}</text>'
         for x, y, anchor, text in (
-            (left - 5, top + 8, "end", f"{y1:.3g}"),
-            (left - 5, bottom, "end", f"{y0:.3g}"),
+            (left - 5, top + 8, "end", _short(y1)),
+            (left - 5, bottom, "end", _short(y0)),
             (left, height - 6, "start", f"{x0:,.0f}"),
             (right, height - 6, "end", f"step {x1:,.0f}"),
         )
@@ -196,6 +196,11 @@ def chart(title: str, series: dict[str, list[tuple[float, float]]]) -> str:
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{html.escape(title)}">'
         f"{frame}{''.join(lines)}{labels}</svg></figure>"
     )
+
+
+def _short(value: float) -> str:
+    """Beside an axis there is room for nine characters."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -52,7 +53,7 @@ def app(
 
         written = spaces.write(models, Path(space))
         click.echo(str(written))
-        note(f"try: hf upload YOU/NAME {space} . --repo-type space")
+        note(f"try: hf upload YOU/NAME {shlex.quote(space)} . --repo-type space")
         return
     from ganzoo.app import running
 

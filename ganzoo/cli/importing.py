@@ -106,6 +106,7 @@ def _list_families(as_json: bool) -> None:
         }
         for owned in plugins.load().parts.all("importer")
     ]
-    print_rows(rows, ["family", "plugin", "settings", "summary"], as_json=as_json)
+    columns = ["family", "plugin", "settings", "summary"]
+    print_rows(rows, columns, as_json=as_json, spare=["plugin"])
     if not rows:
         note("no installed plugin imports checkpoints: pip install 'ganzoo[all]'")

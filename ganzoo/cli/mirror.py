@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -54,4 +55,4 @@ def mirror(models: tuple[str, ...], to: Path, as_json: bool) -> None:
     finally:  # what was copied before another one failed is there
         if rows:
             print_rows(rows, ["name", "new", "folder"], as_json=as_json)
-    note(f"to use it: GANZOO_REGISTRY={to} ganzoo models")
+    note(f"to use it: GANZOO_REGISTRY={shlex.quote(str(to))} ganzoo models")

@@ -106,4 +106,4 @@ def print_by_kind(rows: list[dict[str, Any]], columns: list[str]) -> None:
     for kind, group in itertools.groupby(rows, key=lambda row: row["kind"]):
         click.echo(kind)
         shown = [name for name in columns if name != "kind"]
-        print_rows(list(group), shown, as_json=False, spare=["paper"])
+        print_rows(list(group), shown, as_json=False, spare=["paper", "plugin"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 
@@ -59,11 +60,13 @@ def add(file: Path, model: str, reason: str, advisory: str, as_json: bool) -> No
     new = revocation.add(file, entry)
     row = {"list": str(file), "serial": new.serial, "entries": len(new.entries)}
     print_rows([row], ["list", "serial", "entries"], as_json=as_json)
-    note(f"next: ganzoo revocations sign {file} --key PRIVATE.pem")
+    note(f"next: ganzoo revocations sign {shlex.quote(str(file))} --key PRIVATE.pem")
 
 
 @revocations.command()
-@click.argument("file", metavar="LIST", type=_path)
+@click.argument(
+    "file", metavar="LIST", type=click.Path(path_type=Path, dir_okay=False, exists=True)
+)
 @click.option("--key", required=True, type=_path, help="The private key (PEM) to sign with.")
 @json_option
 def sign(file: Path, key: Path, as_json: bool) -> None:

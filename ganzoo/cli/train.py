@@ -54,8 +54,9 @@ def train(
 ) -> None:
     """Train a model from a recipe; mix parts with --set.
 
-    RECIPE is a name or a TOML file; with --resume it may be left out. A run folder has run.toml,
-    log.jsonl, checkpoints, grids, and the model itself in model/.
+    RECIPE is a name or a TOML file: `ganzoo train` alone lists the names. With --resume it may be
+    left out. A run folder has run.toml, log.jsonl, checkpoints, grids, and the model itself in
+    model/.
 
     \b
     ganzoo train dcgan.mnist --data mnist --out runs/1
@@ -76,12 +77,18 @@ def train(
             "--watch": watch,
         }
         refuse_beside("--dry-run", no_run)
+    if recipe is None and not resume:
+        from ganzoo.training.finding import recipes
+
+        remedy = f"--resume --out of an earlier run, a TOML file, or one of {', '.join(recipes())}"
+        raise InputError("no recipe is named", f"give {remedy}")
     if out is None and not dry_run:
         raise InputError("there is no place for the run", "give --out FOLDER, or --dry-run")
     if recipe is None:
-        if out is None or not resume:
-            raise InputError("no recipe is named", "give one, or --resume --out of an earlier run")
+        assert out is not None
         recipe = str(out / "run.toml")
+        if not Path(recipe).is_file():
+            raise InputError(f"{out} is no run folder", "name the --out of an earlier run")
     if kimg is not None:
         settings = (*settings, f"kimg={kimg}")
     if seed is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,7 +36,8 @@ def saying_how_to_go_on(out: Path) -> Iterator[None]:
             yield
     except KeyboardInterrupt as interrupt:
         if found := folder.checkpoints(out):
-            said = f"stopped at step {int(found[0].name)}; go on with --out {out} --resume"
+            where = shlex.quote(str(out))
+            said = f"stopped at step {int(found[0].name)}; go on with --out {where} --resume"
         else:
             how = "with another --out" if folder.others(out) else "in the same way"
             said = f"stopped before the first checkpoint; start anew {how}"

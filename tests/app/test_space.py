@@ -22,9 +22,10 @@ def app(*words: object) -> Result:
 
 
 def test_a_space_is_ready_to_upload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "space"
+    folder = tmp_path / "my space"
     done = app("stylegan2.nouns", "gan.mnist", "--space", folder)
     assert done.exit_code == 0 and done.stdout == f"{folder}\n", done.output
+    assert done.stderr == f"try: hf upload YOU/NAME '{folder}' . --repo-type space\n"
     assert {path.name for path in folder.iterdir()} == {"README.md", "app.py", "requirements.txt"}
 
     _, front, text = (folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)

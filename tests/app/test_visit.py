@@ -204,7 +204,9 @@ def test_a_model_that_goes_meanwhile_is_one_line(tmp_path: Path) -> None:
         visit.show([picture])
 
 
-def test_a_model_that_is_trained_on_meanwhile_is_loaded_anew(tmp_path: Path) -> None:
+def test_a_model_that_is_trained_on_meanwhile_is_loaded_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder, pictures = tmp_path / "model", tmp_path / "pictures"
     shutil.copytree(bundled("gan.mnist"), folder)
     pictures.mkdir()
@@ -227,6 +229,11 @@ def test_a_model_that_is_trained_on_meanwhile_is_loaded_anew(tmp_path: Path) -> 
     for ask in (visit.show, lambda some: visit.film(some, 2, 10, "gif")):
         with pytest.raises(GanzooError, match="was trained on since that picture: draw again"):
             ask(former)
+
+    served = iter([G, visit.shelf.generator(str(folder))])  # written between two looks
+    monkeypatch.setattr(visit.shelf, "generator", lambda name: next(served))
+    with pytest.raises(GanzooError, match="was trained on since that picture"):
+        visit.show(again)
 
 
 def test_a_folder_may_be_named_with_a_slash(

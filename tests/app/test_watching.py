@@ -75,6 +75,8 @@ def test_curves_end_where_the_numbers_do() -> None:
     assert lines[1].split()[1].split(",")[1] == lines[0].split()[0].split(",")[1]  # both are 1.0
     assert "D/&lt;real&gt; 3" in drawn and "<real>" not in drawn
     assert "<circle" in chart("one", {"one": [(5, 1.0)]})
+    speeds = chart("speed", {"speed": [(0, 2571.0), (1, 12345.6), (2, -0.000123)]})
+    assert ">12,346<" in speeds and ">-0.000123<" in speeds  # fit beside the axis
     log = Log()
     log.add(line(1, **{"D/real": 1, "G/fake": 2, "score/real": 3, "eval/fid": 9, "speed": 4}))
     titles = re.findall(r"<figcaption><b>([^<]*)", curves(log))

@@ -55,6 +55,13 @@ def test_unknown_model_names_the_nearest(refused, model, out):
     assert "did you mean tiny.shapes?" in refused("info", "tiny.shape")
 
 
+@pytest.mark.parametrize("start", ["", "https://huggingface.co/", "hf:"])
+def test_a_repository_as_others_write_it_is_told_the_address(refused, out, start):
+    message = refused("generate", f"{start}someone/my-gan", "-o", out / "grid.png")
+    assert message.startswith(f"there is no model folder {start}someone/my-gan: ")
+    assert "hf://someone/my-gan " in message
+
+
 def test_names_differ_in_case(refused, model, out):
     message = refused("generate", "Tiny.SHAPES", "-o", out / "grid.png")
     assert message.endswith("did you mean tiny.shapes?")
@@ -530,6 +537,7 @@ def test_models_of_other_classes(ganzoo, refused, model, pictures, tmp_path, out
     [
         (["tinny"], "no recipe is called 'tinny': did you mean tiny?"),
         (["nowhere.toml"], "cannot read the recipe"),
+        (["--resume"], "is no run folder: name the --out of an earlier run"),
         (["tiny", "--kimg", "0"], "kimg = 0.0 is out of range"),
         (["tiny", "--kimg", "nan"], "kimg = nan is out of range"),
         (["tiny", "--dry-run", "--init", "tiny.shapes"], "--dry-run takes no --init: leave"),
@@ -554,7 +562,9 @@ def test_recipes_and_settings(refused, model, out, arguments, said):
 
 def test_train_without_a_place_or_a_recipe(refused, model, out):
     assert "give --out FOLDER" in refused("train", "tiny")
-    assert "no recipe is named" in refused("train", "--out", out / "run")
+    for words in ([], ["--out", out / "run"], ["--dry-run"]):  # and what there is
+        message = refused("train", *words)
+        assert message.startswith("no recipe is named: ") and message.endswith(" one of tiny")
 
 
 def test_resume_under_another_recipe(ganzoo, refused, model, tmp_path):

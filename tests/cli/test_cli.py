@@ -21,6 +21,7 @@ import ganzoo as package
 from ganzoo import layout
 from ganzoo.cli import COMMANDS, main, output
 from ganzoo.cli.plugins import print_by_kind
+from ganzoo.loading import as_argument
 
 
 def test_version_and_help(ganzoo):
@@ -126,6 +127,14 @@ def test_what_was_mirrored_before_another_failed_is_told(ganzoo, model, tmp_path
     assert result.exit_code == 1
     assert result.stdout == f"tiny.shapes\tyes\t{tmp_path / 'zoo' / 'tiny.shapes'}\n"
     assert "bad is not mirrored" in result.stderr
+
+
+def test_what_is_to_be_typed_next_is_quoted(ganzoo, model, tmp_path):
+    zoo = tmp_path / "my zoo"
+    said = ganzoo("mirror", model, "--to", zoo).stderr
+    assert said == f"to use it: GANZOO_REGISTRY='{zoo}' ganzoo models\n"
+    assert as_argument("my runs/1") == "'my runs/1'"
+    assert as_argument("mine") == "./mine"
 
 
 def test_models_can_be_filtered(ganzoo, model):

@@ -17,7 +17,7 @@ class Images(Tensor):
     """What `sample` returns: float (N, C, H, W) in [-1, 1]; Jupyter shows it as a picture.
 
     Attributes:
-        seeds: the seed of each image.
+        seeds: the seed of each image; empty where they are of latents (`ganzoo.latents.images`).
         labels: the label of each image, or None for an unconditional generator.
         record: what made them (model, weights hash, …), written into every picture of them.
     """
@@ -45,7 +45,8 @@ class Images(Tensor):
         """Write them as one picture, marked as generated: a grid of them, or the only one.
 
         Args:
-            path: a .png, .webp, .jpg or .gif; whole or absent. `ganzoo reproduce` makes it again.
+            path: a .png, .webp, .jpg or .gif; whole or absent. `ganzoo reproduce` makes it again
+                from its seeds.
             columns: of the grid; by default about as many as rows.
         """
         from ganzoo import provenance
@@ -58,9 +59,10 @@ class Images(Tensor):
             record |= {"label": self.labels[0]} if same else {"labels": self.labels}
         pixels = self.to_uint8()
         if len(pixels) == 1:
-            provenance.save_image(pixels[0], path, record={**record, "seed": self.seeds[0]})
+            record |= {"seed": self.seeds[0]} if self.seeds else {}
+            provenance.save_image(pixels[0], path, record=record)
         else:
-            record |= {"seeds": self.seeds}
+            record |= {"seeds": self.seeds} if self.seeds else {}
             provenance.save_grid(pixels, path, record=record, columns=columns)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Images:
@@ -71,7 +73,7 @@ class Images(Tensor):
     def _repr_png_(self) -> bytes:
         from ganzoo import provenance
 
-        record = {**self.record, "seeds": self.seeds[:64]}
+        record = {**self.record, "seeds": self.seeds[:64]} if self.seeds else {**self.record}
         if self.labels is not None:
             record["labels"] = self.labels[:64]
         return provenance.encode_grid(self.to_uint8()[:64], record=record)

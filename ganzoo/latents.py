@@ -20,6 +20,7 @@ from torch import Tensor
 from ganzoo import files, weights
 from ganzoo.classes import Labels
 from ganzoo.errors import CheckpointError, InputError
+from ganzoo.images import Images
 from ganzoo.nn import without_autocast
 from ganzoo.numbers import check_batch_size
 from ganzoo.options import mix_each
@@ -99,7 +100,7 @@ class Latents:
 
     def record(self, generator: Generator) -> dict[str, Any]:
         """What pictures of them say: there is no seed, but the hash of what takes its place."""
-        label = {} if self.labels is None or len(self) > 1 else {"label": int(self.labels[0])}
+        label = {} if self.labels is None or len(self) != 1 else {"label": int(self.labels[0])}
         plain = {k: v for k, v in generator.record.items() if k != "config"}
         return {**plain, **label, "latent": self.kind, "latent_sha256": self.sha256}
 
@@ -135,9 +136,15 @@ def of_seeds(
 
 @torch.inference_mode()
 @usual_defaults()
-def images(latents: Latents, generator: Generator, *, batch_size: int = 64) -> Tensor:
-    """Images float32 (N, C, H, W), clamped to [-1, 1], on the CPU."""
+def images(latents: Latents, generator: Generator, *, batch_size: int = 64) -> Images:
+    """Images float32 (N, C, H, W), clamped to [-1, 1], on the CPU.
+
+    Raises:
+        InputError: they are no latents, or those of another kind of generator.
+    """
     batch_size = check_batch_size(batch_size)
+    if not isinstance(latents, Latents):
+        raise InputError(f"a {type(latents).__name__} is no Latents", 'write Latents("z", z)')
     if latents.kind == "w" and "w-space" not in generator.provides:
         raise InputError(f"{generator.title} has no w", "give latents of its own")
     made = torch.empty(len(latents), *generator.image_shape)
@@ -147,7 +154,7 @@ def images(latents: Latents, generator: Generator, *, batch_size: int = 64) -> T
         some = Latents(latents.kind, latents.values[part], labels, latents.noise)
         with true_float32(generator.device), without_autocast(latents.values):
             made[part] = some.render(generator).float().clamp(-1, 1)
-    return made
+    return Images.of(made, seeds=[], labels=None, record=latents.record(generator))
 
 
 def read(path: str | Path, generator: Generator) -> Latents:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 import ganzoo
-from ganzoo import latents, plugins, walks
+from ganzoo import latents, marks, plugins, walks
 from ganzoo.errors import InputError
 from ganzoo.images import to_uint8
 from ganzoo.models import build
@@ -57,6 +58,18 @@ def test_the_points_of_seeds_are_those_whose_images_sample_makes() -> None:
     assert latents.images(latents.of_seeds(G, []), G).shape == (0, *G.image_shape)
 
 
+def test_images_of_latents_are_saved_with_a_mark(tmp_path: Path) -> None:
+    G = generator("cgan", num_classes=3)
+    points = latents.of_seeds(G, [5, 6], labels=2)
+    latents.images(points, G).save(tmp_path / "two.png")
+    found = marks.read_record(tmp_path / "two.png")
+    assert (found["latent"], found["latent_sha256"]) == ("z", points.sha256)
+    assert "seeds" not in found and "seed" not in found
+    latents.images(latents.of_seeds(G, [5], labels=2), G).save(tmp_path / "one.png")
+    found = marks.read_record(tmp_path / "one.png")
+    assert found["label"] == 2 and "seed" not in found
+
+
 def test_what_is_no_walk_is_refused() -> None:
     G, S = generator("gan", num_classes=3), generator("stylegan2")
     one, two = (latents.of_seeds(G, [0], labels=label) for label in (1, 2))
@@ -72,6 +85,7 @@ def test_what_is_no_walk_is_refused() -> None:
         "batch_size 0 is too small": lambda: latents.images(
             latents.of_seeds(S, [0]), S, batch_size=0
         ),
+        "a Tensor is no Latents": lambda: latents.images(torch.zeros(1, 8), S),  # type: ignore[arg-type]
         "has no w": lambda: latents.images(latents.of_seeds(S, [0]), G),
         "5 are no list of integers": lambda: latents.of_seeds(S, 5),  # type: ignore[arg-type]
         "mix names 2 seeds for 3": lambda: latents.of_seeds(S, [0, 1, 2], mix=([1, 2], 1)),

@@ -440,6 +440,33 @@ def test_what_cannot_be_served_is_one_line(
     assert done.exit_code == 1 and said in done.stderr and done.stderr.count("\n") == 1
 
 
+@needs_gradio
+def test_a_port_that_is_taken_meanwhile_is_passed_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As by another app that starts at once: Gradio takes seconds to listen on a free one."""
+    asked: list[int] = []
+
+    class Page:
+        def __init__(self) -> None:
+            self.blocks: dict[int, Any] = {}
+            self._queue = None
+
+        def queue(self, **how: Any) -> None: ...
+
+        def launch(self, *, server_port: int, **how: Any) -> tuple[None, str, None]:
+            asked.append(server_port)
+            if len(asked) < 3:
+                raise OSError("Cannot find empty port")
+            return None, f"http://127.0.0.1:{server_port}/", None
+
+        def close(self, *, verbose: bool) -> None: ...
+
+    serving.serve(Page(), {}, tmp_path, ends=lambda: True)
+    assert len(set(asked)) == 3 and set(asked) < set(serving.PORTS)
+    assert capsys.readouterr().err == f"ganzoo app: http://127.0.0.1:{asked[-1]}/\n"
+
+
 def test_an_address_of_another_machine_is_refused_at_once() -> None:
     with pytest.raises(InputError, match=r"this machine has no address '192\.0\.2\.1'"):
-        serving._free_port("192.0.2.1")  # for documentation (RFC 5737)
+        next(serving._free_ports("192.0.2.1"))  # for documentation (RFC 5737)

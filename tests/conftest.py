@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import pytest
 import torch
@@ -25,11 +24,20 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_configure() -> None:
+    """Nothing holds that a user has set for ganzoo or the Hub's client; or a proxy, behind which no
+    server of the tests is."""
+    for name in [name for name in os.environ if name.startswith(("GANZOO_", "HF_", "HUGGING"))]:
+        if name not in ("GANZOO_DATA", "GANZOO_SHARED"):
+            del os.environ[name]
+    os.environ["HF_HOME"] = str(Path(__file__).with_name("nobodys_home"))  # no token, no settings
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["no_proxy"] = "127.0.0.1,localhost"
+
+
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or fills the user's cache, or follows the user's list of revoked weights."""
-    for variable in ("GANZOO_REVOCATIONS", "GANZOO_REVOCATIONS_KEY"):
-        monkeypatch.delenv(variable, raising=False)
+    """No test reads or fills the user's cache."""
     monkeypatch.setenv("GANZOO_CACHE", str(tmp_path_factory.getbasetemp() / "ganzoo-cache"))
 
 

@@ -349,7 +349,7 @@ def test_loading_the_worst_of_them_takes_no_memory(hostile: Path) -> None:
         layout.write_sums(hostile)
         done = subprocess.run(
             [sys.executable, "-c", code, str(hostile)],
-            capture_output=True, text=True, check=True, timeout=120,
+            capture_output=True, text=True, check=True, timeout=300,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         kilobytes, _, said = done.stdout.partition(" ")

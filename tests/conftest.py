@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,13 +25,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Nothing holds that a user has set for ganzoo or the Hub's client; or a proxy, behind which no
     server of the tests is."""
     for name in [name for name in os.environ if name.startswith(("GANZOO_", "HF_", "HUGGING"))]:
         if name not in ("GANZOO_DATA", "GANZOO_SHARED"):
             del os.environ[name]
-    os.environ["HF_HOME"] = str(Path(__file__).with_name("nobodys_home"))  # no token, no settings
+    home = tempfile.TemporaryDirectory(prefix="ganzoo-tests-", ignore_cleanup_errors=True)
+    config.add_cleanup(home.cleanup)
+    os.environ["HF_HOME"] = home.name  # no token, no settings of accelerate's
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["no_proxy"] = "127.0.0.1,localhost"
 

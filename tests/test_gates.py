@@ -522,7 +522,13 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=80,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(data=st.data(), name=st.sampled_from(["training.json", METRICS, "audit.json", CONFIG]))
 def test_records_of_any_content_are_judged(good: Path, data: st.DataObject, name: str) -> None:
     """What a record holds is a finding at most, in a line."""

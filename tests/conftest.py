@@ -78,6 +78,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[hub_serv
     """A Hub on the loopback, as the real client's endpoint, with an empty cache and no waiting."""
     from huggingface_hub import constants
 
+    from ganzoo import hub
     from ganzoo.hub import client
 
     with hub_server.running() as running:
@@ -88,5 +89,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[hub_serv
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setenv("HF_TOKEN", "hf_writing")
         monkeypatch.setenv("GANZOO_CACHE", str(tmp_path / "ganzoo-cache"))
-        monkeypatch.setattr(client, "WAITS", (0.01, 0.01, 0.01))
+        for room in (client, hub):
+            monkeypatch.setattr(room, "WAITS", (0.01, 0.01, 0.01))
+        monkeypatch.setattr(client, "_LONG", 3600.0)  # however slow this machine is
         yield running

@@ -40,7 +40,8 @@ def fetch(
         with urllib.request.urlopen(request, timeout=300) as answer:
             return answer.status, answer.read(), dict(answer.headers)
     except urllib.error.HTTPError as error:
-        return error.code, error.read(), dict(error.headers)
+        with error:
+            return error.code, error.read(), dict(error.headers)
 
 
 def draw(server: Running, *values: Any) -> str:

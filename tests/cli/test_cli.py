@@ -19,7 +19,7 @@ from PIL import Image
 
 import ganzoo as package
 from ganzoo import layout
-from ganzoo.cli import COMMANDS, main, output
+from ganzoo.cli import COMMANDS, explained, main, output
 from ganzoo.cli.plugins import print_by_kind
 
 
@@ -432,6 +432,25 @@ def test_closed_pipe_is_quiet(model):
     result = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=300)
     assert result.stdout == "["
     assert result.stderr == ""
+
+
+def test_what_a_command_left_open_ends_before_the_line_of_its_error():
+    ended = []
+
+    def bar():
+        try:
+            yield from range(3)
+        finally:
+            ended.append(True)
+
+    def command():
+        steps = bar()
+        for _ in steps:
+            raise KeyboardInterrupt
+
+    with pytest.raises(click.ClickException, match="half-written"), explained():
+        command()
+    assert ended == [True]
 
 
 def test_ctrl_c_is_one_line_and_130(model):

@@ -142,11 +142,11 @@ def files_of(folder: Path) -> Mapping[str, Mapping[str, Any]]:
         stat = (folder / layout.SUMS).stat()
     except OSError:
         return {}
-    return _files_of(folder, (stat.st_mtime_ns, stat.st_size))
+    return _files_of(folder, (stat.st_mtime_ns, stat.st_size, stat.st_ino))
 
 
 @functools.lru_cache(maxsize=256)
-def _files_of(folder: Path, stamp: tuple[int, int]) -> Mapping[str, Mapping[str, Any]]:
+def _files_of(folder: Path, stamp: tuple[int, int, int]) -> Mapping[str, Mapping[str, Any]]:
     """The same, read once for each state of the SHA256SUMS: every load of a name asks for all."""
     return {
         name: {"sha256": digest, "size": (folder / name).stat().st_size}
@@ -181,11 +181,11 @@ def _said(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         ) from error
     if stat.st_size > _LARGEST:
         raise ConfigError(f"{path} has more than {_LARGEST:,} bytes", "give a registry file")
-    return _parsed(path, (stat.st_mtime_ns, stat.st_size))
+    return _parsed(path, (stat.st_mtime_ns, stat.st_size, stat.st_ino))
 
 
 @functools.lru_cache(maxsize=32)
-def _parsed(path: Path, stamp: tuple[int, int]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _parsed(path: Path, stamp: tuple[int, int, int]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """All that a registry file says, parsed once for each state of the file."""
     if stamp[1] < _LONG:
         return _as_toml_says(path)

@@ -14,11 +14,13 @@ from ganzoo.errors import CheckpointError, GanzooError, InputError
 
 @dataclass(frozen=True)
 class Mirrored:
-    """A model in a folder registry: its name there, its folder, and whether it was copied now."""
+    """A model in a folder registry: its name there, its folder, whether it was copied now, and
+    whether in place of another state of it."""
 
     name: str
     folder: Path
     new: bool
+    replaced: bool
 
 
 def mirror(sources: Iterable[str | Path], to: str | Path) -> Iterator[Mirrored]:
@@ -30,11 +32,13 @@ def mirror(sources: Iterable[str | Path], to: str | Path) -> Iterator[Mirrored]:
 
     Raises:
         CheckpointError: a model is damaged.
-        InputError: one has no name, or that of another model there; `to` is a model folder.
+        InputError: one has no name, or that of another model, there or among the sources; `to` is
+            a model folder.
     """
     to = Path(to)
     if (to / layout.CONFIG).is_file():
         raise InputError(f"{to} is a model folder", "name the directory that is to hold the models")
+    copied: dict[Path, str | Path] = {}
     for source in sources:
         located = loading.locate(source, signature=True)
         folder = located.folder
@@ -49,6 +53,13 @@ def mirror(sources: Iterable[str | Path], to: str | Path) -> Iterator[Mirrored]:
         target = to / entry.name
         _refuse_another(target, entry)
         new = not _same(folder, target)
+        replaced = new and target.exists()
+        if replaced and target in copied:
+            raise InputError(
+                f"{copied[target]} and {source} are both called {entry.name!r}",
+                "save one of them with another name, or mirror it to another directory",
+            )
+        copied[target] = source
         if new:
             with files.replacing_folder(target) as temporary:
                 for name in layout.FILES:
@@ -59,7 +70,7 @@ def mirror(sources: Iterable[str | Path], to: str | Path) -> Iterator[Mirrored]:
                     if (temporary / name).is_file():  # a signed folder keeps what it says
                         layout.check_file(temporary, name)
         catalogue.put(to / folder_registry.FILE, replace(entry, subfolder=entry.name))
-        yield Mirrored(entry.name, target, new)
+        yield Mirrored(entry.name, target, new, replaced)
 
 
 def _entry(source: str | Path, folder: Path) -> ModelEntry:

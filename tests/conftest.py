@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import pytest
 import torch
@@ -25,11 +25,22 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Nothing holds that a user has set for ganzoo or the Hub's client; or a proxy, behind which no
+    server of the tests is."""
+    for name in [name for name in os.environ if name.startswith(("GANZOO_", "HF_", "HUGGING"))]:
+        if name not in ("GANZOO_DATA", "GANZOO_SHARED"):
+            del os.environ[name]
+    home = tempfile.TemporaryDirectory(prefix="ganzoo-tests-", ignore_cleanup_errors=True)
+    config.add_cleanup(home.cleanup)
+    os.environ["HF_HOME"] = home.name  # no token, no settings of accelerate's
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["no_proxy"] = "127.0.0.1,localhost"
+
+
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or fills the user's cache, or follows the user's list of revoked weights."""
-    for variable in ("GANZOO_REVOCATIONS", "GANZOO_REVOCATIONS_KEY"):
-        monkeypatch.delenv(variable, raising=False)
+    """No test reads or fills the user's cache."""
     monkeypatch.setenv("GANZOO_CACHE", str(tmp_path_factory.getbasetemp() / "ganzoo-cache"))
 
 
@@ -67,6 +78,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[hub_serv
     """A Hub on the loopback, as the real client's endpoint, with an empty cache and no waiting."""
     from huggingface_hub import constants
 
+    from ganzoo import hub
     from ganzoo.hub import client
 
     with hub_server.running() as running:
@@ -77,5 +89,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[hub_serv
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setenv("HF_TOKEN", "hf_writing")
         monkeypatch.setenv("GANZOO_CACHE", str(tmp_path / "ganzoo-cache"))
-        monkeypatch.setattr(client, "WAITS", (0.01, 0.01, 0.01))
+        for room in (client, hub):
+            monkeypatch.setattr(room, "WAITS", (0.01, 0.01, 0.01))
+        monkeypatch.setattr(client, "_LONG", 3600.0)  # however slow this machine is
         yield running

@@ -11,6 +11,9 @@ import venv
 from pathlib import Path
 from typing import Any
 
+PEAK = r"int(__import__('re').search(r'VmHWM:\s*(\d+)', open('/proc/self/status').read())[1])"
+"""Python for the most KiB that a program has had, on Linux; ru_maxrss starts with its parent's."""
+
 _LEADS_ELSEWHERE = ("PYTHONPATH", "PYTHONHOME", "GANZOO_PLUGINS")
 
 

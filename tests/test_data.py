@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import tarfile
+import threading
 import types
 import urllib.error
 import urllib.request
@@ -476,6 +477,8 @@ def test_mixed_sizes_name_two_files_and_the_remedy(tmp_path: Path) -> None:
     ) as caught:
         load_data(f"folder:{tmp_path / 'set'}")
     assert "\n" not in str(caught.value)
+    fitting = [t for t in threading.enumerate() if t.name.startswith("ThreadPool")]
+    assert fitting == []  # while the error is still held, and with it the frames that raised it
     assert load_data(f"folder:{tmp_path / 'set'}", resolution=4).image_shape == (3, 4, 4)
 
 

@@ -82,7 +82,7 @@ def a_gpu(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> torch.d
 def test_the_power_limit_is_asked_of_the_very_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = f'echo "$@" > {tmp_path}/asked; echo " 350.00"'
+    script = f'echo "$@" > "{tmp_path}/asked"; echo " 350.00"'
     assert energy.power_limit(a_gpu(monkeypatch, tmp_path, script)) == 350
     assert (tmp_path / "asked").read_text().split()[:2] == [
         "--id=GPU-0a1b-2c",

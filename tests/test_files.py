@@ -75,7 +75,7 @@ def kill_in_replacing_folder(target: Path, moment: str) -> None:
         "    (temporary / 'new').write_text('')\n"
         "    if sys.argv[2] == 'before': os._exit(9)\n"
     )
-    result = subprocess.run([sys.executable, "-c", code, str(target), moment], timeout=60)
+    result = subprocess.run([sys.executable, "-c", code, str(target), moment], timeout=300)
     assert result.returncode == 9
 
 
@@ -118,7 +118,7 @@ def test_two_processes_that_live_leave_each_other_alone(tmp_path: Path) -> None:
             "import sys, pathlib; from ganzoo import files\n"
             "with files.replacing_folder(pathlib.Path(sys.argv[1])) as t: (t / 'b').write_text('')"
         )
-        subprocess.run([sys.executable, "-c", code, str(target)], timeout=60, check=True)
+        subprocess.run([sys.executable, "-c", code, str(target)], timeout=300, check=True)
         assert names(target) == ["b"] and names(temporary) == ["a"]
     assert names(target) == ["a"] and names(tmp_path) == ["model"]
 

@@ -8,9 +8,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import ganzoo
-from ganzoo import catalogue, folder_registry, layout, loading, plugins, registry
+from ganzoo import catalogue, files, folder_registry, layout, loading, plugins, registry
+from ganzoo.cli import main
 from ganzoo.errors import (
     CheckpointError,
     ConfigError,
@@ -187,6 +189,20 @@ def test_mirror_fills_one_and_again_changes_nothing(root: Path) -> None:
     entries = {entry.name: entry for entry in folder_registry.of_root(str(root))}
     assert set(entries) == {"dcgan.mnist", "gan.mnist"}
     assert entries["dcgan.mnist"].files == registry.find("dcgan.mnist").files
+
+
+def test_mirror_keeps_one_of_a_name_and_says_what_it_replaced(root: Path, tmp_path: Path) -> None:
+    """Runs of one recipe have one name, and are models of their own."""
+    first, second = make(tmp_path / "first"), make(tmp_path / "second", seed=7)
+    with pytest.raises(InputError, match=r"first and .*second are both called 'gan.mine'"):
+        list(mirror([first, first, second], root))
+    weights = files.sha256(first / "model.safetensors")
+    assert files.sha256(root / "gan.mine" / "model.safetensors") == weights
+    said = CliRunner().invoke(main, ["mirror", str(second), "--to", str(root)])
+    assert said.exit_code == 0
+    assert said.stderr.startswith("another state of gan.mine was there, and is replaced\n")
+    assert files.sha256(root / "gan.mine" / "model.safetensors") != weights
+    assert [done.replaced for done in mirror([second], root)] == [False]
 
 
 def test_mirror_mends_what_was_damaged_and_refuses_damaged_sources(

@@ -34,6 +34,7 @@ from tests import fit
 pytestmark = pytest.mark.usefixtures("measured_again")
 
 TOKEN = "hf_" + "a" * 34
+JWT_HEAD = "eyJhbGciOiJIUzI1NiJ9"  # {"alg":"HS256"}
 Change = Callable[[Path], object]
 
 
@@ -362,6 +363,8 @@ MUTANTS: list[tuple[str, str, Change]] = [
     ("secrets", "token or private key", edit("training.json", "note", to=TOKEN)),
     ("secrets", "token or private key", keep("-----BEGIN RSA PRIVATE KEY-----")),
     ("secrets", "token or private key", weights(lambda t: None, note=TOKEN)),
+    ("secrets", "token or private key", keep(f"npm_{'aB3' * 12}")),
+    ("secrets", "token or private key", keep(f"{JWT_HEAD}.eyJzdWIiOiJqbyJ9.{'aB-_' * 9}")),
     ("secrets", "a person's folder", edit("training.json", "at", to="/home/someone/faces")),
     ("secrets", "a person's folder", edit("training.json", "at", to="C:\\Users\\someone")),
     ("secrets", "a person's folder", edit("training.json", "at", to="c:\\users\\someone")),
@@ -519,7 +522,13 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=80,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(data=st.data(), name=st.sampled_from(["training.json", METRICS, "audit.json", CONFIG]))
 def test_records_of_any_content_are_judged(good: Path, data: st.DataObject, name: str) -> None:
     """What a record holds is a finding at most, in a line."""

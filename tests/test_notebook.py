@@ -18,7 +18,8 @@ import sys, nbformat
 from nbclient import NotebookClient
 
 notebook = nbformat.read(sys.argv[1], as_version=4)
-NotebookClient(notebook, timeout=600, resources={"metadata": {"path": "."}}).execute()
+where = {"metadata": {"path": "."}}
+NotebookClient(notebook, timeout=600, startup_timeout=600, resources=where).execute()
 nbformat.write(notebook, sys.argv[2])
 """
 
@@ -40,10 +41,11 @@ def test_the_notebook_runs(tmp_path: Path) -> None:
         cells[0]["source"] = f"{name} = {value}"
     (tmp_path / "short.ipynb").write_text(json.dumps(notebook))
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    home = {"IPYTHONDIR": str(tmp_path / "ipython")}  # nothing of the user's starts with it
     done = subprocess.run(
         [sys.executable, "-c", EXECUTE, "short.ipynb", "done.ipynb"],
         cwd=tmp_path,
-        env=os.environ | {"PATH": path, "PYDEVD_DISABLE_FILE_VALIDATION": "1"},
+        env=os.environ | home | {"PATH": path, "PYDEVD_DISABLE_FILE_VALIDATION": "1"},
         capture_output=True,
         text=True,
         check=False,

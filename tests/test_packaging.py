@@ -100,8 +100,10 @@ def test_the_wheels_work_without_the_checkout(wheels: dict[str, Path], tmp_path:
         command = (environment / "bin" / "ganzoo", *words)
         return run(*command, cwd=tmp_path, env=clean_environment())
 
-    where = "import ganzoo, ganzoo_gan, ganzoo_dcgan as d; print(ganzoo.__file__, d.__file__)"
-    places = run(python, "-c", where, cwd=tmp_path, env=clean_environment()).split()
+    where = (
+        "import ganzoo, ganzoo_gan, ganzoo_dcgan as d; print(ganzoo.__file__); print(d.__file__)"
+    )
+    places = run(python, "-c", where, cwd=tmp_path, env=clean_environment()).splitlines()
     assert len(places) == 2 and all(Path(place).is_relative_to(site) for place in places)
 
     listed = {p["distribution"]: p for p in json.loads(ganzoo_cli("plugins", "--json"))}

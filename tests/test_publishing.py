@@ -184,7 +184,7 @@ def test_a_publish_that_is_killed(server: Hub, folder: Path, tmp_path: Path, pat
         assert process.poll() is None
         time.sleep(0.05)
     process.kill()
-    assert process.wait(30) == -signal.SIGKILL
+    assert process.wait(300) == -signal.SIGKILL
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     sent = publish(folder, REPO, overrides=overrides)
     assert server.repos[REPO].refs["main"] == sent.commit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -216,6 +217,17 @@ def test_the_file_is_generated_from_folders_and_keeps_what_is_not_in_them(tmp_pa
     registry.write_models(folders, file)
     (first, _) = catalogue.read(file)
     assert (first.repo, first.aliases) == ("o/r", ("a",))
+
+
+def test_a_file_that_is_written_twice_within_a_tick_of_the_clock_is_read_anew(
+    tmp_path: Path,
+) -> None:
+    """Kernels stamp files in steps of milliseconds."""
+    file = tmp_path / "registry.toml"
+    for summary in ("one", "two"):
+        catalogue.put(file, ModelEntry("gan.one", "ganzoo-gan", "gan", summary=summary))
+        os.utime(file, ns=(0, 0))
+        assert [entry.summary for entry in catalogue.read(file)] == [summary]
 
 
 def test_bundled_weights_are_hashed_on_every_load(tmp_path: Path, bring: Bring) -> None:

@@ -361,7 +361,9 @@ def test_an_answer_that_never_ends_is_given_up(
         def trickle() -> None:
             with listening.accept()[0] as connection, contextlib.suppress(OSError):
                 connection.sendall(sent)
-                while not given_up.wait(0.25):
+                for _ in range(1000):  # often: a socket that is silent for 0.5 s is given up too
+                    if given_up.wait(0.05):
+                        break
                     connection.sendall(b"x")
 
         given_up = threading.Event()
@@ -375,7 +377,7 @@ def test_an_answer_that_never_ends_is_given_up(
         given_up.set()
         server.join()
     one_line(caught.value)
-    assert took < 6
+    assert took < 30  # of the 50 s that it would come in
 
 
 def test_an_hf_list_that_is_cached_is_no_fresh_one(

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -69,32 +70,36 @@ def serve(
     assets = Assets(scripts) if scripts.is_dir() else None  # else Gradio serves them itself
     doors = Middleware(Doors, folder=folder, hosts=hosts, assets=assets, first=first)
     page.queue(max_size=32, default_concurrency_limit=1, api_open=False)
-    try:
-        _, address, _ = page.launch(
-            server_name=host,
-            server_port=port if port is not None else _free_port(host),
-            prevent_thread_lock=True,
-            inbrowser=False,
-            quiet=True,
-            share=False,
-            show_error=False,
-            allowed_paths=[],
-            max_file_size=1,
-            enable_monitoring=False,
-            ssr_mode=False,
-            pwa=False,
-            mcp_server=False,
-            run_history=False,
-            footer_links=[],
-            state_session_capacity=64,
-            max_threads=8,
-            app_kwargs={"middleware": [doors]},
-            **style,
-        )
-    except OSError as error:
+    for number in islice(_free_ports(host), 10) if port is None else [port]:
+        try:
+            _, address, _ = page.launch(
+                server_name=host,
+                server_port=number,
+                prevent_thread_lock=True,
+                inbrowser=False,
+                quiet=True,
+                share=False,
+                show_error=False,
+                allowed_paths=[],
+                max_file_size=1,
+                enable_monitoring=False,
+                ssr_mode=False,
+                pwa=False,
+                mcp_server=False,
+                run_history=False,
+                footer_links=[],
+                state_session_capacity=64,
+                max_threads=8,
+                app_kwargs={"middleware": [doors]},
+                **style,
+            )
+            break
+        except OSError:  # another program has taken it in the meantime
+            continue
+    else:
         raise InputError(
             f"{host}:{port or PORTS.start} cannot be listened on", "use another --host or --port"
-        ) from error
+        )
     _rest(page)
     if hosts is None:
         sys.stderr.write("note: whoever can reach this machine can use the page\n")
@@ -124,7 +129,8 @@ def _rest(page: Any) -> None:
             setattr(page._queue, name, seconds)
 
 
-def _free_port(host: str) -> int:
+def _free_ports(host: str) -> Iterator[int]:
+    """Those that nobody listens on when they are asked for."""
     import socket
 
     for port in PORTS:
@@ -138,5 +144,5 @@ def _free_port(host: str) -> int:
                         f"this machine has no address {host!r}", "leave --host out, or use 0.0.0.0"
                     ) from error
                 continue
-            return port
+        yield port
     raise InputError(f"no port from {PORTS.start} to {PORTS.stop - 1} is free", "name one: --port")

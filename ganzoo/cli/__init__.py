@@ -12,6 +12,7 @@ import importlib
 import keyword
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -110,6 +111,8 @@ def explained() -> Iterator[None]:
         failure = explain(error)
         if failure is None:
             raise
+        # what its variables hold ends here, a bar on a terminal too: the line stands by itself
+        traceback.clear_frames(error.__traceback__)
         raise failure from error
 
 

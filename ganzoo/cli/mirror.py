@@ -44,7 +44,8 @@ def mirror(models: tuple[str, ...], to: Path, as_json: bool) -> None:
     """Copy models into a folder registry.
 
     Each MODEL is a name, a folder, or hf://owner/name. Where GANZOO_REGISTRY names the directory,
-    they are found by name, without a network. To do it again changes nothing.
+    they are found by name, without a network. To do it again changes nothing; a model that has
+    changed since takes the place of its former state, and that is said.
     """
     from ganzoo.mirror import mirror as copy
 
@@ -52,6 +53,8 @@ def mirror(models: tuple[str, ...], to: Path, as_json: bool) -> None:
     try:
         for done in copy(models, to):
             rows.append({"name": done.name, "new": done.new, "folder": str(done.folder)})
+            if done.replaced:
+                note(f"another state of {done.name} was there, and is replaced")
     finally:  # what was copied before another one failed is there
         if rows:
             print_rows(rows, ["name", "new", "folder"], as_json=as_json)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from ganzoo.data.images import RawImages
 
 MODES = ("L", "LA", "RGB", "RGBA")  # of 1 to 4 channels
+Fitted = Generator[np.ndarray | str, None, None]
 BLOCK = 32  # images that a thread fits in one go
 
 
@@ -55,8 +56,9 @@ def natural_channels(raw: RawImages) -> int:
     return 1
 
 
-def fit_all(raw: RawImages, *, resolution: int | None, channels: int) -> Iterator[np.ndarray | str]:
-    """Each image in order, or the reason why it cannot be used; fitted in threads."""
+def fit_all(raw: RawImages, *, resolution: int | None, channels: int) -> Fitted:
+    """Each image in order, or the reason why it cannot be used; fitted in threads, which are there
+    until it is closed."""
 
     def block(start: int) -> list[np.ndarray | str]:
         return [one(index) for index in range(start, min(start + BLOCK, count))]

@@ -14,12 +14,13 @@ import pkgutil
 import re
 import warnings
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from rich.progress import track
+from rich.progress import Progress
 
 from ganzoo.console import stderr
 from ganzoo.data.fitting import fit_all, natural_channels
@@ -144,29 +145,28 @@ def _fit(
             resolution=None if pad else request.resolution,
             channels=request.channels or raw.channels or natural_channels(raw),
         )
-        bar = track(
-            fitted,
-            total=count,
-            description=f"Preparing {spec}",
-            console=stderr(),
-            transient=True,
-            disable=not (progress and stderr().is_terminal),
-        )
-        for index, image in enumerate(bar):
-            if isinstance(image, str):
-                skipped.append((str(raw.names[index]), image))
-                continue
-            if pad:
-                image = np.pad(image, ((0, 0), (2, 2), (2, 2)))
-            shape = shape or image.shape
-            if image.shape != shape:
-                raise DataError(
-                    f"{spec} has images of several sizes: {raw.names[kept[0]]} is {_size(shape)}, "
-                    f"{raw.names[index]} is {_size(image.shape)}",
-                    "crop and resize them all with --set data.resolution=N",
-                )
-            file.write(image.tobytes())
-            kept.append(index)
+        hidden = not (progress and stderr().is_terminal)
+        with (
+            closing(fitted),  # its threads end here, also of an error, and so does the bar
+            Progress(console=stderr(), transient=True, disable=hidden) as bar,
+        ):
+            task = bar.add_task(f"Preparing {spec}", total=count)
+            for index, image in enumerate(fitted):
+                bar.update(task, completed=index)
+                if isinstance(image, str):
+                    skipped.append((str(raw.names[index]), image))
+                    continue
+                if pad:
+                    image = np.pad(image, ((0, 0), (2, 2), (2, 2)))
+                shape = shape or image.shape
+                if image.shape != shape:
+                    raise DataError(
+                        f"{spec} has images of several sizes: {raw.names[kept[0]]} is"
+                        f" {_size(shape)}, {raw.names[index]} is {_size(image.shape)}",
+                        "crop and resize them all with --set data.resolution=N",
+                    )
+                file.write(image.tobytes())
+                kept.append(index)
     consent = raw.scan.found([str(name) for name in raw.names], request) if raw.scan else None
     if not kept:
         raise _none_left(spec, skipped, consent is not None and len(consent.marked) == count)

@@ -21,7 +21,8 @@ _PATTERNS = {
     "what looks like a token or private key": re.compile(
         r"(?<![\w+/-])(?:hf_[A-Za-z0-9]{30,}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{30,}"
         r"|glpat-[\w-]{20,}|AKIA[0-9A-Z]{16}|sk-[A-Za-z0-9_-]{30,}|xox[abprs]-[\w-]{20,}"
-        r"|AIza[\w-]{35})|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+        r"|AIza[\w-]{35}|npm_[A-Za-z0-9]{36}|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,})"
+        r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
         r"|://[^/\s:@\"']{1,64}:[^/\s:@\"']{1,64}@[\w.-]+"
     ),
     "the path of a person's folder": re.compile(

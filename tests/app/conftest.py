@@ -52,11 +52,11 @@ class Running:
 
     def interrupt(self) -> int:
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=300)
 
     def close(self) -> None:
         """When all that writes to its stderr has ended."""
-        self.reader.join(timeout=30)
+        self.reader.join(timeout=300)
         assert self.process.stderr is not None
         self.process.stderr.close()
 
@@ -88,7 +88,7 @@ def start(
     running = Running(process, lines, threading.Thread(target=read, daemon=True))
     running.reader.start()
     try:
-        running.address = said.get(timeout=120)
+        running.address = said.get(timeout=300)
     except queue.Empty:
         process.kill()
     assert running.address, running.stderr

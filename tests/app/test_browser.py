@@ -36,8 +36,9 @@ def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        # without its sandbox, which needs rights that a container may not have
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        # without its sandbox, which needs rights that a container may not have, nor its /dev/shm
+        options = ["--no-sandbox", "--disable-dev-shm-usage"]
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
         yield chromium
         chromium.close()
 
@@ -49,7 +50,7 @@ class Visitor:
         self.page = page
         self.elsewhere: list[str] = []
         self.complaints: list[str] = []
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(300_000)
         ours = (address, "data:", "blob:")
         page.on(
             "request",
@@ -112,7 +113,7 @@ def test_click_keep_walk_mix_move_and_download(visitor: Visitor, tmp_path: Path)
     for number in (2, 5):
         visitor.images().nth(number).click()
         visitor.kept().nth(0 if number == 2 else 1).wait_for()
-    page.locator("#chosen").get_by_text("--seeds").wait_for()
+    page.locator("#chosen").get_by_text("--seeds 5", exact=False).wait_for()
     assert "G.sample(seeds=[5])" in page.locator("#chosen").inner_text()
 
     path = visitor.download(tmp_path)
@@ -139,6 +140,7 @@ def test_click_keep_walk_mix_move_and_download(visitor: Visitor, tmp_path: Path)
     page.wait_for_function("old => document.querySelector('#after img').src !== old", arg=before)
     visitor.button("Keep it").click()
     page.locator("#chosen").get_by_text("--latent").wait_for()
+    visitor.kept().nth(3).wait_for()
     assert visitor.kept().count() == 4
     moved = provenance.read_record(visitor.download(tmp_path))
     assert moved is not None and moved["latent"] == "w" and moved["moved"].startswith("closed-form")
@@ -234,7 +236,7 @@ def test_a_run_grows_before_ones_eyes(browser: Any, tmp_path: Path) -> None:
     step(1)
     running = start(["app", "--watch", folder], cwd=tmp_path)
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(300_000)
     page.goto(running.address)
     page.locator("#samples img[src*='step-000000001']").wait_for()
     for number in (20, 40):

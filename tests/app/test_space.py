@@ -56,7 +56,7 @@ def test_a_space_runs_as_the_hub_runs_it(tmp_path: Path) -> None:
     program.write_text(program.read_text().replace("7860", str(port)))  # which may be taken here
     running = start([], cwd=folder, program=["app.py"])
     request = urllib.request.Request(f"http://127.0.0.1:{port}", headers={"Host": "me-x.hf.space"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=300) as answer:
         page = answer.read().decode()
     assert '"gan.mnist","dcgan.mnist"' in page and page.count('<img src="gradio_api/file=') == 16
     assert running.interrupt() == 0

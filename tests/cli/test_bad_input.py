@@ -290,7 +290,7 @@ def test_files_for_which_there_is_no_room(model, out, command):
     """The writers of PyTorch and ffmpeg are told by the system, as where a disk is full."""
     limited = f"ulimit -f 1; GANZOO_PLUGINS=tiny {sys.executable} -m ganzoo {command}"
     done = subprocess.run(
-        ["bash", "-c", limited], capture_output=True, text=True, timeout=120, cwd=out
+        ["bash", "-c", limited], capture_output=True, text=True, timeout=300, cwd=out
     )
     assert done.returncode == 1, done.stderr
     *told, line = done.stderr.splitlines()

@@ -19,7 +19,7 @@ from PIL import Image
 
 import ganzoo as package
 from ganzoo import layout
-from ganzoo.cli import COMMANDS, main, output
+from ganzoo.cli import COMMANDS, explained, main, output
 from ganzoo.cli.plugins import print_by_kind
 from ganzoo.loading import as_argument
 
@@ -55,7 +55,7 @@ def test_start_imports_no_torch(model, arguments):
         "finally: print(*sorted({m.partition('.')[0] for m in sys.modules}), file=sys.stderr)"
     )
     command = [sys.executable, "-c", code, *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     loaded = set(result.stderr.splitlines()[-1].split())
     assert "ganzoo" in loaded
@@ -367,7 +367,7 @@ def on_a_terminal(columns, *arguments):
     ours, theirs = os.openpty()
     environment = {**os.environ, "COLUMNS": columns, "TERM": "xterm", "GANZOO_PLUGINS": "tiny"}
     command = [sys.executable, "-m", "ganzoo", *arguments]
-    subprocess.run(command, stdout=theirs, timeout=60, check=True, env=environment)
+    subprocess.run(command, stdout=theirs, timeout=300, check=True, env=environment)
     os.close(theirs)
     said = click.unstyle(os.read(ours, 10_000).decode())
     os.close(ours)
@@ -409,7 +409,7 @@ def test_completion_of_a_line_with_mistakes_is_quiet(model):
             "COMP_CWORD": str(len(line.split()) - 1),
         }
         command = [sys.executable, "-c", "from ganzoo.cli import main; main(prog_name='ganzoo')"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
         assert done.stderr == ""
 
 
@@ -427,7 +427,7 @@ def test_completion_of_a_line_with_mistakes_is_quiet(model):
 def test_streams_may_be_closed_or_full(model, tmp_path, arguments, redirection, code, error):
     command = f"GANZOO_PLUGINS=tiny {sys.executable} -m ganzoo {arguments} {redirection}"
     result = subprocess.run(
-        command, shell=True, capture_output=True, text=True, timeout=60, cwd=tmp_path
+        command, shell=True, capture_output=True, text=True, timeout=300, cwd=tmp_path
     )
     assert (result.returncode, result.stderr[: len(error) or None]) == (code, error)
     assert len(result.stderr.splitlines()) == bool(error)
@@ -438,20 +438,39 @@ def test_streams_may_be_closed_or_full(model, tmp_path, arguments, redirection, 
 
 def test_closed_pipe_is_quiet(model):
     command = f"{sys.executable} -m ganzoo parts --json | head -c 1"
-    result = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=300)
     assert result.stdout == "["
     assert result.stderr == ""
+
+
+def test_what_a_command_left_open_ends_before_the_line_of_its_error():
+    ended = []
+
+    def bar():
+        try:
+            yield from range(3)
+        finally:
+            ended.append(True)
+
+    def command():
+        steps = bar()
+        for _ in steps:
+            raise KeyboardInterrupt
+
+    with pytest.raises(click.ClickException, match="half-written"), explained():
+        command()
+    assert ended == [True]
 
 
 def test_ctrl_c_is_one_line_and_130(model):
     command = [sys.executable, "-m", "ganzoo", "generate", "tiny.shapes", "-n", "500000",
                "-o", str(model.parent / "out.npz")]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not list(model.parent.glob(".out*")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 130
     assert errors.splitlines() == [
         "interrupted: nothing half-written is left; run it again to start anew"
@@ -462,7 +481,9 @@ def test_ctrl_c_is_one_line_and_130(model):
 def test_full_stdout_is_one_line(model):
     with open("/dev/full", "w") as full:
         command = [sys.executable, "-m", "ganzoo", "models", "--json"]
-        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        result = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=300
+        )
     assert result.returncode == 1
     assert "No space left on device" in result.stderr
     assert len(result.stderr.splitlines()) == 1

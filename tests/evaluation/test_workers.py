@@ -47,7 +47,7 @@ def run_both(program: str, folder: Path) -> list[int]:
         for rank in (0, 1)
     ]
     try:
-        return [process.wait(timeout=120) for process in both]
+        return [process.wait(timeout=300) for process in both]
     finally:
         for process in both:
             process.kill()

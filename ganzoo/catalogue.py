@@ -208,9 +208,14 @@ def _as_toml_says(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         said = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is no valid TOML: {error}", "mend that line") from error
-    if said.get("format") != FORMAT:
+    if "format" not in said:
         raise ConfigError(
-            f"{path} has format {said.get('format')!r}, this ganzoo reads {FORMAT}",
+            f"{path} is no registry file: it names no format",
+            f"give one that begins with format = {FORMAT}",
+        )
+    if said["format"] != FORMAT:
+        raise ConfigError(
+            f"{path} has format {said['format']!r}, this ganzoo reads {FORMAT}",
             "pip install --upgrade ganzoo",
         )
     models = said.pop("model", [])

@@ -146,6 +146,8 @@ def read_header(path: Path, *, largest: int = LARGEST_HEADER) -> Header:
                 raise fail(f"the entry of {name!r}")
             if len(shape) > _MOST_DIMENSIONS:
                 raise fail(f"{name!r} of {len(shape)} dimensions")
+            if entry["dtype"] not in _DTYPES:
+                raise fail(f"{name!r} is of type {str(entry['dtype'])[:40]!r}")
             out[name] = Entry(_DTYPES[entry["dtype"]], tuple(shape), 8 + length + start)
             spans.append((start, end))
             if end - start != math.prod(shape) * _SIZES[entry["dtype"]]:

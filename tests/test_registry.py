@@ -186,6 +186,7 @@ def test_two_plugins_that_claim_a_model_are_told_apart(bring: Bring) -> None:
     ("text", "message"),
     [
         ("format = 1\n[[model]\n", "is no valid TOML"),
+        ("name = 'x'\n", "is no registry file: it names no format: give one that begins with"),
         ("format = 9\n", "has format 9, this ganzoo reads 1: pip install --upgrade ganzoo"),
         ("format = 1\n[[model]]\nnam = 'x'\n", "unknown key 'nam': did you mean name"),
         ("format = 1\n[[model]]\nname = 'x'\nplugin = 'y'\n", "a model lacks 'arch'"),

@@ -121,6 +121,13 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
 }  # fmt: skip
 
 
+def test_a_type_that_models_do_not_have_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(safetensors({"a": entry([4], dtype="F8_E4M3")}, FOUR))
+    with pytest.raises(CheckpointError, match="'a' is of type 'F8_E4M3'"):
+        weights.read_header(path)
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_file_is_one_line(name: str, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
